@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A task's public, immutable terms and a node's private choices. Pure data: imports nothing of ours but the error root."""
+
+from pdfed.spec.node import NodeConfig
+from pdfed.spec.presets import PRESETS
+from pdfed.spec.reading import SpecError, TaskVersionError, read_node_config, read_task_file, read_task_json
+from pdfed.spec.task import (
+    Images,
+    Network,
+    Sampling,
+    Scoring,
+    TaskFile,
+    TaskSpec,
+    TermsSpec,
+    Training,
+)
+
+__all__ = [
+    "PRESETS",
+    "Images",
+    "Network",
+    "NodeConfig",
+    "Sampling",
+    "Scoring",
+    "SpecError",
+    "TaskFile",
+    "TaskSpec",
+    "TaskVersionError",
+    "TermsSpec",
+    "Training",
+    "read_node_config",
+    "read_task_file",
+    "read_task_json",
+]

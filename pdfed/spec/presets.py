@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one table of presets. Everything else about a task is derived from its row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DIGITS = tuple(str(digit) for digit in range(10))
+FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # 1,797 real scans of handwritten digits (UCI, through scikit-learn), 8×8 shown at 16×16. A federation in minutes on a CPU.
+    "digits": {
+        "task": {
+            "name": "digits",
+            "description": "Handwritten digits (UCI, 1,797 scans), 16×16 grey.",
+            "images": {"size": 16, "channels": 1, "classes": DIGITS},
+        },
+        "public": "digits:0-1/3",
+    },
+    # Fashion-MNIST padded to 32×32: the digits network on a 16×16×4 picture. `public` is a file of the sponsor's.
+    "fashion": {
+        "task": {
+            "name": "fashion",
+            "description": "Fashion-MNIST, 32×32 grey.",
+            "images": {"size": 32, "channels": 1, "classes": FASHION, "flip": True},
+        },
+        "public": "fashion.npz",
+        "genesis_images": 40_000,
+    },
+    # Ho et al. 2020 (DDPM), 35.7 M parameters, epsilon-prediction on a linear schedule; scored on DINOv2. For a GPU.
+    "cifar10-ddpm": {
+        "task": {
+            "name": "cifar10-ddpm",
+            "description": "CIFAR-10, 32×32 colour, the network of Ho et al. 2020.",
+            "images": {"size": 32, "channels": 3, "classes": CIFAR10, "flip": True},
+            "network": {
+                "unshuffle": 1,
+                "channels": (128, 256, 256, 256),
+                "layers": 2,
+                "attention": (False, True, False, False),
+                "groups": 32,
+                "head": 128,
+            },
+            "training": {
+                "prediction": "epsilon",
+                "schedule": "linear",
+                "learning_rate": 2e-4,
+                "batch": 128,
+                "ema": 0.9999,
+            },
+            "sampling": {"steps": 20, "images": 1000},
+            "scoring": {"features": "dinov2", "fingerprinter": "resnet50", "training_images": 500_000},
+            "max_bundle_bytes": 256_000_000,
+        },
+        "public": "cifar10.npz",
+        "genesis_images": 2_000_000,
+    },
+    # Any folder of pictures, one sub-folder per class or none: `ape run deploy` fills in the classes it finds.
+    "art64": {
+        "task": {
+            "name": "art64",
+            "description": "A folder of pictures, 64×64 colour.",
+            "images": {"size": 64, "channels": 3, "classes": ("picture",), "flip": True},
+            "network": {"unshuffle": 4, "channels": (96, 128)},
+            "sampling": {"steps": 12, "images": 200},
+        },
+        "public": "pictures",
+        "genesis_images": 20_000,
+    },
+}
