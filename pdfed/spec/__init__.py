@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task's public, immutable terms and a node's private choices. Pure data: imports nothing of ours but the error root."""
+"""A task's public, immutable terms and a node's private choices. Pure data: imports none of the rooms."""
 
+from pdfed.spec.money import wei
 from pdfed.spec.node import NodeConfig
 from pdfed.spec.presets import PRESETS
 from pdfed.spec.reading import SpecError, TaskVersionError, read_node_config, read_task_file, read_task_json
@@ -31,4 +32,5 @@ __all__ = [
     "read_node_config",
     "read_task_file",
     "read_task_json",
+    "wei",
 ]

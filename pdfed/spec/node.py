@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pdfed.spec.money import Wei
 from pdfed.spec.task import Frozen
 
 
@@ -17,7 +18,7 @@ class NodeConfig(Frozen):
     data: Annotated[str, Field(description="private pictures: a folder, an .npz, or 'digits:a-b/n'")]
     store: Annotated[str, Field(description="where bundles are read and published")] = "local:.pdfed/store"
     home: Annotated[str, Field(description="folder of journals, checkpoints and caches")] = ".pdfed"
-    stake: Annotated[str | int | None, Field(description="'0.1 ether' or wei; null = the task's minimum")] = None
+    stake: Annotated[Wei | None, Field(description="'0.1 ether' or wei; null = the task's minimum")] = None
     images_per_submission: Annotated[int, Field(ge=1, description="training budget of one submission, images seen")] = 20_000
     max_submissions: Annotated[int | None, Field(ge=1, description="stop training after this many; null = never")] = None
     test_share: Annotated[float, Field(gt=0, lt=1, description="share of the data held out for the FID")] = 0.5
@@ -28,8 +29,8 @@ class NodeConfig(Frozen):
     alarm: Annotated[int, Field(ge=0, le=1_000_000, description="ppm of memorised samples above which a model is left alone")] = (
         200_000
     )
-    parent: Annotated[Literal["best", "mean", "soup"], Field(description="what to continue from")] = "best"
-    top: Annotated[int, Field(ge=1, le=8, description="models merged by mean and soup")] = 3
+    parent: Annotated[Literal["best", "mean"], Field(description="what to continue from")] = "best"
+    top: Annotated[int, Field(ge=1, le=8, description="models merged by mean")] = 3
     submit_worse: Annotated[bool, Field(description="submit even if the own score does not beat the baseline's")] = False
     confirmations: Annotated[int, Field(ge=0, le=64, description="blocks an event must be deep before it counts")] = 0
     threads: Annotated[int, Field(ge=1, le=256, description="CPU threads of torch")] = 1

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pdfed.errors import PDFedError
+from pdfed.received import read_json
 from pdfed.spec.node import NodeConfig
 from pdfed.spec.presets import PRESETS
 from pdfed.spec.task import TASK_VERSION, TaskFile, TaskSpec
@@ -41,12 +41,10 @@ def read_task_file(source: str | Path) -> TaskFile:
 
 def read_task_json(content: bytes) -> TaskSpec:
     """The task spec of a genesis bundle. Hostile input: bounded, strictly checked."""
-    if len(content) > MAX_BYTES:
-        raise SpecError(f"The task spec is {len(content)} bytes.", f"At most {MAX_BYTES} are read: this is no PDFed task.")
     try:
-        given = json.loads(content)
-    except (ValueError, RecursionError) as fault:
-        raise SpecError(f"The task spec is not JSON: {fault}.", "Ask the task's sponsor for a working genesis.") from fault
+        given = read_json(content, MAX_BYTES)
+    except ValueError as fault:
+        raise SpecError(f"The task spec can't be read: {fault}.", "Ask the task's sponsor for a working genesis.") from fault
     _check_version(given, "the genesis bundle's task.json")
     return _validated(TaskSpec, given, "task.json")
 

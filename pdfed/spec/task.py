@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pdfed.spec.money import Wei, wei
+
 TASK_VERSION = 1
 
 
@@ -116,9 +118,9 @@ class TaskSpec(Frozen):
 class TermsSpec(Frozen):
     """The contract's terms as a sponsor writes them. Amounts: "0.01 ether", "5 gwei" or wei; times in seconds."""
 
-    min_stake: str | int = "0.1 ether"
-    submission_fee: str | int = "0.001 ether"
-    commit_bond: str | int = "0.003 ether"
+    min_stake: Wei = wei("0.1 ether")
+    submission_fee: Wei = wei("0.001 ether")
+    commit_bond: Wei = wei("0.003 ether")
     quorum: Annotated[int, Field(ge=1, le=10_000, description="basis points")] = 5_000
     release: Annotated[int, Field(ge=1, le=9_999, description="basis points of the pool per halving of Q-N")] = 2_500
     min_gain: Annotated[int | None, Field(ge=1, le=63, description="steps of 1/64 halving; null = measured by deploy")] = None

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A typed client of one PDFed contract. Reads only; transactions go through the outbox, deployment apart.
+
+Addresses are checksummed str, words bytes, money wei, times Unix seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_abi.exceptions import DecodingError
+from eth_utils.address import is_address
+
+from pdfed.chain.abi import Interface, checksummed, interface, words
+from pdfed.chain.errors import NodeUnreachable, NotPDFed, TransactionRefused
+from pdfed.chain.fees import send_and_wait
+from pdfed.chain.rpc import Rpc, RpcRefused
+from pdfed.mechanism import BallotState, Ledger, Phase, Role, Terms, vote_commitment
+
+__all__ = ["BallotRecord", "ContractClient", "Head", "ModelRecord", "NodeRecord", "vote_commitment"]
+
+REMOTE_SECONDS = 2.0  # how long a remote node's newest block may be remembered; one's own is asked every time
+
+
+@dataclass(frozen=True)
+class Head:
+    """A block's header. `base_fee`: wei per gas."""
+
+    number: int
+    hash: str
+    parent: str
+    timestamp: int
+    base_fee: int
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """What the contract holds of a node; role NONE and zeros if it is not registered. `exit_at` 0: active."""
+
+    role: Role
+    stake: int
+    joined_at: int
+    exit_at: int
+    open_commits: int
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What the contract holds of a model. Weights in 1/100 of min_stake, gain and level in steps, payout in wei."""
+
+    author: str
+    bundle: bytes
+    parent: int
+    baseline: int
+    submitted_at: int
+    reveals_open_at: int
+    eligible_weight: int
+    committed_weight: int
+    revealed_weight: int
+    gain: int
+    level: int
+    payout: int
+    phase: Phase
+
+
+@dataclass(frozen=True)
+class BallotRecord:
+    """What the contract holds of a ballot; zeros if there is none."""
+
+    commitment: bytes
+    weight: int
+    state: BallotState
+
+
+class ContractClient:
+    """One contract on the chain that Ape is connected to (`networks.connected`)."""
+
+    def __init__(self, address: str, chain_id: int, rpc: Rpc, ecosystem: Any, abi: Interface) -> None:
+        """Use `at` or `deploy`. `ecosystem`: Ape's, which makes transactions that its accounts sign."""
+        self.address = address
+        self.chain_id = chain_id
+        self.rpc = rpc
+        self.ecosystem = ecosystem
+        self.abi = abi
+        self._head: tuple[float, Head] | None = None
+        self._deployment_block: int | None = None
+
+    @classmethod
+    def at(cls, address: str) -> ContractClient:
+        """The contract at an address. Raises NotPDFed, NodeUnreachable."""
+        if not is_address(address):
+            raise NotPDFed(address, "this is no address (0x and 40 hexadecimal digits)")
+        client = cls(checksummed(address), *_connection(), interface())
+        code = words(client.rpc.call("eth_getCode", client.address, "latest"))
+        if not code:
+            raise NotPDFed(client.address, f"chain {client.chain_id} has no contract there")
+        if not client.abi.is_code(code):
+            raise NotPDFed(client.address, "the code there is not this version's")
+        return client
+
+    @classmethod
+    def deploy(cls, terms: Terms, pool_wei: int, account: Any) -> ContractClient:
+        """A new contract with its first pool, paid by `account`. Raises TransactionRefused, Unfunded, NotMined."""
+        abi = interface()
+        chain_id, rpc, ecosystem = _connection()
+        fields = encode([abi.constructor.types[0]], [astuple(terms)])
+        try:
+            receipt = send_and_wait(rpc, ecosystem, chain_id, account, None, abi.creation + fields, pool_wei)
+        except RpcRefused as refused:
+            raise TransactionRefused("the deployment", abi.reason(refused.data) or refused.message) from refused
+        if int(receipt["status"], 16) != 1:
+            raise TransactionRefused("the deployment", f"transaction {receipt['transactionHash']} reverted")
+        client = cls(checksummed(receipt["contractAddress"]), chain_id, rpc, ecosystem, abi)
+        client._deployment_block = int(receipt["blockNumber"], 16)
+        return client
+
+    # ------------------------------------------------------------------------------------------------ the chain
+
+    def head(self) -> Head:
+        """The newest block; a remote node is asked at most every two seconds."""
+        if self._head is not None and not self.rpc.near and time.monotonic() - self._head[0] < REMOTE_SECONDS:
+            return self._head[1]
+        head = self.block("latest")
+        self._head = (time.monotonic(), head)
+        return head
+
+    def block(self, number: int | str) -> Head:
+        """A block's header. Raises NodeUnreachable where the node does not have it."""
+        return self.blocks([number])[0]
+
+    def blocks(self, numbers: list[int] | list[int | str]) -> list[Head]:
+        """Headers of several blocks in one request. Raises NodeUnreachable where the node lacks one."""
+        calls = [("eth_getBlockByNumber", (hex(n) if isinstance(n, int) else n, False)) for n in numbers]
+        found = self.rpc.batch(calls)
+        for number, block in zip(numbers, found, strict=True):
+            if not isinstance(block, dict):
+                raise NodeUnreachable(self.rpc.where, f"it has no block {number} ({block})")
+        return [
+            Head(
+                number=int(block["number"], 16),
+                hash=block["hash"],
+                parent=block["parentHash"],
+                timestamp=int(block["timestamp"], 16),
+                base_fee=int(block.get("baseFeePerGas") or "0x0", 16),
+            )
+            for block in found
+        ]
+
+    def now(self) -> int:
+        """Time of the newest block: what the contract would see."""
+        return self.head().timestamp
+
+    def balance(self, account: str) -> int:
+        return int(self.rpc.call("eth_getBalance", account, "latest"), 16)
+
+    @property
+    def deployment_block(self) -> int:
+        """The first block as old as the genesis: no event is older. Searched by time, so any node can answer."""
+        if self._deployment_block is None:
+            born = self.model(0).submitted_at
+            low, high = 0, self.head().number
+            while low < high:
+                middle = (low + high) // 2
+                if self.block(middle).timestamp < born:
+                    low = middle + 1
+                else:
+                    high = middle
+            self._deployment_block = low
+        return self._deployment_block
+
+    def forget_deployment_block(self) -> None:
+        """Search anew: a reorg may have moved it."""
+        self._deployment_block = None
+
+    # ------------------------------------------------------------------------------------------------ views
+
+    def terms(self) -> Terms:
+        *values, sponsor = self._view("terms")[0]
+        return Terms(*(*values, checksummed(sponsor)))
+
+    def node(self, account: str) -> NodeRecord:
+        role, *values = self._view("node", account)[0]
+        return NodeRecord(Role(role), *values)
+
+    def model(self, id: int) -> ModelRecord:
+        """Raises TransactionRefused (UnknownModel) for an unknown id."""
+        author, *values, phase = self._view("model", id)[0]
+        return ModelRecord(*(checksummed(author), *values, Phase(phase)))
+
+    def ballot(self, id: int, voter: str) -> BallotRecord:
+        commitment, weight, state = self._view("ballot", id, voter)[0]
+        return BallotRecord(commitment, weight, BallotState(state))
+
+    def histogram(self, id: int) -> list[int]:
+        """Revealed weight by bucket, 128 of them."""
+        return list(self._view("histogram", id)[0])
+
+    def model_count(self) -> int:
+        return int(self._view("modelCount")[0])
+
+    def champion(self) -> int:
+        return int(self._view("champion")[0])
+
+    def frontier(self) -> int:
+        return int(self._view("frontier")[0])
+
+    def pool(self) -> int:
+        return int(self._view("pool")[0])
+
+    def credit(self, account: str) -> int:
+        return int(self._view("credit", account)[0])
+
+    def active_weight(self) -> int:
+        return int(self._view("activeWeight")[0])
+
+    def phase(self, id: int) -> Phase:
+        """Raises TransactionRefused (UnknownModel) for an unknown id."""
+        return Phase(self._view("phase", id)[0])
+
+    def next_to_settle(self) -> int:
+        """The id that is settled next; one more than `model_count` when all are."""
+        return int(self._view("nextToSettle")[0])
+
+    def ledger(self) -> Ledger:
+        """Where the balance belongs."""
+        return Ledger(*self._view("ledger")[0])
+
+    def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
+        call = {"to": self.address, "data": "0x" + self.abi.call_data(name, arguments).hex()}
+        try:
+            return self.abi.answer(name, words(self.rpc.call("eth_call", call, "latest")))
+        except RpcRefused as refused:
+            raise TransactionRefused(f"to say {name}{arguments}", self.abi.reason(refused.data) or refused.message) from refused
+        except DecodingError as fault:
+            raise NotPDFed(self.address, f"it does not answer {name} as PDFed does") from fault
+
+
+def _connection() -> tuple[int, Rpc, Any]:
+    """Chain id, node and ecosystem of the chain that Ape is connected to."""
+    import ape
+
+    provider = ape.networks.active_provider
+    if provider is None:
+        raise NodeUnreachable("(none)", "no network was named")
+    return int(provider.chain_id), Rpc(provider.web3.provider), provider.network.ecosystem

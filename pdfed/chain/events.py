@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the contract said. Light: whoever reads facts needs no Ape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of the contract.
+
+    `args`: the contract's argument names; integers are int, addresses checksummed str, words bytes, a score a
+    `mechanism.Score`, lists tuples. `timestamp`: Unix seconds of its block. `block_hash`, `transaction`: 0x-hex.
+    """
+
+    name: str
+    args: Mapping[str, Any]
+    block: int
+    block_hash: str
+    log_index: int
+    transaction: str
+    timestamp: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A step of the feed: an event that happened, or (`undo`) one that a reorg took back."""
+
+    undo: bool
+    event: Event

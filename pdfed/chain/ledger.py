@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events folded into facts: models, votes, nodes, champion, money. Pure, and equal to the contract's own books to the wei.
+
+Weights are in 1/100 of min_stake, gains and levels in steps of 1/64 halving, money in wei, times in Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pdfed.chain.events import Event
+from pdfed.mechanism import (
+    BUCKETS,
+    HEARD_TO_RETIRE,
+    ROYALTY_SCALE,
+    ZERO_ADDRESS,
+    BallotState,
+    Phase,
+    Role,
+    Score,
+    Terms,
+    bucket,
+    fee_share,
+    heard,
+    weight_of,
+)
+from pdfed.mechanism import Ledger as BalanceSheet
+
+GENESIS = 0
+
+
+@dataclass
+class NodeFacts:
+    """A registered node. `exit_at`: when its stake can be claimed, 0 while active; `retired`: others made it leave;
+    `active_at`: time of its last activity."""
+
+    address: str
+    role: Role
+    stake: int
+    joined_at: int
+    active_at: int
+    exit_at: int = 0
+    retired: bool = False
+    open_commits: int = 0
+
+
+@dataclass
+class BallotFacts:
+    """A voter's ballot on a model. `sealed`: the score under the voter's pad (empty if late)."""
+
+    state: BallotState
+    weight: int = 0
+    commitment: bytes = b""
+    sealed: bytes = b""
+    fee_claimed: bool = False
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A score that everybody can read. `late`: recorded after the commit phase, without weight."""
+
+    model: int
+    voter: str
+    score: Score
+    weight: int
+    late: bool
+
+
+@dataclass
+class ModelFacts:
+    """A submitted model, or the genesis (id 0, no parents, times 0). `phase_settled`: NONE until settled.
+    `ballots` by voter; `block`: where it was born; `advance`: steps by which it moved the frontier, 0 if it did not."""
+
+    id: int
+    author: str
+    bundle: bytes
+    parents: tuple[int, ...]
+    baseline: int
+    eligible_weight: int
+    submitted_at: int
+    reveals_open_at: int
+    block: int
+    ballots: dict[str, BallotFacts] = field(default_factory=dict)
+    committed_weight: int = 0
+    revealed_weight: int = 0
+    open_ballots: int = 0
+    jury_seed: bytes = b""
+    phase_settled: Phase = Phase.NONE
+    gain: int = 0
+    level: int = 0
+    payout: int = 0
+    advance: int = 0
+    royalty_mark: int = 0
+
+    @property
+    def settled(self) -> bool:
+        return self.phase_settled != Phase.NONE
+
+    @property
+    def scored(self) -> bool:
+        return self.phase_settled == Phase.SCORED
+
+
+class Ledger:
+    """The state of one contract, rebuilt from its event log and terms alone. Apply events in the order of the feed."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        genesis = ModelFacts(GENESIS, ZERO_ADDRESS, terms.genesis, (), GENESIS, 0, 0, 0, 0, phase_settled=Phase.SCORED)
+        self.models: dict[int, ModelFacts] = {GENESIS: genesis}
+        self.nodes: dict[str, NodeFacts] = {}
+        self.votes: dict[int, list[Vote]] = {}
+        self.champions: list[int] = []  # submissions that became champion, in order
+        self.frontier = 0
+        self.pool = 0
+        self.credits: dict[str, int] = {}
+        self.locked_fees = 0
+        self.locked_royalties = 0
+        self.heard_times: list[int] = []  # when models were settled with at least half the quorum revealed
+        self.last_settled_at = 0
+        self._royalty_per_step = 0
+        self._next = 1
+
+    @classmethod
+    def from_events(cls, events: Iterable[Event], terms: Terms) -> Ledger:
+        ledger = cls(terms)
+        for event in events:
+            ledger.apply(event)
+        return ledger
+
+    def apply(self, event: Event) -> None:
+        """Take one more event in. An undone event is not applied backwards: rebuild from the feed's events."""
+        getattr(self, f"_on_{event.name}")(event, **{_ARGUMENTS.get(name, name): value for name, value in event.args.items()})
+
+    # ------------------------------------------------------------------------------------------------ questions
+
+    @property
+    def champion(self) -> int:
+        """Id of the best model so far."""
+        return self.champions[-1] if self.champions else GENESIS
+
+    @property
+    def model_count(self) -> int:
+        """Submissions so far."""
+        return len(self.models) - 1
+
+    @property
+    def active_weight(self) -> int:
+        """Weight of all nodes that are not leaving."""
+        return sum(self.weight(node.stake) for node in self.nodes.values() if not node.exit_at)
+
+    def weight(self, stake: int) -> int:
+        return weight_of(stake, self.terms.min_stake)
+
+    def phase(self, id: int, now: int) -> Phase:
+        """Where a model stands at a time, as the contract would say. Raises KeyError for an unknown id."""
+        model = self.models[id]
+        if model.settled:
+            return model.phase_settled
+        if now < model.reveals_open_at:
+            return Phase.VOTING
+        return Phase.REVEALING if model.open_ballots and now < self.deadline(model) else Phase.DUE
+
+    def deadline(self, model: ModelFacts) -> int:
+        """When reveals of a model end."""
+        return model.submitted_at + self.terms.commit_window + self.terms.reveal_window
+
+    def next_to_settle(self) -> ModelFacts | None:
+        """The model whose turn it is, whether it is due or not; None when all are settled."""
+        return self.models.get(self._next)
+
+    def unsettled(self) -> list[ModelFacts]:
+        """In order of id."""
+        return [self.models[id] for id in range(self._next, len(self.models))]
+
+    def models_since(self, time: int) -> int:
+        """How many models were submitted after a time."""
+        return sum(1 for model in self.models.values() if model.submitted_at > time)
+
+    def retirable(self, account: str, now: int) -> bool:
+        """Whether anyone may retire a node now."""
+        node = self.nodes.get(account)
+        if node is None or node.exit_at:
+            return False
+        since = self.heard_times[-HEARD_TO_RETIRE:]
+        return len(since) == HEARD_TO_RETIRE and since[0] > node.active_at and now >= node.active_at + self.terms.unbonding
+
+    def fee_due(self, id: int, voter: str) -> int:
+        """Wei of a settled model's fee that a voter has not claimed yet."""
+        model = self.models[id]
+        ballot = model.ballots.get(voter)
+        if not model.settled or ballot is None or ballot.state != BallotState.REVEALED or ballot.fee_claimed:
+            return 0
+        return fee_share(self.terms.submission_fee, ballot.weight, model.eligible_weight, model.revealed_weight)
+
+    def royalties_due(self, id: int) -> int:
+        """Wei of royalties that a champion's author has not claimed yet."""
+        model = self.models[id]
+        return model.advance * (self._royalty_per_step - model.royalty_mark) // ROYALTY_SCALE
+
+    def histogram(self, id: int) -> list[int]:
+        """Revealed weight by bucket, 128 of them."""
+        weights = [0] * BUCKETS
+        for vote in self.votes.get(id, ()):
+            if not vote.late:
+                weights[bucket(vote.score.qn, vote.score.baseline_qn)] += vote.weight
+        return weights
+
+    def balance_sheet(self) -> BalanceSheet:
+        """Where the contract's balance belongs: equal to its `ledger()`."""
+        stakes = sum(node.stake for node in self.nodes.values())
+        return BalanceSheet(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
+
+    # ------------------------------------------------------------------------------------------------ nodes
+
+    def _on_NodeRegistered(self, event: Event, account: str, role: int, stake: int) -> None:
+        self.nodes[account] = NodeFacts(account, Role(role), stake, event.timestamp, event.timestamp)
+
+    def _on_StakeAdded(self, event: Event, account: str, amount: int, stake: int) -> None:
+        node = self.nodes[account]
+        node.stake, node.joined_at = stake, event.timestamp
+        self._touch(account, event)
+
+    def _on_ExitRequested(self, event: Event, account: str, exit_at: int) -> None:
+        self.nodes[account].exit_at = exit_at
+
+    def _on_NodeRetired(self, event: Event, account: str, exit_at: int) -> None:
+        node = self.nodes[account]
+        node.exit_at, node.retired = exit_at, True
+
+    def _on_ExitCancelled(self, event: Event, account: str) -> None:
+        node = self.nodes[account]
+        node.exit_at, node.retired, node.joined_at = 0, False, event.timestamp
+        self._touch(account, event)
+
+    def _on_StakeClaimed(self, event: Event, account: str, amount: int) -> None:
+        del self.nodes[account]
+        self._credit(account, amount)
+
+    def _on_KeptAlive(self, event: Event, account: str) -> None:
+        self._touch(account, event)
+
+    # ------------------------------------------------------------------------------------------------ models
+
+    def _on_ModelSubmitted(
+        self, event: Event, id: int, author: str, bundle: bytes, parents: tuple[int, ...], baseline: int, eligible_weight: int
+    ) -> None:
+        opens = event.timestamp + self.terms.commit_window
+        self.models[id] = ModelFacts(
+            id, author, bundle, tuple(parents), baseline, eligible_weight, event.timestamp, opens, event.block
+        )
+        self.locked_fees += self.terms.submission_fee
+        self._touch(author, event)
+
+    def _on_JuryDrawn(self, event: Event, id: int, seed: bytes) -> None:
+        self.models[id].jury_seed = seed
+
+    def _on_VoteCommitted(self, event: Event, id: int, voter: str, commitment: bytes, sealed: bytes, weight: int) -> None:
+        model = self.models[id]
+        model.ballots[voter] = BallotFacts(BallotState.COMMITTED, weight, commitment, sealed)
+        model.committed_weight += weight
+        model.open_ballots += 1
+        self.nodes[voter].open_commits += 1
+        self._touch(voter, event)
+
+    def _on_RevealOpened(self, event: Event, id: int) -> None:
+        self.models[id].reveals_open_at = event.timestamp
+
+    def _on_VoteRevealed(self, event: Event, id: int, voter: str, score: Score, weight: int) -> None:
+        self.models[id].revealed_weight += weight
+        self._close(id, voter, BallotState.REVEALED)
+        self._vote(Vote(id, voter, score, weight, late=False))
+
+    def _on_LateVoteCast(self, event: Event, id: int, voter: str, score: Score) -> None:
+        self.models[id].ballots[voter] = BallotFacts(BallotState.LATE)
+        self._vote(Vote(id, voter, score, 0, late=True))
+
+    def _on_CommitForfeited(self, event: Event, id: int, voter: str, amount: int) -> None:
+        self._close(id, voter, BallotState.FORFEITED)
+        self.nodes[voter].stake -= amount
+        self.pool += amount
+
+    def _on_ModelSettled(self, event: Event, id: int, scored: bool, gain: int, level: int, payout: int) -> None:
+        model = self.models[id]
+        model.phase_settled = Phase.SCORED if scored else Phase.UNSCORED
+        model.gain, model.level, model.payout = gain, level, payout
+        fee, revealed, eligible = self.terms.submission_fee, model.revealed_weight, model.eligible_weight
+        rest = fee - fee_share(fee, revealed, eligible, revealed)
+        self.locked_fees -= rest
+        self.pool += rest - payout
+        if heard(revealed, eligible, self.terms.quorum):
+            self.heard_times.append(event.timestamp)
+        self.last_settled_at = event.timestamp
+        self._next = id + 1
+
+    def _on_ChampionChanged(self, event: Event, id: int, frontier: int) -> None:
+        model = self.models[id]
+        model.advance = frontier - self.frontier
+        model.royalty_mark = self._royalty_per_step
+        self.frontier = frontier
+        self.champions.append(id)
+
+    # ------------------------------------------------------------------------------------------------ money
+
+    def _on_RoyaltiesShared(self, event: Event, id: int, amount: int) -> None:
+        model = self.models[id]
+        self._royalty_per_step += amount * ROYALTY_SCALE // (self.frontier - model.advance)
+        model.royalty_mark = self._royalty_per_step
+        self.locked_royalties += amount
+
+    def _on_Rewarded(self, event: Event, id: int, author: str, amount: int) -> None:
+        self._credit(author, amount)
+
+    def _on_RoyaltiesClaimed(self, event: Event, id: int, author: str, amount: int) -> None:
+        self.models[id].royalty_mark = self._royalty_per_step
+        self.locked_royalties -= amount
+        self._credit(author, amount)
+
+    def _on_FeeClaimed(self, event: Event, id: int, voter: str, amount: int) -> None:
+        self.models[id].ballots[voter].fee_claimed = True
+        self.locked_fees -= amount
+        self._credit(voter, amount)
+
+    def _on_Funded(self, event: Event, sender: str, amount: int) -> None:
+        self.pool += amount
+
+    def _on_PoolReclaimed(self, event: Event, sponsor: str, amount: int) -> None:
+        self.pool -= amount
+        self._credit(sponsor, amount)
+
+    def _on_Withdrawn(self, event: Event, account: str, to: str, amount: int) -> None:
+        self._credit(account, -amount)
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    def _touch(self, account: str, event: Event) -> None:
+        self.nodes[account].active_at = event.timestamp
+
+    def _close(self, id: int, voter: str, state: BallotState) -> None:
+        model = self.models[id]
+        model.ballots[voter].state = state
+        model.open_ballots -= 1
+        self.nodes[voter].open_commits -= 1
+
+    def _vote(self, vote: Vote) -> None:
+        self.votes.setdefault(vote.model, []).append(vote)
+
+    def _credit(self, account: str, amount: int) -> None:
+        left = self.credits.get(account, 0) + amount
+        if left:
+            self.credits[account] = left
+        else:
+            self.credits.pop(account, None)
+
+
+# Event argument names that are no Python names, or not this project's.
+_ARGUMENTS = {"from": "sender", "exitAt": "exit_at", "eligibleWeight": "eligible_weight", "sealedScore": "sealed"}

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which chain: Ape's network choices, and bare network names of the default ecosystem besides (`--network sepolia`)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from pdfed.chain.errors import NodeUnreachable, NoSuchNetwork, WrongNetwork
+from pdfed.chain.rpc import Rpc, RpcRefused
+
+LOCAL = "local"
+_URLS = ("http://", "https://", "ws://", "wss://")
+
+
+def full_choice(network: str) -> str:
+    """What Ape understands: "sepolia" → "ethereum:sepolia". Raises NoSuchNetwork."""
+    import ape
+
+    networks = ape.networks
+    if network.startswith(_URLS) or network.endswith(".ipc"):
+        return network
+    first, *rest = network.split(":", 2)
+    ecosystems = networks.ecosystems
+    if not rest and first not in ecosystems:
+        first, rest = networks.default_ecosystem.name, [first]
+    first = first or str(networks.default_ecosystem.name)
+    if first not in ecosystems:
+        raise _unknown(network, first, ecosystems)
+    if rest and rest[0] and rest[0] not in ecosystems[first].networks:
+        raise _unknown(network, rest[0], [*ecosystems[first].networks, *ecosystems])
+    return ":".join([first, *rest])
+
+
+def _unknown(network: str, name: str, known: Any) -> NoSuchNetwork:
+    names = sorted(str(each) for each in known)
+    close = difflib.get_close_matches(name, names, n=3)
+    return NoSuchNetwork(
+        f"There is no network {network!r}: {name!r} is unknown.",
+        (f"Did you mean {' or '.join(close)}? " if close else "") + "`ape networks list` shows all.",
+    )
+
+
+class NetworkChoice(click.ParamType):
+    """A network as people type it: sepolia, :sepolia, ethereum:sepolia, ethereum:sepolia:http://…"""
+
+    name = "network"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return full_choice(str(value))
+        except NoSuchNetwork as fault:
+            self.fail(f"{fault.cause} {fault.remedy}", param, ctx)
+
+
+def network_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The --network option of a click command; the command gets `network`, a full choice."""
+    return click.option(
+        "--network",
+        type=NetworkChoice(),
+        default=f"ethereum:{LOCAL}",
+        show_default=True,
+        help="Such as sepolia, or ethereum:sepolia:http://127.0.0.1:8545 for a node of your own.",
+    )(command)
+
+
+@contextmanager
+def connected(network: str) -> Iterator[int]:
+    """Connect to a chain; gives its id. Raises NoSuchNetwork, WrongNetwork, NodeUnreachable."""
+    import ape
+    from ape.exceptions import NetworkMismatchError
+
+    choice = full_choice(network)
+    try:
+        provider = ape.networks.get_provider_from_choice(choice)
+        _check_answers(provider, choice)
+        context = ape.networks.parse_network_choice(choice)
+        context.__enter__()
+    except NodeUnreachable:
+        raise
+    except NetworkMismatchError as fault:
+        raise WrongNetwork(
+            f"The node answers for another chain than {choice}: {' '.join(str(fault).split())}",
+            "Name the network that the node belongs to, or the URL of another node.",
+        ) from fault
+    except Exception as fault:  # Ape, its plugins, web3 and requests each have their own
+        raise NodeUnreachable(choice, " ".join(str(fault).split())[:200]) from fault
+    try:
+        yield int(ape.networks.provider.chain_id)
+    finally:
+        context.__exit__(None)
+
+
+def _check_answers(provider: Any, choice: str) -> None:
+    """Ask the node for its chain before Ape does: Ape would wait and retry for long, or start a chain of its own."""
+    url = getattr(provider, "http_uri", None)
+    if provider.network.name == LOCAL and "http" not in choice:
+        return
+    if not url:
+        return
+    from web3 import HTTPProvider
+
+    try:
+        Rpc(HTTPProvider(url)).call("eth_chainId")
+    except RpcRefused as refused:
+        raise NodeUnreachable(choice, refused.message) from refused

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls and batches to an Ethereum node over the connection that Ape opened.
+
+Raw JSON, because Ape's and web3's own paths cost 2 to 20 times the call itself (a block: 0.7 ms against 6 ms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from pdfed.chain.errors import NodeUnreachable
+
+TIMEOUT_SECONDS = 30.0  # of one request; Ape would wait 30 minutes
+BATCH = 50  # calls in one request; public nodes allow 100 or more
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class RpcRefused(Exception):
+    """The node answered with an error. `data`: what the contract reverted with, if it did."""
+
+    def __init__(self, error: Any) -> None:
+        error = error if isinstance(error, dict) else {"message": str(error)}
+        self.message = str(error.get("message", "refused"))
+        super().__init__(self.message)
+        self.code = error.get("code")
+        self.data = _revert_data(error.get("data"))
+
+
+class Rpc:
+    """One Ethereum node. `transport`: a web3 provider (HTTP or IPC)."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        url = str(getattr(transport, "endpoint_uri", None) or getattr(transport, "ipc_path", "over IPC"))
+        parts = urlsplit(url)
+        host = parts.hostname
+        self._path = parts.path + ("?" + parts.query if parts.query else "")  # it often holds an API key: never shown
+        self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if host else url
+        self.near = host is None or host in LOOPBACK  # answers in about a millisecond, always with one view of the chain
+        options = getattr(transport, "_request_kwargs", None)
+        if isinstance(options, dict):
+            options["timeout"] = TIMEOUT_SECONDS
+
+    def call(self, method: str, *params: Any) -> Any:
+        """The result of one call. Raises RpcRefused, NodeUnreachable."""
+        response = self._asked(lambda: self._transport.make_request(method, list(params)))
+        return _result(response)
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """The results of many calls in few requests, in order; what was refused is an RpcRefused in its place."""
+        results: list[Any] = []
+        for start in range(0, len(calls), BATCH):
+            part = [(method, list(params)) for method, params in calls[start : start + BATCH]]
+            responses = self._asked(lambda part=part: self._transport.make_batch_request(part)) if len(part) > 1 else None
+            if not isinstance(responses, list) or len(responses) != len(part):  # a single call, or a node without batches
+                responses = [self._asked(lambda one=one: self._transport.make_request(*one)) for one in part]
+            results += [_result_or_refusal(response) for response in responses]
+        return results
+
+    def _asked(self, ask: Any) -> Any:
+        try:
+            return ask()
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except Exception as fault:  # requests, sockets, JSON and IPC each have their own
+            raise NodeUnreachable(self.where, self._one_line(fault)) from fault
+
+    def _one_line(self, fault: Exception) -> str:
+        said = " ".join(f"{type(fault).__name__}: {fault}".split())
+        return (said.replace(self._path, "/…") if len(self._path) > 1 else said)[:300]
+
+
+def _result(response: Any) -> Any:
+    if not isinstance(response, dict) or ("error" not in response and "result" not in response):
+        raise RpcRefused("no JSON-RPC answer")
+    if response.get("error") is not None:
+        raise RpcRefused(response["error"])
+    return response["result"]
+
+
+def _result_or_refusal(response: Any) -> Any:
+    try:
+        return _result(response)
+    except RpcRefused as refused:
+        return refused
+
+
+def _revert_data(data: Any) -> bytes:
+    """The bytes that a call reverted with; nodes put them in `data`, or one level deeper."""
+    while isinstance(data, dict):
+        data = data.get("data", data.get("result"))
+    text = str(data or "").removeprefix("Reverted ").removeprefix("0x")
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole federation on one machine: a local chain, three trainers and a validator on real handwritten digits.
+
+The same contract, node, scoring and provenance as on a public network; only the chain and the store are local. The nodes
+are stepped in turn, each as many times as it is fast: a slow node is slow, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pdfed import bundle as bundles
+from pdfed.audit import AuditReport, ModelAudit, audit
+from pdfed.chain.accounts import wallet_signer
+from pdfed.chain.client import ContractClient
+from pdfed.chain.ledger import Ledger
+from pdfed.chain.local import LocalChain
+from pdfed.data import load
+from pdfed.deployment import contract_terms
+from pdfed.diffusion import grid, load_weights, sample_all
+from pdfed.errors import PDFedError
+from pdfed.genesis import make_genesis
+from pdfed.mechanism import BallotState
+from pdfed.node import Activity, Node, open_workplace
+from pdfed.rewards import collect
+from pdfed.spec import NodeConfig, TaskFile, TaskSpec, read_task_file
+from pdfed.storage import LocalStore
+
+ETHER = 10**18
+STUCK_SECONDS = 120.0  # without any activity: the demo moves the clock past the windows
+
+
+class DemoFailed(PDFedError):
+    """The federation ran, but something it must show did not hold."""
+
+
+@dataclass(frozen=True)
+class Participant:
+    """One node of the demo. speed: steps per turn; data: its own part of the digits."""
+
+    name: str
+    role: str
+    data: str
+    speed: int
+    images: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the demo does. submissions: at least so many; pool: wei."""
+
+    participants: tuple[Participant, ...]
+    submissions: int = 12
+    pool: int = 10 * ETHER
+    seed: int = 0
+
+
+PLAN = Plan(
+    participants=(
+        Participant("Ada", "trainer", "digits:4-6/12", speed=3, images=12_000),
+        Participant("Ben", "trainer", "digits:6-8/12", speed=2, images=12_000),
+        Participant("Cleo", "trainer", "digits:8-10/12", speed=1, images=12_000),
+        Participant("Vera", "validator", "digits:10-12/12", speed=2),
+    )
+)
+
+
+@dataclass
+class Seat:
+    """A participant at work, as the display shows it."""
+
+    who: Participant
+    node: Node
+    last: Activity = Activity("idle", "")
+    submissions: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a demo leaves: the summary (also summary.json), and whether everything held."""
+
+    summary: dict[str, Any]
+    report: AuditReport
+    problems: tuple[str, ...]
+
+
+class Watcher(Protocol):
+    """What a display implements."""
+
+    def say(self, line: str) -> None:
+        """One line of progress."""
+
+    def show(self, seats: Sequence[Seat], ledger: Ledger, seconds: float) -> None:
+        """The federation as it stands, several times a second."""
+
+    def audited(self, model: ModelAudit) -> None:
+        """One model was audited."""
+
+
+def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFile | None = None) -> Result:
+    """Run a federation from nothing to paid-out rewards; leaves summary.json and samples.png in `home`."""
+    started = time.monotonic()
+    given = task_file or demo_task()
+    with LocalChain() as chain:
+        sponsor, accounts = chain.account(0), [chain.account(i + 1) for i in range(len(plan.participants))]
+        genesis = make_genesis(given, home, str(sponsor.address), chain.chain_id, wallet_signer(sponsor), watcher.say)
+        store = LocalStore(home / "store")
+        store.add(genesis.folder)
+        terms = contract_terms(given.terms, genesis, str(sponsor.address), voters=len(plan.participants) - 1)
+        client = ContractClient.deploy(terms, plan.pool, sponsor)
+        watcher.say(
+            f"contract {client.address}, genesis {genesis.cid}, minGain {terms.min_gain} steps (noise {genesis.noise:.1f})"
+        )
+        seats = [
+            Seat(who, _open_node(who, client, account, store, home, plan, watcher))
+            for who, account in zip(plan.participants, accounts, strict=True)
+        ]
+        _federate(seats, chain, plan, watcher, started)
+        ledger = seats[0].node.ledger
+        rewards = _pay(seats, client, watcher)
+        ledger = _caught_up(seats[0].node)
+        watcher.say("auditing every model from public data")
+        report = audit(client, ledger, store, list(ledger.models), watcher.audited)
+        champion = client.model(ledger.champion)
+        cid_folder = seats[0].node.place.bundle_folder(champion.bundle)
+        accuracy = draw_samples(cid_folder / bundles.WEIGHTS, genesis.task, home / "samples.png", plan.seed)
+        summary = summarise(client, ledger, seats[-1].node, rewards, report, accuracy, time.monotonic() - started)
+        problems = tuple(report.problems) + tuple(unmet(summary, ledger, plan))
+        for seat in seats:
+            seat.node.close()
+    (home / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return Result(summary, report, problems)
+
+
+def demo_task() -> TaskFile:
+    """The digits preset with windows short enough to see an absent node time out, and fees a demo can afford."""
+    given = read_task_file("digits")
+    terms = given.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
+    return given.model_copy(update={"terms": terms})
+
+
+def _open_node(
+    who: Participant, client: ContractClient, account: Any, store: LocalStore, home: Path, plan: Plan, watcher: Watcher
+) -> Node:
+    config = NodeConfig(
+        role=who.role,  # type: ignore[arg-type]  # checked by pydantic
+        data=who.data,
+        store=store.url,
+        home=str(home / "nodes"),
+        images_per_submission=who.images,
+        seed=plan.seed,
+    )
+    return Node(open_workplace(config, client, account, store, lambda line: watcher.say(f"{who.name}: {line}")))
+
+
+def _federate(seats: list[Seat], chain: LocalChain, plan: Plan, watcher: Watcher, started: float) -> None:
+    """Step the nodes in turn until enough models are submitted and all are settled."""
+    active = time.monotonic()
+    while True:
+        idle = True
+        for seat in seats:
+            for _ in range(seat.who.speed):
+                done = seat.node.step()
+                if done.kind != "idle":
+                    idle = False
+                    seat.last = done
+                seat.submissions = seat.node.drafts.published()
+                watcher.show(seats, seats[0].node.ledger, time.monotonic() - started)
+        ledger = seats[0].node.ledger
+        enough = len(ledger.models) - 1 >= plan.submissions
+        for seat in seats:
+            seat.node.training = seat.who.role == "trainer" and not enough
+        if not idle:
+            active = time.monotonic()
+        elif enough and not ledger.unsettled() and not any(seat.node.busy for seat in seats):
+            return
+        elif time.monotonic() - active > STUCK_SECONDS:
+            chain.advance(7_200)
+            active = time.monotonic()
+        else:
+            time.sleep(0.02)
+
+
+def _pay(seats: list[Seat], client: ContractClient, watcher: Watcher) -> dict[str, str]:
+    """Everybody claims and withdraws; wei by address."""
+    paid = {}
+    for seat in seats:
+        place = seat.node.place
+        amount = collect(client, place.account, place.journal, _caught_up(seat.node))
+        paid[place.address] = str(amount)
+        watcher.say(f"{seat.who.name} withdrew {amount / ETHER:.4f} ETH")
+    return paid
+
+
+def _caught_up(node: Node) -> Ledger:
+    """The node's ledger once it has read the whole log."""
+    while node.follow():
+        pass
+    return node.ledger
+
+
+def draw_samples(weights: Path, task: TaskSpec, target: Path, seed: int) -> float:
+    """Ten samples of every class into `target`; the share of 1,000 that a classifier trained on real digits recognises."""
+    from sklearn.neural_network import MLPClassifier
+
+    state = load_weights(weights, task)
+    classes = len(task.images.classes)
+    per_class = 1000 // classes
+    labels = np.repeat(np.arange(classes, dtype=np.int64), per_class)
+    images, labels = sample_all(state, task, seed=seed + 1, labels=labels)
+    shown = np.concatenate([images[labels == label][:10] for label in range(classes)])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    grid(shown, 10, 3).save(target)
+    real = load("digits", task.images)
+    judge = MLPClassifier((64,), max_iter=300, random_state=0)
+    judge.fit(real.images.reshape(len(real), -1) / 255.0, real.labels)
+    return float((judge.predict(images.reshape(len(images), -1) / 255.0) == labels).mean())
+
+
+def summarise(
+    client: ContractClient,
+    ledger: Ledger,
+    validator: Node,
+    rewards: dict[str, str],
+    report: AuditReport,
+    accuracy: float,
+    seconds: float,
+) -> dict[str, Any]:
+    """summary.json. A model's qn, fid and memorized are the validator's own measurements; votes are what the chain holds."""
+    cids = {model.id: model.cid for model in report.models}
+    models = []
+    for model in ledger.models.values():
+        own = validator.own.get(model.id)
+        models.append(
+            {
+                "id": model.id,
+                "author": model.author,
+                "bundle": cids[model.id],
+                "parents": list(model.parents),
+                "baseline": model.baseline,
+                "phase": ledger.phase(model.id, client.now()).name.capitalize(),
+                "gain": model.gain,
+                "level": model.level,
+                "payout": str(model.payout),
+                "qn": own.qn if own else None,
+                "fid": own.fid if own else None,
+                "memorized": own.memorized if own else None,
+            }
+        )
+    votes = [
+        {
+            "model": vote.model,
+            "voter": vote.voter,
+            "qn": vote.score.qn / 1e6,
+            "baseline_qn": vote.score.baseline_qn / 1e6,
+            "memorized": vote.score.memorized,
+        }
+        for model_id in ledger.models
+        for vote in ledger.votes.get(model_id, ())
+    ]
+    return {
+        "contract": client.address,
+        "champion": ledger.champion,
+        "champions": list(ledger.champions),
+        "frontier": ledger.frontier,
+        "models": models,
+        "votes": votes,
+        "rewards": rewards,
+        "audit": "ok" if report.ok else report.problems,
+        "accuracy": accuracy,
+        "seconds": round(seconds, 1),
+    }
+
+
+def unmet(summary: dict[str, Any], ledger: Ledger, plan: Plan) -> list[str]:
+    """What a demo must show and this one did not; empty when all held."""
+    problems = []
+    if len(ledger.models) - 1 < plan.submissions:
+        problems.append(f"only {len(ledger.models) - 1} of {plan.submissions} submissions")
+    if len(ledger.champions) < 3:
+        problems.append(f"only {len(ledger.champions)} champions")
+    if any(b.state == BallotState.COMMITTED for m in ledger.models.values() for b in m.ballots.values()):
+        problems.append("a vote was never revealed")
+    qn = {model["id"]: model["qn"] for model in summary["models"]}
+    if not qn[summary["champion"]] < qn[0]:
+        problems.append(f"the champion's Q-N {qn[summary['champion']]} is no better than the genesis's {qn[0]}")
+    if summary["accuracy"] < 0.85:
+        problems.append(f"only {summary['accuracy']:.0%} of the champion's digits are recognised")
+    return problems

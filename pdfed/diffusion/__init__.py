@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network, noise, training in bounded slices, sampling, and weights in files."""
+
+from pdfed.diffusion.network import Weights, build_network, initial_weights
+from pdfed.diffusion.noise import loss_per_image
+from pdfed.diffusion.sampling import balanced_labels, grid, sample_all, samples
+from pdfed.diffusion.schema import schema
+from pdfed.diffusion.training import CheckpointUnreadable, Progress, TrainingDiverged, TrainingRun
+from pdfed.diffusion.weights import WeightsRejected, load_weights, merge, save_weights, weights_distance
+
+__all__ = [
+    "CheckpointUnreadable",
+    "Progress",
+    "TrainingDiverged",
+    "TrainingRun",
+    "Weights",
+    "WeightsRejected",
+    "balanced_labels",
+    "build_network",
+    "grid",
+    "initial_weights",
+    "load_weights",
+    "loss_per_image",
+    "merge",
+    "sample_all",
+    "samples",
+    "save_weights",
+    "schema",
+    "weights_distance",
+]

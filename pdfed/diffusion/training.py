@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training in bounded slices. Progress is counted in images seen; a killed run goes on from its last checkpoint.
+
+HF accelerate carries the loop, so that the same code runs on a CPU, a GPU or several (`accelerate launch`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pdfed.diffusion.network import Denoiser, Weights, network_with
+from pdfed.diffusion.noise import TIMESTEPS, generator, noisy_and_target, signal_and_noise, to_float, to_nchw
+from pdfed.errors import PDFedError
+from pdfed.spec import TaskSpec
+
+WARMUP_STEPS = 10
+BETAS = (0.9, 0.99)
+MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW remembers of a parameter, beside the number of steps
+STATE = "state.safetensors"
+
+
+class CheckpointUnreadable(PDFedError):
+    """A training checkpoint that can't be continued from."""
+
+
+class TrainingDiverged(PDFedError):
+    """The loss became infinite or not a number: the weights are lost."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After a slice. loss: mean over the slice's steps, nan for none; images_per_second: of the slice, wall time."""
+
+    images_seen: int
+    steps: int
+    loss: float
+    images_per_second: float
+
+
+class TrainingRun:
+    """One run: start weights, own pictures, a budget of images.
+
+    images: uint8 [N,S,S,C], at least one; labels: int64 [N]. The learning rate warms up over ten steps and falls to 0 with the
+    square root of what is left of `budget` (images seen), so that each submission ends calm. Everything random comes from
+    `seed` and the step's number: the same arguments give the same weights. threads: CPU threads of torch during a slice
+    (default: as the process has them).
+    """
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        weights: Weights,
+        *,
+        seed: int,
+        budget: int,
+        threads: int | None = None,
+    ) -> None:
+        self.task, self.seed, self.budget = task, seed, budget
+        self.images_seen = self.steps = 0
+        self._threads = threads
+        self._accelerator = Accelerator()
+        device = self._accelerator.device
+        network = network_with(task, weights)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=task.training.learning_rate, betas=BETAS, weight_decay=0.0)
+        self._ema = EMAModel(network.parameters(), decay=task.training.ema, foreach=True)
+        self._ema.to(device)
+        self._null = network.null_label
+        self._network, self._optimiser = self._accelerator.prepare(network, optimiser)
+        self._images, self._labels = to_nchw(images).to(device), torch.from_numpy(np.array(labels)).to(device)
+        self._alpha, self._sigma = (table.to(device) for table in signal_and_noise(task.training))
+
+    def step(self, seconds: float) -> Progress:
+        """Train for about this long: at least one optimiser step, at most to the end of the budget, which the last batch may
+        pass. Raises TrainingDiverged."""
+        start, before = time.monotonic(), self.images_seen
+        losses = []
+        with self._own_threads():
+            while self.images_seen < self.budget:
+                losses.append(self._optimise())
+                if time.monotonic() - start >= seconds:
+                    break
+        loss = float(torch.stack(losses).mean()) if losses else float("nan")
+        if losses and not np.isfinite(loss):
+            raise TrainingDiverged(
+                f"Training diverged after {self.images_seen} images: its loss is {loss}.",
+                "Continue from another model; if it happens again, the task's learning rate is too high for your pictures.",
+            )
+        spent = max(time.monotonic() - start, 1e-9)
+        return Progress(self.images_seen, self.steps, loss, (self.images_seen - before) / spent)
+
+    def ema(self) -> Weights:
+        """The averaged weights: what is judged and submitted. float32, CPU."""
+        averaged = zip(self._parameters(), self._ema.shadow_params, strict=True)
+        return {name: value.detach().cpu().clone() for name, value in averaged}
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint: one safetensors file, replaced whole or not at all. The folder exists only if the file does."""
+        if not self._accelerator.is_main_process:
+            return
+        tensors: Weights = {}
+        for (name, parameter), averaged in zip(self._parameters().items(), self._ema.shadow_params, strict=True):
+            tensors |= {f"model.{name}": parameter.detach(), f"ema.{name}": averaged}
+            remembered = self._optimiser.state.get(parameter, {})
+            tensors |= {f"{moment}.{name}": remembered[moment] for moment in MOMENTS if moment in remembered}
+        position = {"images_seen": self.images_seen, "steps": self.steps, "seed": self.seed, "budget": self.budget}
+        fresh = folder.with_name(folder.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        save_file(
+            {name: value.cpu().contiguous() for name, value in tensors.items()}, fresh / STATE, {"position": json.dumps(position)}
+        )
+        with (fresh / STATE).open("rb") as written:
+            os.fsync(written.fileno())
+        if folder.is_dir():
+            (fresh / STATE).replace(folder / STATE)
+            fresh.rmdir()
+        else:
+            fresh.rename(folder)
+
+    @classmethod
+    def saved(cls, folder: Path) -> bool:
+        """Whether there is a checkpoint to resume."""
+        return (folder / STATE).is_file()
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Path,
+        task: TaskSpec,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        *,
+        threads: int | None = None,
+    ) -> TrainingRun:
+        """Go on from a checkpoint, bit for bit as if never stopped, with the same pictures. Raises CheckpointUnreadable."""
+        try:
+            with safe_open(folder / STATE, framework="pt") as stored:
+                position = json.loads(stored.metadata()["position"])
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+            weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+            run = cls(task, images, labels, weights, seed=position["seed"], budget=position["budget"], threads=threads)
+            run._restore(tensors, position)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as fault:
+            raise CheckpointUnreadable(
+                f"The checkpoint in {folder} can't be continued: {fault}.", "Delete that folder: this training begins again."
+            ) from fault
+        return run
+
+    def _restore(self, tensors: Weights, position: dict[str, int]) -> None:
+        self.images_seen, self.steps = position["images_seen"], position["steps"]
+        self._ema.optimization_step = self.steps
+        for (name, parameter), averaged in zip(self._parameters().items(), self._ema.shadow_params, strict=True):
+            averaged.copy_(tensors[f"ema.{name}"])
+            if self.steps:
+                remembered = {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
+                self._optimiser.state[parameter] = {"step": torch.tensor(float(self.steps)), **remembered}
+
+    def _parameters(self) -> dict[str, Tensor]:
+        network: Denoiser = self._accelerator.unwrap_model(self._network)
+        return dict(network.named_parameters())
+
+    @contextmanager
+    def _own_threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def _optimise(self) -> Tensor:
+        """One optimiser step on a random batch. Returns its loss, without gradient."""
+        training = self.task.training
+        x, target, t, labels = self._batch()
+        for group in self._optimiser.param_groups:
+            group["lr"] = training.learning_rate * self._rate()
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
+            predicted = self._network(x, t, labels)
+        loss = (predicted.float() - target).square().mean()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._accelerator.backward(loss)
+        self._accelerator.clip_grad_norm_(self._network.parameters(), training.clip)
+        self._optimiser.step()
+        self._ema.step(self._network.parameters())
+        self.steps += 1
+        self.images_seen += training.batch * self._accelerator.num_processes
+        return loss.detach()
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(x_t, target, t, labels) of random pictures, mirrored where the task says so, some labels dropped.
+
+        The times of a batch are spread evenly over 0..999 with one random offset: less variance than drawing each.
+        """
+        training, device = self.task.training, self._images.device
+        random = generator("training", self.seed, self._accelerator.process_index, self.steps)
+        chosen = torch.randint(len(self._images), (training.batch,), generator=random).to(device)
+        images, labels = to_float(self._images[chosen]), self._labels[chosen]
+        if self.task.images.flip:
+            mirrored = torch.rand(training.batch, generator=random) < 0.5
+            images = torch.where(mirrored.view(-1, 1, 1, 1).to(device), images.flip(3), images)
+        dropped = torch.rand(training.batch, generator=random) < training.label_drop
+        labels = labels.masked_fill(dropped.to(device), self._null)
+        spread = (torch.rand((), generator=random) + torch.arange(training.batch) / training.batch) % 1.0
+        t = (spread * TIMESTEPS).long().clamp_(max=TIMESTEPS - 1).to(device)
+        noise = torch.randn(images.shape, generator=random).to(device)
+        x, target = noisy_and_target(images, noise, t, self._alpha, self._sigma, training.prediction)
+        return x, target, t, labels
+
+    def _rate(self) -> float:
+        """Share of the learning rate: up over the first steps, down with the square root of the budget left."""
+        left = max(0.0, 1.0 - self.images_seen / self.budget)
+        return min(1.0, (self.steps + 1) / WARMUP_STEPS) * left**0.5

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundle → samples → score, on one node's own data. Remembers every score, so that a model is sampled once per node.
+
+Paired votes: every model is sampled from the same noise, drawn from a secret of this node's own, so that what the noise
+adds to a score cancels in the ratio of a model's score and its baseline's (design: contract.md, "Life of a model").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pdfed.diffusion import load_weights, samples
+from pdfed.journal import Journal
+from pdfed.mechanism import Score
+from pdfed.scoring import QNScore, Ruler
+from pdfed.spec import TaskSpec
+
+MICRO = 1_000_000  # the contract counts Q-N in millionths
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS evaluation_score (
+    weights BLOB PRIMARY KEY, qn REAL NOT NULL, fid REAL NOT NULL, va REAL NOT NULL, vc REAL NOT NULL, rc REAL NOT NULL,
+    memorized INTEGER NOT NULL, samples INTEGER NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class OwnScore:
+    """What one node found of one model. qn, fid: lower is better; memorized: ppm of the samples; samples: how many."""
+
+    qn: float
+    fid: float
+    va: float
+    vc: float
+    rc: float
+    memorized: int
+    samples: int
+
+    @property
+    def micro(self) -> int:
+        """Q-N in micro-units, at least 1: the contract takes logarithms."""
+        return max(1, round(self.qn * MICRO))
+
+
+def vote(model: OwnScore, baseline: OwnScore) -> Score:
+    """The paired score that goes on chain."""
+    return Score(qn=model.micro, baseline_qn=baseline.micro, memorized=model.memorized)
+
+
+def weights_key(weights: Path) -> bytes:
+    """sha256 of a weights file: the name under which its score is remembered."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+class Evaluator:
+    """Scores models on this node's data with this node's noise."""
+
+    def __init__(self, task: TaskSpec, ruler: Ruler, noise: bytes, journal: Journal) -> None:
+        self._task = task
+        self._ruler = ruler
+        self._noise = noise
+        self._journal = journal
+        journal.declare(_TABLES)
+
+    def known(self, key: bytes) -> OwnScore | None:
+        """The score of the weights with this key, if they were scored before."""
+        found = self._journal.rows(
+            "SELECT qn, fid, va, vc, rc, memorized, samples FROM evaluation_score WHERE weights = ?", (key,)
+        )
+        return OwnScore(*found[0]) if found else None
+
+    def scoring(self, weights: Path) -> Generator[str, None, QNScore]:
+        """Score a weights file, a bounded piece of work per `next`; yields what it is doing, returns the score.
+
+        Nothing is remembered yet: call `keep` with the result. Raises WeightsRejected.
+        """
+        state = load_weights(weights, self._task)
+        images, labels = [], []
+        wanted = self._task.sampling.images
+        done = 0
+        for batch, batch_labels in samples(state, self._task, seed=self._noise):
+            images.append(batch)
+            labels.append(batch_labels)
+            done += len(batch)
+            yield f"sampling {done}/{wanted}"
+        judging = self._ruler.scoring(np.concatenate(images), np.concatenate(labels))
+        while True:
+            try:
+                next(judging)
+            except StopIteration as end:
+                result: QNScore = end.value
+                return result
+            yield "judging"
+
+    def keep(self, key: bytes, score: QNScore) -> OwnScore:
+        """Remember a score. Call it inside the transaction that also counts what the score found."""
+        own = OwnScore(score.value, score.fid, score.va, score.vc, score.rc, score.memorized_ppm, score.n_generated)
+        with self._journal.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO evaluation_score VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (key, own.qn, own.fid, own.va, own.vc, own.rc, own.memorized, own.samples),
+            )
+        return own

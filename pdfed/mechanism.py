@@ -1,0 +1,765 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract's mechanism as exact, readable Python: the executable specification of `contracts/PDFed.sol`.
+
+Written from the design's words, not from the Solidity, and exact to the wei. It is the ghost that the property tests
+compare the contract with, the ground of the economic simulations, and the worked example in the docs.
+
+Units: wei for money, seconds for time, micro-units (Q-N × 1e6) for scores, ppm for `memorized`, steps of 1/64 halving
+for gains, levels and the frontier, 1/100 of `minStake` for weight. Times are Unix seconds of a block.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from eth_hash.auto import keccak
+
+STEPS_PER_HALVING = 64  # a gain of 64 steps halves the Q-N score
+BUCKETS = 128  # of the histogram: log2 ratio in [-1, 1)
+MAX_PARENTS = 8
+HEARD_TO_RETIRE = 16  # heard models through which a node must have been inactive
+PPM = 1_000_000
+BPS = 10_000
+ROYALTY_SCALE = 10**18  # of `royalty_per_step`, in wei per step
+UNIT = 10**36  # fixed-point one of the release's powers
+WEIGHT_PER_MIN_STAKE = 100
+MAX_ACTIVE_WEIGHT = 2**31 - 1
+MAX_COMMITTED_WEIGHT = 2**32 - 1
+MAX_BALANCE = 2**96 - 1  # wei that the contract accepts to hold
+BLOCK_HASHES_KEPT = 256  # the EVM remembers the hashes of so many blocks
+
+ZERO_ADDRESS = "0x" + "00" * 20
+
+
+class Role(IntEnum):
+    """What a node registered as. Trainers submit and vote, validators only vote."""
+
+    NONE = 0
+    TRAINER = 1
+    VALIDATOR = 2
+
+
+class Phase(IntEnum):
+    """Where a model stands in its life. It only ever grows."""
+
+    NONE = 0
+    VOTING = 1
+    REVEALING = 2
+    DUE = 3
+    SCORED = 4
+    UNSCORED = 5
+
+
+class BallotState(IntEnum):
+    """What became of a voter's one ballot on a model."""
+
+    NONE = 0
+    COMMITTED = 1
+    REVEALED = 2
+    FORFEITED = 3
+    LATE = 4
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A task's immutable economic terms, in the constructor's order.
+
+    `genesis`: sha2-256 digest (32 bytes); `min_stake`, `submission_fee`, `commit_bond`: wei; `quorum`, `release`,
+    `royalty`: basis points; `min_gain`: steps; `jury`: expected voters per model, 0 = everyone; `commit_window`,
+    `reveal_window`, `unbonding`, `sunset`: seconds (sunset 0 = never); `sponsor`: address.
+    """
+
+    genesis: bytes
+    min_stake: int
+    submission_fee: int
+    commit_bond: int
+    quorum: int
+    release: int
+    min_gain: int
+    jury: int
+    royalty: int
+    commit_window: int
+    reveal_window: int
+    unbonding: int
+    sunset: int
+    sponsor: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A paired vote. `qn`, `baseline_qn`: Q-N of the model and of its baseline, micro-units, 1..2^64-1;
+    `memorized`: ppm of generated samples confirmed as copies of the voter's data, 0..1e6."""
+
+    qn: int
+    baseline_qn: int
+    memorized: int
+
+
+# ------------------------------------------------------------------------------------------------ arithmetic
+
+
+def weight_of(stake: int, min_stake: int) -> int:
+    """Voting weight of a stake (wei): stake · 100 / minStake, rounded down. Linear, so splitting gains nothing."""
+    return stake * WEIGHT_PER_MIN_STAKE // min_stake
+
+
+def bucket(qn: int, baseline_qn: int) -> int:
+    """clamp(⌊64 · log2(baseline_qn / qn)⌋ + 64, 0, 127), exact for every pair of positive integers.
+
+    ratio ≥ 2^(k/64) is decided in integers as baseline_qn^64 ≥ 2^k · qn^64: no logarithm is ever rounded.
+    """
+    thresholds = range(1 - STEPS_PER_HALVING, STEPS_PER_HALVING)  # the lower edges, in steps, of buckets 1 to 127
+    model, baseline = qn**STEPS_PER_HALVING, baseline_qn**STEPS_PER_HALVING << STEPS_PER_HALVING
+    return bisect_right(thresholds, baseline, key=lambda k: model << (k + STEPS_PER_HALVING))
+
+
+def gain_of(histogram: Sequence[int]) -> int:
+    """Weighted lower median of the revealed votes, in steps (-64..63): the lower edge of its bucket, so that the pool is
+    never overcharged. `histogram`: weight per bucket, 128 of them, not all zero."""
+    total, cumulative = sum(histogram), 0
+    for index, weight in enumerate(histogram):
+        cumulative += weight
+        if weight and 2 * cumulative >= total:
+            return index - STEPS_PER_HALVING
+    raise ValueError("a histogram without votes has no median")
+
+
+def keep_per_step(release: int) -> int:
+    """(1 - release)^(1/64) in units of 1e-36, by six square roots rounded down. `release`: basis points."""
+    keep = (BPS - release) * (UNIT // BPS)
+    for _ in range(6):
+        keep = math.isqrt(keep * UNIT)
+    return keep
+
+
+def power(base: int, exponent: int) -> int:
+    """base^exponent in units of 1e-36 by squaring, every product rounded to nearest (as Solady's `rpow`)."""
+    result = base if exponent % 2 else UNIT
+    exponent //= 2
+    while exponent:
+        base = (base * base + UNIT // 2) // UNIT
+        if exponent % 2:
+            result = (result * base + UNIT // 2) // UNIT
+        exponent //= 2
+    return result
+
+
+def payout_of(pool: int, advance: int, release: int) -> int:
+    """pool × (1 - (1 - release)^(advance/64)), wei, rounded down. `advance`: steps ≥ 0; `release`: basis points."""
+    return pool * (UNIT - power(keep_per_step(release), advance)) // UNIT
+
+
+def quorum_met(revealed: int, eligible: int, quorum: int) -> bool:
+    """Whether enough of the eligible weight was revealed for a model to be Scored. `quorum`: basis points."""
+    return revealed > 0 and revealed * BPS >= quorum * eligible
+
+
+def heard(revealed: int, eligible: int, quorum: int) -> bool:
+    """Whether a settled model counts towards retiring silent nodes: half the quorum answered, and someone did."""
+    return revealed > 0 and 2 * revealed * BPS >= quorum * eligible
+
+
+def fee_share(fee: int, weight: int, eligible: int, revealed: int) -> int:
+    """What `weight` earns of a model's fee (wei, rounded down), whatever the outcome; 0 without a reveal.
+
+    The divisor is the eligible weight, or the revealed weight where a drawn jury weighs more than expected.
+    """
+    return fee * weight // max(eligible, revealed) if revealed else 0
+
+
+def ballot_weight(seed: bytes, model: int, voter: str, weight: int, eligible: int, jury: int) -> int:
+    """Weight of a ballot on a model; 0 if the voter isn't on its jury. `jury` 0: everyone votes with their own weight.
+
+    A drawn node weighs eligible/jury, so the expected total stays `eligible`, and large stakes always vote.
+    """
+    if jury == 0 or jury * weight >= eligible:
+        return weight
+    ticket = int.from_bytes(keccak(seed + word(model) + word(voter)), "big")
+    return eligible // jury if ticket % eligible < jury * weight else 0
+
+
+def vote_commitment(chain_id: int, contract: str, model: int, baseline: int, voter: str, score: Score, salt: bytes) -> bytes:
+    """keccak256(abi.encode(chainid, contract, id, baseline, voter, qn, baselineQn, memorized, salt)), 32 bytes.
+
+    Bound to chain, contract, model and voter: a copied commitment can't be revealed. `salt`: 32 bytes.
+    """
+    words = (chain_id, contract, model, baseline, voter, score.qn, score.baseline_qn, score.memorized, salt)
+    return keccak(b"".join(word(value) for value in words))
+
+
+def word(value: int | str | bytes) -> bytes:
+    """The 32-byte ABI word of an unsigned integer, an address (hex) or 32 bytes."""
+    if isinstance(value, bytes):
+        if len(value) != 32:
+            raise ValueError(f"{len(value)} bytes are no 32-byte word")
+        return value
+    return (int(value, 16) if isinstance(value, str) else value).to_bytes(32, "big")
+
+
+# ------------------------------------------------------------------------------------------------ reverts
+
+
+class MechanismError(Exception):
+    """A call that the mechanism refuses. `name`, `figures`: the contract's error of that name and its arguments, in order."""
+
+    def __init__(self, name: str, *figures: object) -> None:
+        super().__init__(f"{name}({', '.join(map(str, figures))})")
+        self.name = name
+        self.figures = figures
+
+
+# ------------------------------------------------------------------------------------------------ state
+
+
+def _no_block_hash(number: int) -> bytes:
+    raise ValueError(f"a jury needs the hash of block {number}: pass `block_hash`")
+
+
+@dataclass(frozen=True)
+class Call:
+    """Who calls, when, and with what.
+
+    `caller`: address; `now`: Unix seconds of the block; `value`: wei sent along; `block`: number of the block;
+    `block_hash`: hash (32 bytes) of an earlier block by its number, needed for juries only; `refuses`: whether a
+    recipient refuses a payment, which only the chain can know.
+    """
+
+    caller: str
+    now: int
+    value: int = 0
+    block: int = 0
+    block_hash: Callable[[int], bytes] = _no_block_hash
+    refuses: Callable[[str], bool] = lambda recipient: False
+
+
+@dataclass
+class Node:
+    """A registered node. `exit_at` 0: active. `active_at`: time of its last activity."""
+
+    role: Role
+    stake: int
+    joined_at: int
+    active_at: int
+    exit_at: int = 0
+    open_commits: int = 0
+
+
+@dataclass
+class Model:
+    """A submitted model, or the genesis. Weights in 1/100 of min_stake, gain and level in steps, payout in wei."""
+
+    author: str
+    bundle: bytes
+    parents: tuple[int, ...]
+    baseline: int
+    submitted_at: int
+    reveals_open_at: int
+    born_block: int
+    eligible_weight: int
+    histogram: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    committed_weight: int = 0
+    revealed_weight: int = 0
+    open_ballots: int = 0
+    seed: bytes = b""
+    outcome: Phase = Phase.NONE
+    gain: int = 0
+    level: int = 0
+    payout: int = 0
+    advance: int = 0
+    royalty_per_step: int = 0
+
+
+@dataclass
+class Ballot:
+    """A voter's one ballot on a model."""
+
+    commitment: bytes
+    weight: int
+    state: BallotState
+    fee_claimed: bool = False
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the contract's balance belongs, in wei; the sum is the balance, exactly."""
+
+    stakes: int
+    pool: int
+    credits: int
+    locked_fees: int
+    locked_royalties: int
+
+    @property
+    def total(self) -> int:
+        return self.stakes + self.pool + self.credits + self.locked_fees + self.locked_royalties
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened, under the contract's name, with the contract's argument names."""
+
+    name: str
+    args: dict[str, object]
+
+
+class Mechanism:
+    """One task, as the contract would hold it. Every method is the contract's function of the same name (in snake case).
+
+    Each takes the `Call` first, raises a `MechanismError` of the contract's name without any effect, and appends its
+    events to `events`. Sums are taken over the facts themselves, not kept: a ghost must not repeat the contract's tricks.
+    """
+
+    def __init__(self, terms: Terms, call: Call, *, address: str = ZERO_ADDRESS, chain_id: int = 0) -> None:
+        """Deploy: `call.value` is the first pool, `call.caller` its sponsor of record. Raises InvalidTerms."""
+        _check_terms(terms)
+        self.terms = terms
+        self.address = address
+        self.chain_id = chain_id
+        self.nodes: dict[str, Node] = {}
+        self.models = [Model(ZERO_ADDRESS, terms.genesis, (0,), 0, call.now, call.now, 0, 0, outcome=Phase.SCORED)]
+        self.ballots: dict[tuple[int, str], Ballot] = {}
+        self.credits: dict[str, int] = {}
+        self.pool = 0
+        self.locked_fees = 0
+        self.locked_royalties = 0
+        self.royalty_per_step = 0
+        self.champion = 0
+        self.frontier = 0
+        self.heard_times = [call.now] * HEARD_TO_RETIRE  # as if so many were heard before anyone joined
+        self.next_to_settle = 1
+        self.last_settled_at = call.now
+        self.events: list[Event] = []
+        if call.value:
+            self.pool = self._received(call)
+            self._emit("Funded", {"from": call.caller}, amount=call.value)
+
+    # ---------------------------------------------------------------------------------------- nodes
+
+    def register(self, call: Call, role: Role) -> None:
+        """Join with the value as stake."""
+        if role == Role.NONE:
+            raise MechanismError("InvalidRole")
+        if call.caller in self.nodes:
+            raise MechanismError("AlreadyRegistered", call.caller)
+        if call.value < self.terms.min_stake:
+            raise MechanismError("StakeTooLow", call.value, self.terms.min_stake)
+        stake = self._received(call)
+        self._check_room(self._weight(stake))
+        self.nodes[call.caller] = Node(role, stake, call.now, call.now)
+        self._emit("NodeRegistered", account=call.caller, role=role, stake=stake)
+
+    def top_up(self, call: Call) -> None:
+        """Add the value to the stake; counts as joining again."""
+        node = self._active(call.caller)
+        if call.value == 0:
+            raise MechanismError("NothingSent")
+        stake = node.stake + self._received(call)
+        self._check_room(self._weight(stake) - self._weight(node.stake))
+        node.stake, node.joined_at = stake, call.now
+        node.active_at = call.now
+        self._emit("StakeAdded", account=call.caller, amount=call.value, stake=stake)
+
+    def request_exit(self, call: Call) -> None:
+        """Take the weight out of the active set."""
+        node = self._active(call.caller)
+        node.exit_at = call.now + self.terms.unbonding
+        self._emit("ExitRequested", account=call.caller, exitAt=node.exit_at)
+
+    def cancel_exit(self, call: Call) -> None:
+        """Take an exit or a retirement back; counts as joining again."""
+        node = self._registered(call.caller)
+        if not node.exit_at:
+            raise MechanismError("NotExiting", call.caller)
+        self._check_room(self._weight(node.stake))
+        node.exit_at, node.joined_at = 0, call.now
+        node.active_at = call.now
+        self._emit("ExitCancelled", account=call.caller)
+
+    def claim_stake(self, call: Call) -> None:
+        """Turn the stake of a node whose exit is due into credit, and forget the node."""
+        node = self._registered(call.caller)
+        if not node.exit_at or call.now < node.exit_at:
+            raise MechanismError("StakeLocked", call.caller, node.exit_at)
+        if node.open_commits:
+            raise MechanismError("CommitsOpen", call.caller, node.open_commits)
+        del self.nodes[call.caller]
+        self._add_credit(call.caller, node.stake)
+        self._emit("StakeClaimed", account=call.caller, amount=node.stake)
+
+    def keep_alive(self, call: Call) -> None:
+        """Count as activity."""
+        self._active(call.caller).active_at = call.now
+        self._emit("KeptAlive", account=call.caller)
+
+    def retire(self, call: Call, account: str) -> None:
+        """Take a node that was silent through 16 heard models and for `unbonding` seconds out of the active set."""
+        node = self._active(account)
+        heard_since = self.heard_times[-HEARD_TO_RETIRE]
+        quiet_until = node.active_at + self.terms.unbonding
+        if heard_since <= node.active_at or call.now < quiet_until:
+            raise MechanismError("StillActive", account, node.active_at, heard_since, quiet_until)
+        node.exit_at = call.now + self.terms.unbonding
+        self._emit("NodeRetired", account=account, exitAt=node.exit_at)
+
+    # ---------------------------------------------------------------------------------------- models
+
+    def submit(self, call: Call, bundle: bytes, parents: Sequence[int]) -> int:
+        """A model is born; returns its id."""
+        author = self._active(call.caller)
+        if author.role != Role.TRAINER:
+            raise MechanismError("NotTrainer", call.caller)
+        if call.value != self.terms.submission_fee:
+            raise MechanismError("WrongFee", call.value, self.terms.submission_fee)
+        if any(model.author == call.caller and model.bundle == bundle for model in self.models):
+            raise MechanismError("AlreadySubmitted", call.caller, bundle)
+        if not 1 <= len(parents) <= MAX_PARENTS:
+            raise MechanismError("InvalidParentCount", len(parents), MAX_PARENTS)
+        for index, parent in enumerate(parents):
+            if parent >= len(self.models):
+                raise MechanismError("UnknownModel", parent)
+            if parent in parents[:index]:
+                raise MechanismError("DuplicateParent", parent)
+        self.locked_fees += self._received(call)
+        author.active_at = call.now
+        eligible = self.active_weight() - self._weight(author.stake)
+        reveals_open_at = call.now + self.terms.commit_window
+        model = Model(call.caller, bundle, tuple(parents), self.champion, call.now, reveals_open_at, call.block, eligible)
+        self.models.append(model)
+        self._emit(
+            "ModelSubmitted",
+            id=self.model_count(),
+            author=call.caller,
+            bundle=bundle,
+            parents=list(parents),
+            baseline=self.champion,
+            eligibleWeight=eligible,
+        )
+        return self.model_count()
+
+    def commit_vote(self, call: Call, id: int, bundle: bytes, commitment: bytes, sealed: bytes) -> None:
+        """Commit to a hidden score while the model is Voting."""
+        model = self._in_phase(call, id, Phase.VOTING)
+        if model.bundle != bundle:
+            raise MechanismError("BundleMismatch", id, model.bundle, bundle)
+        voter = self._may_vote(call, id)
+        if voter.joined_at >= model.submitted_at:
+            raise MechanismError("JoinedTooLate", id, voter.joined_at, model.submitted_at)
+        own = self._weight(voter.stake)
+        if own == 0:
+            raise MechanismError("NoWeight", call.caller)
+        bonds = self.terms.commit_bond * (voter.open_commits + 1)
+        if voter.stake < bonds:
+            raise MechanismError("BondNotCovered", voter.stake, bonds)
+        seed = self._jury_seed(call, id)
+        weight = ballot_weight(seed, id, call.caller, own, model.eligible_weight, self.terms.jury)
+        if weight == 0:
+            raise MechanismError("NotOnJury", id, call.caller)
+        committed = model.committed_weight + weight
+        if committed > MAX_COMMITTED_WEIGHT:
+            raise MechanismError("WeightLimit", committed, MAX_COMMITTED_WEIGHT)
+
+        if seed != model.seed:
+            model.seed = seed
+            self._emit("JuryDrawn", id=id, seed=seed)
+        voter.active_at = call.now
+        voter.open_commits += 1
+        self.ballots[id, call.caller] = Ballot(commitment, weight, BallotState.COMMITTED)
+        model.committed_weight = committed
+        model.open_ballots += 1
+        self._emit("VoteCommitted", id=id, voter=call.caller, commitment=commitment, sealedScore=sealed, weight=weight)
+        if self.terms.jury == 0 and committed == model.eligible_weight:
+            model.reveals_open_at = call.now
+            self._emit("RevealOpened", id=id)
+
+    def reveal_vote(self, call: Call, id: int, score: Score, salt: bytes) -> None:
+        """Open the caller's commit while the model is Revealing."""
+        model = self._in_phase(call, id, Phase.REVEALING)
+        ballot = self._open_ballot(id, call.caller)
+        _check_score(score)
+        commitment = self.vote_commitment(id, call.caller, score, salt)
+        if ballot.commitment != commitment:
+            raise MechanismError("CommitmentMismatch", ballot.commitment, commitment)
+        ballot.state = BallotState.REVEALED
+        self.nodes[call.caller].open_commits -= 1
+        model.open_ballots -= 1
+        model.revealed_weight += ballot.weight
+        model.histogram[bucket(score.qn, score.baseline_qn)] += ballot.weight
+        self._emit("VoteRevealed", id=id, voter=call.caller, score=score, weight=ballot.weight)
+
+    def late_vote(self, call: Call, id: int, score: Score) -> None:
+        """Record a score after the commit phase: never paid, never weighted."""
+        current = self.phase(id, call.now)
+        if id == 0 or current == Phase.VOTING:
+            raise MechanismError("WrongPhase", id, current)
+        self._may_vote(call, id)
+        _check_score(score)
+        self.ballots[id, call.caller] = Ballot(bytes(32), 0, BallotState.LATE)
+        self._emit("LateVoteCast", id=id, voter=call.caller, score=score)
+
+    def settle(self, call: Call, id: int) -> None:
+        """Settle the next model once it is Due: score it, pay for the advance, share the fee."""
+        model = self._in_phase(call, id, Phase.DUE)
+        if id != self.next_to_settle:
+            raise MechanismError("NotNextToSettle", id, self.next_to_settle)
+        revealed, eligible, frontier = model.revealed_weight, model.eligible_weight, self.frontier
+        model.outcome = Phase.UNSCORED
+        if quorum_met(revealed, eligible, self.terms.quorum):
+            model.outcome = Phase.SCORED
+            model.gain = gain_of(model.histogram)
+            model.level = self.models[model.baseline].level + model.gain
+            if model.level - frontier >= self.terms.min_gain:
+                model.advance = model.level - frontier
+                model.payout = payout_of(self.pool, model.advance, self.terms.release)
+                self.champion, self.frontier = id, model.level
+        if heard(revealed, eligible, self.terms.quorum):
+            self.heard_times.append(call.now)
+        self.next_to_settle += 1
+        self.last_settled_at = call.now
+        rest = self.terms.submission_fee - fee_share(self.terms.submission_fee, revealed, eligible, revealed)
+        self.locked_fees -= rest
+        self.pool += rest - model.payout
+        self._emit(
+            "ModelSettled",
+            id=id,
+            scored=model.outcome == Phase.SCORED,
+            gain=model.gain,
+            level=model.level,
+            payout=model.payout,
+        )
+        if model.advance:
+            self._emit("ChampionChanged", id=id, frontier=self.frontier)
+            self._reward(id, model, frontier)
+
+    def forfeit(self, call: Call, id: int, voter: str) -> None:
+        """Close a commit that was not revealed in time; its bond goes to the pool."""
+        ballot = self._open_ballot(id, voter)
+        current = self.phase(id, call.now)
+        if current in (Phase.VOTING, Phase.REVEALING):
+            raise MechanismError("WrongPhase", id, current)
+        node = self.nodes[voter]
+        amount = min(self.terms.commit_bond, node.stake)
+        ballot.state = BallotState.FORFEITED
+        self.models[id].open_ballots -= 1
+        node.open_commits -= 1
+        node.stake -= amount
+        self.pool += amount
+        self._emit("CommitForfeited", id=id, voter=voter, amount=amount)
+
+    # ---------------------------------------------------------------------------------------- money
+
+    def claim_fees(self, call: Call, ids: Sequence[int]) -> None:
+        """Credit the caller's shares of settled models' fees."""
+        for index, id in enumerate(ids):
+            current = self.phase(id, call.now)
+            if current not in (Phase.SCORED, Phase.UNSCORED):
+                raise MechanismError("WrongPhase", id, current)
+            ballot = self.ballot(id, call.caller)
+            if ballot.state != BallotState.REVEALED:
+                raise MechanismError("NotRevealed", id, call.caller, ballot.state)
+            if ballot.fee_claimed or id in ids[:index]:
+                raise MechanismError("FeeAlreadyClaimed", id, call.caller)
+        for id in ids:
+            model, ballot = self.models[id], self.ballots[id, call.caller]
+            ballot.fee_claimed = True
+            amount = fee_share(self.terms.submission_fee, ballot.weight, model.eligible_weight, model.revealed_weight)
+            self.locked_fees -= amount
+            self._add_credit(call.caller, amount)
+            self._emit("FeeClaimed", id=id, voter=call.caller, amount=amount)
+
+    def claim_royalties(self, call: Call, ids: Sequence[int]) -> None:
+        """Credit the champions' authors with what accrued since their last claim."""
+        for id in ids:
+            if id >= len(self.models) or not self.models[id].advance:
+                raise MechanismError("NotChampion", id)
+        for id in ids:
+            model = self.models[id]
+            amount = model.advance * (self.royalty_per_step - model.royalty_per_step) // ROYALTY_SCALE
+            model.royalty_per_step = self.royalty_per_step
+            self.locked_royalties -= amount
+            self._add_credit(model.author, amount)
+            self._emit("RoyaltiesClaimed", id=id, author=model.author, amount=amount)
+
+    def fund(self, call: Call) -> None:
+        """Add the value to the pool."""
+        if call.value == 0:
+            raise MechanismError("NothingSent")
+        self.pool += self._received(call)
+        self._emit("Funded", {"from": call.caller}, amount=call.value)
+
+    def reclaim(self, call: Call) -> None:
+        """Credit the pool of an abandoned task to its sponsor."""
+        until = self.last_settled_at + self.terms.sunset if self.terms.sunset else 0
+        if not until or call.now < until:
+            raise MechanismError("SunsetNotReached", until)
+        if self.next_to_settle < len(self.models):
+            raise MechanismError("ModelsUnsettled", self.next_to_settle, self.model_count())
+        amount, self.pool = self.pool, 0
+        if amount == 0:
+            raise MechanismError("NothingToReclaim")
+        self._add_credit(self.terms.sponsor, amount)
+        self._emit("PoolReclaimed", sponsor=self.terms.sponsor, amount=amount)
+
+    def withdraw(self, call: Call, to: str) -> int:
+        """Pay the caller's whole credit; returns it, in wei."""
+        if to == ZERO_ADDRESS:
+            raise MechanismError("InvalidRecipient", to)
+        amount = self.credits.get(call.caller, 0)
+        if amount == 0:
+            raise MechanismError("NothingToWithdraw", call.caller)
+        if call.refuses(to):
+            raise MechanismError("WithdrawFailed", to, amount)
+        del self.credits[call.caller]
+        self._emit("Withdrawn", account=call.caller, to=to, amount=amount)
+        return amount
+
+    def multicall(self, call: Call, calls: Sequence[tuple[str, tuple]]) -> None:
+        """Several calls by (method name, arguments), without value: all take effect, or none."""
+        before = copy.deepcopy(self.__dict__)
+        try:
+            for method, arguments in calls:
+                getattr(self, method)(replace(call, value=0), *arguments)
+        except MechanismError:
+            self.__dict__.update(before)
+            raise
+
+    # ---------------------------------------------------------------------------------------- views
+
+    def model_count(self) -> int:
+        """Submissions so far."""
+        return len(self.models) - 1
+
+    def active_weight(self) -> int:
+        """Weight of all registered nodes that are not leaving."""
+        return sum(self._weight(node.stake) for node in self.nodes.values() if not node.exit_at)
+
+    def phase(self, id: int, now: int) -> Phase:
+        """Where a model stands at a time. Raises UnknownModel."""
+        if id >= len(self.models):
+            raise MechanismError("UnknownModel", id)
+        model = self.models[id]
+        if model.outcome:
+            return model.outcome
+        if now < model.reveals_open_at:
+            return Phase.VOTING
+        deadline = model.submitted_at + self.terms.commit_window + self.terms.reveal_window
+        return Phase.REVEALING if model.open_ballots and now < deadline else Phase.DUE
+
+    def ballot(self, id: int, voter: str) -> Ballot:
+        """A voter's ballot on a model, empty if there is none."""
+        return self.ballots.get((id, voter), Ballot(bytes(32), 0, BallotState.NONE))
+
+    def ledger(self) -> Ledger:
+        """Where the balance belongs."""
+        stakes = sum(node.stake for node in self.nodes.values())
+        return Ledger(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
+
+    def vote_commitment(self, id: int, voter: str, score: Score, salt: bytes) -> bytes:
+        """The commitment that `reveal_vote` checks; 0 for an unknown model."""
+        if id >= len(self.models):
+            return bytes(32)
+        return vote_commitment(self.chain_id, self.address, id, self.models[id].baseline, voter, score, salt)
+
+    # ---------------------------------------------------------------------------------------- inside
+
+    def _weight(self, stake: int) -> int:
+        return weight_of(stake, self.terms.min_stake)
+
+    def _registered(self, account: str) -> Node:
+        if account not in self.nodes:
+            raise MechanismError("NotRegistered", account)
+        return self.nodes[account]
+
+    def _active(self, account: str) -> Node:
+        node = self._registered(account)
+        if node.exit_at:
+            raise MechanismError("NodeExiting", account, node.exit_at)
+        return node
+
+    def _may_vote(self, call: Call, id: int) -> Node:
+        voter = self._active(call.caller)
+        if self.models[id].author == call.caller:
+            raise MechanismError("OwnModel", id)
+        state = self.ballot(id, call.caller).state
+        if state:
+            raise MechanismError("AlreadyVoted", id, call.caller, state)
+        return voter
+
+    def _open_ballot(self, id: int, voter: str) -> Ballot:
+        ballot = self.ballot(id, voter)
+        if ballot.state != BallotState.COMMITTED:
+            raise MechanismError("NoOpenBallot", id, voter, ballot.state)
+        return ballot
+
+    def _in_phase(self, call: Call, id: int, required: Phase) -> Model:
+        current = self.phase(id, call.now)
+        if current != required:
+            raise MechanismError("WrongPhase", id, current)
+        return self.models[id]
+
+    def _jury_seed(self, call: Call, id: int) -> bytes:
+        model = self.models[id]
+        if self.terms.jury == 0 or model.seed:
+            return model.seed
+        if call.block == model.born_block:
+            raise MechanismError("JuryNotDrawn", id, call.block)
+        forgotten = call.block - model.born_block > BLOCK_HASHES_KEPT
+        return call.block_hash(call.block - 1 if forgotten else model.born_block)
+
+    def _check_room(self, added: int) -> None:
+        weight = self.active_weight() + added
+        if weight > MAX_ACTIVE_WEIGHT:
+            raise MechanismError("WeightFull", weight, MAX_ACTIVE_WEIGHT)
+
+    def _received(self, call: Call) -> int:
+        balance = self.ledger().total + call.value
+        if balance > MAX_BALANCE:
+            raise MechanismError("BalanceLimit", balance, MAX_BALANCE)
+        return call.value
+
+    def _reward(self, id: int, model: Model, frontier: int) -> None:
+        royalties = model.payout * self.terms.royalty // BPS if frontier else 0
+        if royalties:
+            self.royalty_per_step += royalties * ROYALTY_SCALE // frontier
+            self.locked_royalties += royalties
+            self._emit("RoyaltiesShared", id=id, amount=royalties)
+        model.royalty_per_step = self.royalty_per_step
+        if model.payout - royalties:
+            self._add_credit(model.author, model.payout - royalties)
+            self._emit("Rewarded", id=id, author=model.author, amount=model.payout - royalties)
+
+    def _add_credit(self, account: str, amount: int) -> None:
+        self.credits[account] = self.credits.get(account, 0) + amount
+
+    def _emit(self, name: str, reserved: dict[str, object] | None = None, /, **args: object) -> None:
+        self.events.append(Event(name, {**(reserved or {}), **args}))
+
+
+def _check_terms(terms: Terms) -> None:
+    windows = terms.commit_window + terms.reveal_window
+    bounds = {
+        "genesis": any(terms.genesis),
+        "minStake": terms.min_stake >= 10**15,
+        "commitBond": terms.commit_bond <= terms.min_stake,
+        "quorum": 1 <= terms.quorum <= BPS,
+        "release": 1 <= terms.release < BPS,
+        "minGain": 1 <= terms.min_gain < STEPS_PER_HALVING,
+        "royalty": terms.royalty <= BPS // 2,
+        "commitWindow": terms.commit_window >= 1,
+        "revealWindow": terms.reveal_window >= 1,
+        "unbonding": terms.unbonding >= windows,
+        "sunset": terms.sunset == 0 or terms.sunset >= windows,
+        "sponsor": terms.sunset == 0 or terms.sponsor != ZERO_ADDRESS,
+    }
+    for name, holds in bounds.items():
+        if not holds:
+            raise MechanismError("InvalidTerms", name)
+
+
+def _check_score(score: Score) -> None:
+    if score.qn == 0 or score.baseline_qn == 0 or score.memorized > PPM:
+        raise MechanismError("InvalidScore", score.qn, score.baseline_qn, score.memorized)

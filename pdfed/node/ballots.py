@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's votes: committed when scored, revealed when reveals open, remembered in between.
+
+The score and the salt are stored in the transaction that queues the commit. If the journal is lost, both come back: the
+salt from the node's secret, the score from the `sealed` word of the commit's own event.
+"""
+
+from __future__ import annotations
+
+from pdfed.chain.client import vote_commitment
+from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.chain.outbox import Outbox
+from pdfed.evaluation import OwnScore, vote
+from pdfed.mechanism import BallotState, Phase, Role, Score
+from pdfed.node.workplace import Workplace
+from pdfed.strategy import GENESIS
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS ballot (
+    bundle BLOB NOT NULL, model INTEGER NOT NULL, qn INTEGER NOT NULL, baseline_qn INTEGER NOT NULL,
+    memorized INTEGER NOT NULL, salt BLOB NOT NULL, PRIMARY KEY (bundle, model)
+);
+"""
+
+
+class Ballots:
+    """Queues commits, reveals and late votes of one node."""
+
+    def __init__(self, place: Workplace, outbox: Outbox) -> None:
+        self._place = place
+        self._outbox = outbox
+        place.journal.declare(_TABLES)
+
+    def queue(self, model: ModelFacts, ledger: Ledger, own: dict[int, OwnScore], now: int) -> str | None:
+        """Queue what this node owes `model` now; says what was queued, None if nothing."""
+        me = self._place.address
+        if model.id == GENESIS or model.author == me:
+            return None
+        ballot = model.ballots.get(me)
+        phase = ledger.phase(model.id, now)
+        if ballot is not None and ballot.state == BallotState.COMMITTED and phase == Phase.REVEALING:
+            return self._reveal(model, ballot.sealed)
+        if ballot is None and model.id in own and model.baseline in own and self._may_vote(model, ledger):
+            score = vote(own[model.id], own[model.baseline])
+            if phase == Phase.VOTING:
+                return self._commit(model, score)
+            return self._put("late", model, "lateVote", (model.id, astuple(score)))
+        return None
+
+    def owes(self, model: ModelFacts, ledger: Ledger) -> bool:
+        """Whether this node may still vote on the model, so that scoring it is urgent."""
+        return model.author != self._place.address and self._place.address not in model.ballots and self._may_vote(model, ledger)
+
+    def _may_vote(self, model: ModelFacts, ledger: Ledger) -> bool:
+        node = ledger.nodes.get(self._place.address)
+        if node is None or node.role == Role.NONE or node.exit_at:
+            return False
+        needed = self._place.terms.commit_bond * (node.open_commits + 1)
+        return node.joined_at < model.submitted_at and node.stake >= needed
+
+    def _commit(self, model: ModelFacts, score: Score) -> str | None:
+        place = self._place
+        salt = place.secret.salt(model.bundle, model.id)
+        sealed = place.secret.seal(score, model.bundle, model.id)
+        commitment = vote_commitment(
+            place.client.chain_id, place.client.address, model.id, model.baseline, place.address, score, salt
+        )
+        with place.journal.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO ballot VALUES (?, ?, ?, ?, ?, ?)",
+                (model.bundle, model.id, score.qn, score.baseline_qn, score.memorized, salt),
+            )
+            return self._put("commit", model, "commitVote", (model.id, model.bundle, commitment, sealed))
+
+    def _reveal(self, model: ModelFacts, sealed: bytes) -> str | None:
+        rows = self._place.journal.rows(
+            "SELECT qn, baseline_qn, memorized, salt FROM ballot WHERE bundle = ? AND model = ?", (model.bundle, model.id)
+        )
+        if rows:
+            qn, baseline_qn, memorized, salt = rows[0]
+            score = Score(qn, baseline_qn, memorized)
+        else:
+            score = self._place.secret.unseal(sealed, model.bundle, model.id)
+            salt = self._place.secret.salt(model.bundle, model.id)
+        return self._put("reveal", model, "revealVote", (model.id, astuple(score), salt))
+
+    def _put(self, kind: str, model: ModelFacts, function: str, arguments: tuple[object, ...]) -> str | None:
+        key = f"{kind}:{model.id}:{model.bundle.hex()}"
+        if self._outbox.state(key) is not None:
+            return None
+        self._outbox.put(key, function, arguments)
+        return f"{kind} vote on model {model.id}"
+
+
+def astuple(score: Score) -> tuple[int, int, int]:
+    """A score in the order of the contract's struct."""
+    return (score.qn, score.baseline_qn, score.memorized)

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node: events in, transactions out, one bounded step at a time.
+
+`step()` does one small thing and returns what it did. Whatever instruction the process is killed at, the next start goes on
+from the journal, the chain and the store: nothing is lost and nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pdfed.chain.feed import EventFeed
+from pdfed.chain.ledger import Ledger
+from pdfed.chain.outbox import Outbox
+from pdfed.evaluation import OwnScore
+from pdfed.mechanism import BallotState, Phase, Role
+from pdfed.node.ballots import Ballots
+from pdfed.node.draft import Drafts, DraftState
+from pdfed.node.inbox import Inbox
+from pdfed.node.workplace import Workplace
+from pdfed.storage import cid_from_digest
+
+COURTESY_SECONDS = 20.0  # the author settles first; others step in after this long, so that they don't all pay for it
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a step did. kind: "event" | "chain" | "score" | "train" | "publish" | "idle"; text: one line for people."""
+
+    kind: str
+    text: str
+
+
+IDLE = Activity("idle", "waiting")
+
+
+class Node:
+    """A trainer or validator on one contract with one account."""
+
+    def __init__(self, place: Workplace) -> None:
+        self.place = place
+        self.feed = EventFeed(place.client, place.journal, confirmations=place.config.confirmations)
+        self.outbox = Outbox(place.client, place.account, place.journal)
+        self.inbox = Inbox(place)
+        self.drafts = Drafts(place, self.inbox)
+        self.ballots = Ballots(place, self.outbox)
+        self.ledger = Ledger.from_events(self.feed.events(), place.terms)
+        self.own: dict[int, OwnScore] = self.inbox.own_scores(self.ledger)
+        self.training = place.config.role == "trainer"  # set to False to stop making submissions
+        self._jobs: dict[str, Iterator[str]] = {}
+        self._due_since: dict[str, float] = {}
+        self._caught_up = False
+
+    def step(self) -> Activity:
+        """Do one bounded thing. Never blocks for longer than a training slice, a sampling batch or a network call."""
+        return self.follow() or self._send() or self._queue() or self._work() or IDLE
+
+    def close(self) -> None:
+        self.place.close()
+
+    @property
+    def registered(self) -> bool:
+        return self._role() != Role.NONE
+
+    @property
+    def settled(self) -> int:
+        """How many models are settled."""
+        return len(self.ledger.models) - 1 - len(self.ledger.unsettled())
+
+    @property
+    def busy(self) -> bool:
+        """Whether transactions or publications of this node are under way."""
+        draft = self.drafts.current()
+        return self.outbox.pending() > 0 or (draft is not None and draft.stage in ("submit", "publish"))
+
+    # ------------------------------------------------------------------ events in
+
+    def follow(self) -> Activity | None:
+        """Read what is new on chain, a bounded page of it; None when there is nothing."""
+        changes = self.feed.poll()
+        if not changes:
+            self._caught_up = True
+            return None
+        self._caught_up = False
+        if any(change.undo for change in changes):
+            self.ledger = Ledger.from_events(self.feed.events(), self.place.terms)
+            self._jobs.pop("score", None)
+        else:
+            for change in changes:
+                self.ledger.apply(change.event)
+        self.own = self.inbox.own_scores(self.ledger)
+        last = changes[-1]
+        return Activity("event", f"{len(changes)} events, the last {'undone: ' if last.undo else ''}{last.event.name}")
+
+    # ------------------------------------------------------------------ transactions out
+
+    def _send(self) -> Activity | None:
+        """Advance the outbox; a finished submission moves its draft on."""
+        outcomes = self.outbox.step()
+        if not outcomes:
+            return None
+        for outcome in outcomes:
+            draft = self.drafts.current()
+            if draft is not None and draft.stage == "submit" and outcome.key == submit_key(draft):
+                if outcome.ok:
+                    self.drafts.submitted(draft)
+                else:
+                    self.drafts.give_up(draft, outcome.error or "refused")
+        said = [outcome.key.split(":")[0] + ("" if outcome.ok else f" refused: {outcome.error}") for outcome in outcomes]
+        return Activity("chain", ", ".join(said))
+
+    def _queue(self) -> Activity | None:
+        """Queue every transaction that is due. Nothing is decided before the node has read the whole log."""
+        if not self._caught_up:
+            return None
+        if not self.registered:
+            return self._register()
+        now = self.place.client.now()
+        for model in self.ledger.unsettled():
+            queued = self.ballots.queue(model, self.ledger, self.own, now)
+            if queued is not None:
+                return Activity("chain", queued)
+        return self._queue_submission() or self._queue_settlement(now) or self._queue_presence(now)
+
+    def _register(self) -> Activity | None:
+        place = self.place
+        if self.outbox.state("register") in ("queued", "sent"):
+            return None
+        self.outbox.forget("register")
+        role = Role.TRAINER if place.config.role == "trainer" else Role.VALIDATOR
+        self.outbox.put("register", "register", (int(role),), value=place.stake)
+        return Activity("chain", f"registering as {place.config.role}")
+
+    def _queue_submission(self) -> Activity | None:
+        draft = self.drafts.current()
+        if draft is None or draft.stage != "submit" or self.outbox.state(submit_key(draft)) is not None:
+            return None
+        by_bundle = {model.bundle: model.id for model in self.ledger.models.values()}
+        parents = tuple(by_bundle[digest] for digest, _ in draft.parents if digest in by_bundle)
+        if len(parents) != len(draft.parents):
+            return Activity("train", self.drafts.give_up(draft, "a parent vanished in a reorg"))
+        self.outbox.put(submit_key(draft), "submit", (draft.bundle, parents), value=self.place.terms.submission_fee)
+        return Activity("chain", f"submitting {cid_from_digest(draft.bundle or b'')}")
+
+    def _queue_settlement(self, now: int) -> Activity | None:
+        model = self.ledger.next_to_settle()
+        if model is None or self.ledger.phase(model.id, now) != Phase.DUE:
+            return None
+        if not self._my_turn(f"settle:{model.id}:{model.bundle.hex()}", model.author == self.place.address):
+            return None
+        deadline = model.submitted_at + self.place.terms.commit_window + self.place.terms.reveal_window
+        if now >= deadline:
+            for voter, ballot in model.ballots.items():
+                key = f"forfeit:{model.id}:{model.bundle.hex()}:{voter}"
+                if ballot.state == BallotState.COMMITTED and self.outbox.state(key) is None:
+                    self.outbox.put(key, "forfeit", (model.id, voter))
+                    return Activity("chain", f"forfeit of {voter} on model {model.id}")
+        key = f"settle:{model.id}:{model.bundle.hex()}"
+        if self.outbox.state(key) in ("queued", "sent"):
+            return None
+        self.outbox.forget(key)
+        self.outbox.put(key, "settle", (model.id,))
+        return Activity("chain", f"settling model {model.id}")
+
+    def _queue_presence(self, now: int) -> Activity | None:
+        """A node that someone retired comes back; one that has been quiet for long says that it lives."""
+        node = self.ledger.nodes[self.place.address]
+        if node.exit_at and node.retired and self.outbox.state(f"return:{node.exit_at}") is None:
+            self.outbox.put(f"return:{node.exit_at}", "cancelExit", ())
+            return Activity("chain", "coming back after being retired")
+        key = f"alive:{node.active_at}"
+        quiet = now - node.active_at > self.place.terms.unbonding // 2
+        if not node.exit_at and quiet and self.ledger.models_since(node.active_at) and self.outbox.state(key) is None:
+            self.outbox.put(key, "keepAlive", ())
+            return Activity("chain", "saying that this node lives")
+        return None
+
+    def _my_turn(self, what: str, first: bool) -> bool:
+        since = self._due_since.setdefault(what, time.monotonic())
+        return first or time.monotonic() - since > COURTESY_SECONDS
+
+    # ------------------------------------------------------------------ work
+
+    def _work(self) -> Activity | None:
+        """One piece of the most urgent job: publishing before scoring, scoring before training."""
+        for kind, open_job in (("publish", self._publishing), ("score", self._scoring), ("train", self._drafting)):
+            job = self._jobs.get(kind) or open_job()
+            if job is None:
+                continue
+            self._jobs[kind] = job
+            try:
+                return Activity(kind, next(job))
+            except StopIteration:
+                del self._jobs[kind]
+                self.own = self.inbox.own_scores(self.ledger)
+        return None
+
+    def _publishing(self) -> Iterator[str] | None:
+        draft = self.drafts.current()
+        return self.drafts.mined(draft) if draft is not None and draft.stage == "publish" else None
+
+    def _scoring(self) -> Iterator[str] | None:
+        model = self.inbox.next_model(self.ledger) if self._caught_up else None
+        return self.inbox.work(model, self.ledger) if model is not None else None
+
+    def _drafting(self) -> Iterator[str] | None:
+        """Go on with the draft in hand, or open one, if this node trains now."""
+        if not self.training or not self.registered or self.ledger.champion not in self.own:
+            return None
+        draft = self.drafts.current()
+        if draft is None:
+            limit = self.place.config.max_submissions
+            if (limit is not None and self.drafts.published() >= limit) or not self.drafts.begin(self.ledger, self.own):
+                return None
+            draft = self.drafts.current()
+        if draft is None or draft.stage not in ("train", "judge", "sign"):
+            return None
+        return self.drafts.work(draft, lambda: self.own[self.ledger.champion])
+
+    def _role(self) -> Role:
+        node = self.ledger.nodes.get(self.place.address)
+        return Role.NONE if node is None else node.role
+
+
+def submit_key(draft: DraftState) -> str:
+    return f"submit:{(draft.bundle or b'').hex()}"

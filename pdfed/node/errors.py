@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of running a node."""
+
+from __future__ import annotations
+
+from pdfed.errors import PDFedError
+
+
+class StakeTooLow(PDFedError):
+    """The stake offered is below the task's minimum."""
+
+
+class NodeBusy(PDFedError):
+    """Another process already runs this account's node in this folder."""

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models of others (and the genesis): fetched, verified, screened and scored, a bounded piece at a time.
+
+A model's way: wanted → here (fetched, manifest and weights good) → scored; or rejected, with the reason, never loaded.
+The row is keyed by (id, bundle): after a reorg the same id may mean another bundle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdfed import bundle as bundles
+from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.diffusion import WeightsRejected, load_weights
+from pdfed.evaluation import OwnScore, weights_key
+from pdfed.node.workplace import Workplace
+from pdfed.provenance import ProvenanceError
+from pdfed.storage import (
+    ContentCorrupt,
+    ContentRefused,
+    ContentUnavailable,
+    DeadlinePassed,
+    StoreUnreachable,
+    cid_from_digest,
+)
+from pdfed.strategy import GENESIS
+
+FETCH_SECONDS = 300.0
+RETRY_SECONDS = 5.0  # between attempts at content that its author has not published yet
+
+# A store that fails or lies may do better later, or another may; the model is not to blame.
+STORE_FAULTS = (ContentUnavailable, ContentCorrupt, StoreUnreachable, DeadlinePassed)
+# Bad content is bad for ever: recorded and never touched again. Other faults (a full disk) are this machine's: they surface.
+CONTENT_FAULTS = (bundles.BundleRejected, ProvenanceError, WeightsRejected, ContentRefused)
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS inbox_model (
+    bundle BLOB PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', weights BLOB
+);
+"""
+
+
+@dataclass(frozen=True)
+class Received:
+    """state: "here" | "scored" | "rejected"; weights: sha256 of the weights file."""
+
+    state: str
+    reason: str
+    weights: bytes | None
+
+
+class Inbox:
+    """What this node knows of each bundle."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        self._retry_at: dict[bytes, float] = {}
+        place.journal.declare(_TABLES)
+        rows = place.journal.rows("SELECT bundle, state, reason, weights FROM inbox_model")
+        self._received = {bundle: Received(state, reason, weights) for bundle, state, reason, weights in rows}
+
+    def received(self, bundle: bytes) -> Received | None:
+        return self._received.get(bundle)
+
+    def own_scores(self, ledger: Ledger) -> dict[int, OwnScore]:
+        """This node's score of every model of the ledger it has scored."""
+        known = {}
+        for model in ledger.models.values():
+            received = self._received.get(model.bundle)
+            if received is not None and received.state == "scored" and received.weights is not None:
+                score = self._place.evaluator.known(received.weights)
+                if score is not None:
+                    known[model.id] = score
+        return known
+
+    def next_model(self, ledger: Ledger) -> ModelFacts | None:
+        """The model to work on now, None if none waits.
+
+        The genesis first, then what can still be voted on in order of deadline, each after its baseline, then the champion.
+        The rest of the past is left alone: a newcomer starts to train in minutes, however long the history is.
+        """
+        now = time.monotonic()
+        for model in wanted(ledger):
+            received = self._received.get(model.bundle)
+            if received is not None and received.state in ("scored", "rejected"):
+                continue
+            if self._retry_at.get(model.bundle, 0.0) <= now:
+                return model
+        return None
+
+    def work(self, model: ModelFacts, ledger: Ledger) -> Iterator[str]:
+        """Fetch, verify and score one model. May be stopped at any point and begun again."""
+        parents = tuple(ledger.models[parent].bundle for parent in model.parents)
+        try:
+            yield from self._fetch(model)
+            yield from self._check(model, parents)
+            yield from self._score(model)
+        except STORE_FAULTS as fault:
+            self._retry_at[model.bundle] = time.monotonic() + RETRY_SECONDS
+            yield f"model {model.id}: {fault.cause} Trying again."
+        except CONTENT_FAULTS as fault:
+            self._record(model.bundle, "rejected", fault.cause)
+            yield f"model {model.id} rejected: {fault.cause}"
+
+    def adopt(self, bundle: bytes, weights: bytes) -> None:
+        """Record an own bundle, already scored as a candidate."""
+        self._record(bundle, "scored", "", weights)
+
+    def _fetch(self, model: ModelFacts) -> Iterator[str]:
+        folder = self._place.bundle_folder(model.bundle)
+        if folder.is_dir():
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        cid = cid_from_digest(model.bundle)
+        for received in self._place.store.fetching(cid, folder, self._place.task.max_bundle_bytes, FETCH_SECONDS):
+            yield f"fetching model {model.id}: {received / 1e6:.1f} MB"
+
+    def _check(self, model: ModelFacts, parents: tuple[bytes, ...]) -> Iterator[str]:
+        received = self.received(model.bundle)
+        if received is not None:
+            return
+        place = self._place
+        bundle = bundles.open_bundle(place.bundle_folder(model.bundle))
+        if model.id != GENESIS:
+            bundles.verify_bundle(
+                bundle, author=model.author, parents=parents, chain_id=place.client.chain_id, contract=place.client.address
+            )
+        yield f"model {model.id}: manifest verified"
+        load_weights(bundle.weights, place.task)
+        self._record(model.bundle, "here", "", weights_key(bundle.weights))
+        yield f"model {model.id}: weights screened"
+
+    def _score(self, model: ModelFacts) -> Iterator[str]:
+        place = self._place
+        received = self.received(model.bundle)
+        assert received is not None and received.weights is not None
+        score = yield from score_weights(place, place.bundle_folder(model.bundle) / bundles.WEIGHTS, f"model {model.id}")
+        self._record(model.bundle, "scored", "", received.weights)
+        yield f"model {model.id}: Q-N {score.qn:.2f}, FID {score.fid:.2f}, {score.memorized / 1e4:.1f} % memorised"
+
+    def _record(self, bundle: bytes, state: str, reason: str, weights: bytes | None = None) -> None:
+        with self._place.journal.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO inbox_model VALUES (?, ?, ?, ?)", (bundle, state, reason, weights))
+        self._received[bundle] = Received(state, reason, weights)
+
+
+def wanted(ledger: Ledger) -> Iterator[ModelFacts]:
+    """Models this node needs a score of, most urgent first; some come twice."""
+    yield ledger.models[GENESIS]
+    for model in ledger.unsettled():
+        yield ledger.models[model.baseline]
+        yield model
+    yield ledger.models[ledger.champion]
+
+
+def score_weights(place: Workplace, weights: Path, label: str) -> Generator[str, None, OwnScore]:
+    """Score a weights file on the own data, a bounded piece per `next`, and count what it memorised (dedup)."""
+    key = weights_key(weights)
+    known = place.evaluator.known(key)
+    if known is not None:
+        return known
+    scoring = place.evaluator.scoring(weights)
+    while True:
+        try:
+            yield f"{label}: {next(scoring)}"
+        except StopIteration as end:
+            found = end.value
+            break
+    with place.journal.transaction():
+        own = place.evaluator.keep(key, found)
+        place.exclusions.count([place.train.hashes[pair.training] for pair in found.pairs])
+    return own

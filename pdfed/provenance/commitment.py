@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A commitment to private pictures: the root of a salted Merkle tree, in which nothing can be looked up without the salt.
+
+Each leaf has its own salt, derived from the secret one, so that one picture's inclusion can later be shown by opening its
+leaf salt and path while the others stay closed. Tree shape and prefixes as in RFC 6962, section 2.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+HASH_BYTES = 32
+MIN_SALT_BYTES = 16
+_LEAF, _NODE = b"\x00", b"\x01"
+
+
+def leaf_salt(salt: bytes, index: int) -> bytes:
+    """The 32-byte salt of leaf `index`: HMAC-SHA256(salt, index as 8 bytes, big-endian). It tells nothing of other leaves."""
+    return hmac.digest(salt, index.to_bytes(8, "big"), "sha256")
+
+
+def leaf(salt_of_leaf: bytes, content_hash: bytes) -> bytes:
+    """sha256(0x00 ‖ leaf salt ‖ hash of the picture), 32 bytes."""
+    return hashlib.sha256(_LEAF + salt_of_leaf + content_hash).digest()
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    """sha256(0x01 ‖ left ‖ right), 32 bytes."""
+    return hashlib.sha256(_NODE + left + right).digest()
+
+
+def dataset_root(hashes: Sequence[bytes], salt: bytes) -> bytes:
+    """The 32-byte root over pictures' 32-byte hashes in the given order; for none, sha256 of nothing (RFC 6962).
+
+    salt: at least 16 secret bytes; with it known, anyone can test which pictures are in. Raises ValueError.
+    """
+    if len(salt) < MIN_SALT_BYTES:
+        raise ValueError(f"a salt of {len(salt)} bytes can be guessed; at least {MIN_SALT_BYTES} are needed")
+    if any(len(content_hash) != HASH_BYTES for content_hash in hashes):
+        raise ValueError(f"a picture's hash has {HASH_BYTES} bytes")
+    level = [leaf(leaf_salt(salt, index), content_hash) for index, content_hash in enumerate(hashes)]
+    if not level:
+        return hashlib.sha256(b"").digest()
+    # Pairing neighbours and moving a lone last node up gives RFC 6962's tree without recursion.
+    while len(level) > 1:
+        lone = [level[-1]] if len(level) % 2 else []
+        level = [node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)] + lone
+    return level[0]

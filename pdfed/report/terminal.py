@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables for the terminal, from ledger facts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pdfed.audit import AuditReport, ModelAudit
+from pdfed.chain.ledger import Ledger
+from pdfed.storage import cid_from_digest
+
+ETHER = 10**18
+STEPS_PER_HALVING = 64
+ROWS = 14  # of the live table; the newest stay
+
+
+def models_table(ledger: Ledger, now: int, newest: int | None = None, names: dict[str, str] | None = None) -> Table:
+    """Every model: who made it from what, how far its life is, what it gained and earned. ★ marks champions."""
+    table = Table(title="Models", title_justify="left", expand=False)
+    for column, justify in (("id", "right"), ("author", "left"), ("from", "left"), ("phase", "left"), ("votes", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for column in ("gain", "Q-N of genesis", "payout ETH"):
+        table.add_column(column, justify="right")
+    models = list(ledger.models.values())
+    for model in models[-newest:] if newest else models:
+        phase = ledger.phase(model.id, now).name.lower()
+        star = "★" if model.id == ledger.champion else ("☆" if model.id in ledger.champions else "")
+        scored = phase == "scored"
+        table.add_row(
+            f"{star}{model.id}",
+            "genesis" if model.id == 0 else short(model.author, names),
+            ", ".join(map(str, model.parents)),
+            phase,
+            str(len(ledger.votes.get(model.id, ()))),
+            f"{model.gain / STEPS_PER_HALVING:+.2f}" if scored and model.id else "",
+            f"{2.0 ** (-model.level / STEPS_PER_HALVING):.0%}" if scored else "",
+            f"{model.payout / ETHER:.4f}" if model.payout else "",
+        )
+    return table
+
+
+def nodes_table(ledger: Ledger, names: dict[str, str] | None = None) -> Table:
+    """Every registered node: role, stake, submissions, votes, credit."""
+    table = Table(title="Nodes", title_justify="left")
+    for column in ("node", "role", "stake ETH", "submissions", "votes", "credit ETH"):
+        table.add_column(column)
+    for address, node in ledger.nodes.items():
+        made = sum(1 for model in ledger.models.values() if model.author == address)
+        cast = sum(1 for votes in ledger.votes.values() for vote in votes if vote.voter == address)
+        role = node.role.name.lower() + (" (leaving)" if node.exit_at else "")
+        credit = ledger.credits.get(address, 0)
+        table.add_row(short(address, names), role, f"{node.stake / ETHER:.3f}", str(made), str(cast), f"{credit / ETHER:.4f}")
+    return table
+
+
+def audit_table(models: Iterable[ModelAudit]) -> Table:
+    """Every audited model with the checks that did not pass."""
+    table = Table(title="Audit", title_justify="left")
+    for column in ("id", "author", "CID", "checks", "result"):
+        table.add_column(column, overflow="fold")
+    for model in models:
+        bad = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in model.checks if check.state != "ok")
+        result = Text("ok", style="green") if model.ok else Text(bad, style="red")
+        table.add_row(str(model.id), short(model.author), model.cid, str(len(model.checks)), result)
+    return table
+
+
+def status_facts(ledger: Ledger, now: int, contract: str) -> dict[str, Any]:
+    """What `ape run status --json` prints."""
+    return {
+        "contract": contract,
+        "champion": ledger.champion,
+        "frontier": ledger.frontier,
+        "pool": str(ledger.pool),
+        "nodes": [
+            {"address": address, "role": node.role.name.lower(), "stake": str(node.stake), "leaving": bool(node.exit_at)}
+            for address, node in ledger.nodes.items()
+        ],
+        "models": [
+            {
+                "id": model.id,
+                "author": model.author,
+                "bundle": cid_from_digest(model.bundle),
+                "parents": list(model.parents),
+                "baseline": model.baseline,
+                "phase": ledger.phase(model.id, now).name.lower(),
+                "gain": model.gain,
+                "level": model.level,
+                "payout": str(model.payout),
+            }
+            for model in ledger.models.values()
+        ],
+        "votes": [
+            {
+                "model": vote.model,
+                "voter": vote.voter,
+                "qn": vote.score.qn / 1e6,
+                "baseline_qn": vote.score.baseline_qn / 1e6,
+                "memorized": vote.score.memorized,
+                "late": vote.late,
+            }
+            for votes in ledger.votes.values()
+            for vote in votes
+        ],
+        "credits": {account: str(amount) for account, amount in ledger.credits.items()},
+    }
+
+
+def audit_facts(report: AuditReport) -> dict[str, Any]:
+    """What `ape run audit --json` prints."""
+    return {
+        "contract": report.contract,
+        "ok": report.ok,
+        "ledger": [vars_of(check) for check in report.ledger],
+        "models": [
+            {
+                "id": model.id,
+                "bundle": model.cid,
+                "author": model.author,
+                "parents": list(model.parents),
+                "checks": [vars_of(check) for check in model.checks],
+                "shares": dict(model.shares),
+            }
+            for model in report.models
+        ],
+    }
+
+
+def vars_of(check: Any) -> dict[str, str]:
+    return {"name": check.name, "state": check.state, "detail": check.detail}
+
+
+def short(address: str, names: dict[str, str] | None = None) -> str:
+    """A name if there is one, else the ends of an address."""
+    return (names or {}).get(address, f"{address[:8]}…{address[-4:]}")
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """The end of a demo: every model with the validator's own measurement of it."""
+    table = Table(title=f"{len(summary['models']) - 1} submissions in {summary['seconds']:.0f} s", title_justify="left")
+    for column in ("id", "author", "from", "Q-N", "FID", "memorised", "gain", "payout ETH"):
+        table.add_column(column, justify="left" if column in ("author", "from") else "right")
+    for model in summary["models"]:
+        star = "★" if model["id"] == summary["champion"] else ("☆" if model["id"] in summary["champions"] else "")
+        measured = ["", "", ""]
+        if model["qn"] is not None:
+            measured = [f"{model['qn']:.1f}", f"{model['fid']:.1f}", f"{model['memorized'] / 1e4:.1f} %"]
+        table.add_row(
+            f"{star}{model['id']}",
+            short(model["author"]) if model["id"] else "genesis",
+            ", ".join(map(str, model["parents"])),
+            *measured,
+            f"{model['gain'] / STEPS_PER_HALVING:+.2f}" if model["id"] else "",
+            f"{int(model['payout']) / ETHER:.4f}" if int(model["payout"]) else "",
+        )
+    return table
+
+
+class SeatLike(Protocol):
+    """What the live display needs of a demo's seat."""
+
+    who: Any
+    node: Any
+    last: Any
+    submissions: int
+
+
+class LiveDisplay:
+    """A demo's display: a live table in a terminal, plain lines elsewhere."""
+
+    REFRESH_SECONDS = 0.25
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._shown = 0.0
+        self._told: dict[int, str] = {}
+
+    def say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def show(self, seats: Sequence[SeatLike], ledger: Ledger, seconds: float) -> None:
+        if time.monotonic() - self._shown < self.REFRESH_SECONDS:
+            return
+        self._shown = time.monotonic()
+        names = {seat.node.place.address: seat.who.name for seat in seats}
+        if not self._console.is_terminal:
+            self._tell(ledger, names, seconds)
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        self._live.update(Group(self._seats(seats, ledger, seconds), models_table(ledger, int(time.time()), ROWS, names)))
+
+    def audited(self, model: ModelAudit) -> None:
+        self.close()
+        bad = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in model.checks if check.state != "ok")
+        self.say(f"  model {model.id}: {bad or 'ok (' + ', '.join(check.name for check in model.checks) + ')'}")
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _seats(self, seats: Sequence[SeatLike], ledger: Ledger, seconds: float) -> Table:
+        table = Table(title=f"Federation, {seconds:.0f} s · champion {ledger.champion} · pool {ledger.pool / ETHER:.3f} ETH")
+        for column in ("node", "role", "doing", "submissions"):
+            table.add_column(column, min_width=60 if column == "doing" else None)
+        for seat in seats:
+            table.add_row(seat.who.name, seat.who.role, f"{seat.last.kind}: {seat.last.text}", str(seat.submissions))
+        return table
+
+    def _tell(self, ledger: Ledger, names: dict[str, str], seconds: float) -> None:
+        """One line per new model and per settlement."""
+        for model in ledger.models.values():
+            if model.id == 0:
+                continue
+            state = "settled" if model.settled else "submitted"
+            if self._told.get(model.id) == state:
+                continue
+            self._told[model.id] = state
+            result = ""
+            if model.settled:
+                mark = ", new champion" if model.id in ledger.champions else ""
+                result = f": gain {model.gain / STEPS_PER_HALVING:+.2f} halvings, {model.payout / ETHER:.4f} ETH{mark}"
+            self.say(f"[{seconds:4.0f} s] model {model.id} by {short(model.author, names)} {state}{result}")

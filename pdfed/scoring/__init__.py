@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images and features only: fingerprint, verifier, memorisation search, Q-N, and the metrics it is compared with."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pdfed.scoring.dinov2 import Dinov2
+    from pdfed.scoring.errors import BadFeatures, BadPictures, MetricUndefined, ModelMissing, ScorersRejected
+    from pdfed.scoring.fingerprinter import Fingerprinter
+    from pdfed.scoring.frechet import frechet_distance, inception_score
+    from pdfed.scoring.qn import Pair, QNScore, qn_score
+    from pdfed.scoring.ruler import Ruler, noise_fid_scale
+    from pdfed.scoring.scorers import Scorers
+    from pdfed.scoring.search import MemorizationSearch
+    from pdfed.scoring.training import train_scorers
+    from pdfed.scoring.verifier import Verifier
+
+# Where each name lives. They are imported when first used: the metrics need no torch, and few need transformers.
+_HOMES = {
+    "BadFeatures": "errors",
+    "BadPictures": "errors",
+    "Dinov2": "dinov2",
+    "Fingerprinter": "fingerprinter",
+    "MemorizationSearch": "search",
+    "MetricUndefined": "errors",
+    "ModelMissing": "errors",
+    "Pair": "qn",
+    "QNScore": "qn",
+    "Ruler": "ruler",
+    "Scorers": "scorers",
+    "ScorersRejected": "errors",
+    "Verifier": "verifier",
+    "frechet_distance": "frechet",
+    "inception_score": "frechet",
+    "noise_fid_scale": "ruler",
+    "qn_score": "qn",
+    "train_scorers": "training",
+}
+
+__all__ = [
+    "BadFeatures",
+    "BadPictures",
+    "Dinov2",
+    "Fingerprinter",
+    "MemorizationSearch",
+    "MetricUndefined",
+    "ModelMissing",
+    "Pair",
+    "QNScore",
+    "Ruler",
+    "Scorers",
+    "ScorersRejected",
+    "Verifier",
+    "frechet_distance",
+    "inception_score",
+    "noise_fid_scale",
+    "qn_score",
+    "train_scorers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DINOv2 features for the FID (PDFed, section 3: ViT-L/14, 1024-d), from a local folder or the hub's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from transformers import Dinov2Model
+
+from pdfed.scoring.errors import ModelMissing
+from pdfed.scoring.pictures import checked
+
+NAME = "facebook/dinov2-large"
+SIDE = 224
+BATCH = 16
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+OFFSET = 0.1  # added by the hub's code to the side of the grid before it takes the scale of the position embeddings
+
+
+class Dinov2:
+    """pooler_output (the normed CLS token) of a Dinov2Model, with the preprocessing of the hub's original."""
+
+    def __init__(self, model: Dinov2Model) -> None:
+        self._model = model.eval().requires_grad_(False)
+        _interpolate_positions_as_the_hub(self._model)
+
+    @classmethod
+    def load(cls, source: str | Path = NAME) -> Dinov2:
+        """From a folder that `save_pretrained` made, or by its hub name from the cache; nothing is downloaded.
+
+        Raises ModelMissing.
+        """
+        try:
+            return cls(Dinov2Model.from_pretrained(str(source), local_files_only=True, use_safetensors=True))
+        except (OSError, ValueError) as fault:
+            raise ModelMissing(
+                f"The task takes its FID on DINOv2 features, but {source} is neither a folder of weights nor in the cache.",
+                f"Run `hf download {NAME}` once on this machine, or choose a task with `features: fingerprint`.",
+            ) from fault
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """float32 [N,1024] of uint8 [N,H,W,C]. Raises BadPictures."""
+        checked(images)
+        with torch.inference_mode():
+            found = [self._model(pixel_values=batch).pooler_output.numpy() for batch in _batches(images)]
+        return np.concatenate(found) if found else np.zeros((0, self._model.config.hidden_size), np.float32)
+
+
+def preprocess(image: np.ndarray) -> Tensor:
+    """uint8 [H,W,C] → float32 [3,224,224]: PIL bicubic to 224×224, /255, ImageNet mean and standard deviation."""
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).convert("RGB")
+    pixels = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32) / 255
+    return torch.from_numpy((pixels - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)
+
+
+def _batches(images: np.ndarray) -> Iterator[Tensor]:
+    for start in range(0, len(images), BATCH):
+        yield torch.stack([preprocess(image) for image in images[start : start + BATCH]])
+
+
+def _interpolate_positions_as_the_hub(model: Dinov2Model) -> None:
+    """Bring the position embeddings to the grid of 224 px pictures once, as the original code does.
+
+    transformers interpolates them to a size; the original by a scale of (grid + 0.1) / trained grid, bicubic, not
+    antialiased: cosine 0.9995 between the two features. With a grid that fits, transformers leaves them alone.
+    """
+    embeddings = model.embeddings
+    grid = SIDE // model.config.patch_size
+    of_class, of_patches = embeddings.position_embeddings[:, :1], embeddings.position_embeddings[:, 1:]
+    trained = round(of_patches.shape[1] ** 0.5)
+    if trained == grid:
+        return
+    square = of_patches.reshape(1, trained, trained, -1).permute(0, 3, 1, 2).float()
+    scale = (grid + OFFSET) / trained
+    fitted = interpolate(square, scale_factor=(scale, scale), mode="bicubic", antialias=False, align_corners=False)
+    fitted = fitted.permute(0, 2, 3, 1).reshape(1, grid * grid, -1).to(of_class.dtype)
+    embeddings.position_embeddings = nn.Parameter(torch.cat([of_class, fitted], dim=1), requires_grad=False)

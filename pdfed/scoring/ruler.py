@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node's ruler: the task's scoring models against this node's own pictures (PDFed, section 3).
+
+samples → fingerprints → shortlist (faiss, eq. 5) → verifier (eqs. 2–4) → one-to-one → Q-N (eq. 6)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pdfed.scoring.dinov2 import Dinov2
+from pdfed.scoring.frechet import frechet_distance
+from pdfed.scoring.pictures import checked, checked_labels
+from pdfed.scoring.qn import QNScore, qn_score
+from pdfed.scoring.scorers import Scorers
+from pdfed.scoring.search import MemorizationSearch
+from pdfed.spec import Scoring
+
+CHUNK = 64  # samples judged between two yields
+NOISE_IMAGES = 500
+NOISE_SEED = 20240918
+NOISE_SCORE = 1000.0
+
+
+class Ruler:
+    """Scores samples against one node's training pictures (novelty) and test pictures (quality).
+
+    train_images: uint8 [N,H,W,C], N ≥ 1; train_labels: int [N]; test_images: uint8 [M,H,W,C], M ≥ 2. What these give is
+    computed once, here. Raises BadPictures, ModelMissing.
+    """
+
+    def __init__(
+        self,
+        scorers: Scorers,
+        scoring: Scoring,
+        train_images: np.ndarray,
+        train_labels: np.ndarray,
+        test_images: np.ndarray,
+    ) -> None:
+        self._train = checked(train_images, at_least=1)
+        checked(test_images, at_least=2)
+        labels = checked_labels(train_labels, len(train_images))
+        self._scorers = scorers
+        self._scoring = scoring
+        self._search = MemorizationSearch(
+            scorers.fingerprinter.fingerprints(train_images),
+            labels,
+            shortlist=scoring.shortlist,
+            intra_class=scoring.intra_class,
+        )
+        self._dinov2 = Dinov2.load() if scoring.features == "dinov2" else None
+        self._test_features = self._features(test_images)
+
+    def score(self, samples: np.ndarray, labels: np.ndarray) -> QNScore:
+        """The Q-N score of uint8 [n,H,W,C], n ≥ 2, with labels int [n]. Raises BadPictures."""
+        judging = self.scoring(samples, labels)
+        while True:
+            try:
+                next(judging)
+            except StopIteration as end:
+                found: QNScore = end.value
+                return found
+
+    def scoring(self, samples: np.ndarray, labels: np.ndarray) -> Generator[float, None, QNScore]:
+        """As `score`, a bounded piece of work per `next`: yields the share done, returns the score."""
+        checked(samples, at_least=2)
+        labels = checked_labels(labels, len(samples))
+        features, pairs = [], []
+        for start in range(0, len(samples), CHUNK):
+            part = slice(start, start + CHUNK)
+            found, of_fid = self._judge(samples[part], labels[part])
+            features.append(of_fid)
+            pairs.append((found[0] + start, found[1], found[2]))
+            yield min(1.0, (start + CHUNK) / len(samples))
+        fid = frechet_distance(np.concatenate(features), self._test_features) * self._scoring.fid_scale
+        generated, training, scores = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        return qn_score(
+            fid,
+            (generated, training, scores),
+            len(samples),
+            threshold=self._scoring.confirmation,
+            novelty_weight=self._scoring.novelty_weight,
+        )
+
+    def _judge(self, samples: np.ndarray, labels: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+        """A chunk's checked pairs (samples, training, scores) and its features for the FID."""
+        ((prints, maps),) = self._scorers.fingerprinter.described(samples, batch=len(samples))
+        generated, training = self._search.candidates(prints, labels)
+        scores = np.zeros(0)
+        if len(generated):
+            with torch.inference_mode():
+                of_samples = self._scorers.verifier.descriptors(maps)
+            originals, at = np.unique(training, return_inverse=True)
+            scores = self._scorers.verifier.compare(of_samples[generated], self._descriptors(originals)[at])
+        return (generated, training, scores), prints if self._dinov2 is None else self._dinov2.features(samples)
+
+    def _descriptors(self, rows: np.ndarray) -> Tensor:
+        """Verifier descriptors [n,55,D/4] of training pictures: made when needed, since a map of one takes up to 400 kB."""
+        with torch.inference_mode():
+            described = self._scorers.fingerprinter.described(self._train[rows], batch=CHUNK)
+            return torch.cat([self._scorers.verifier.descriptors(maps) for _, maps in described])
+
+    def _features(self, images: np.ndarray) -> np.ndarray:
+        if self._dinov2 is not None:
+            return self._dinov2.features(images)
+        return self._scorers.fingerprinter.fingerprints(images)
+
+
+def noise_fid_scale(scorers: Scorers, public_images: np.ndarray) -> float:
+    """The `fid_scale` of fingerprints with which pure noise has an FID of 1000 against the public pictures.
+
+    Unit-norm fingerprints bound the raw distance by 4; this gives every task's scores one scale. Raises BadPictures.
+    """
+    shape = (NOISE_IMAGES, *checked(public_images, at_least=2).shape[1:])
+    noise = np.random.default_rng(NOISE_SEED).integers(0, 256, shape, dtype=np.uint8)
+    of = scorers.fingerprinter.fingerprints
+    return NOISE_SCORE / frechet_distance(of(noise), of(public_images))

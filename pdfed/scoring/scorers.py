@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two scoring models of a task: kept as safetensors in the genesis bundle, received as hostile input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from pdfed.scoring.errors import ScorersRejected
+from pdfed.scoring.fingerprinter import Fingerprinter
+from pdfed.scoring.verifier import Verifier
+from pdfed.spec import Images, Scoring
+
+FINGERPRINTER = "fingerprinter.safetensors"
+VERIFIER = "verifier.safetensors"
+MAX_HEADER = 1_000_000  # bytes; a ResNet-50's is 40 kB
+NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
+REMEDY = "Fetch the genesis bundle again; if it is the same, the task's creator must make a new one."
+
+
+class Scorers:
+    """`fingerprinter` and `verifier`, ready to judge. The same for every node of a task."""
+
+    def __init__(self, fingerprinter: Fingerprinter, verifier: Verifier) -> None:
+        self.fingerprinter = fingerprinter.eval().requires_grad_(False)
+        self.verifier = verifier.eval().requires_grad_(False)
+
+    def rounded(self) -> Scorers:
+        """These scorers with their weights as `save` keeps them, so that who trained them scores like who loads them."""
+        for model in (self.fingerprinter, self.verifier):
+            model.load_state_dict({key: value.float() for key, value in _kept(model).items()})
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write fingerprinter.safetensors and verifier.safetensors. Same models, same bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, model in ((FINGERPRINTER, self.fingerprinter), (VERIFIER, self.verifier)):
+            (folder / name).write_bytes(save(_kept(model), metadata={"format": "pt"}))
+
+    @classmethod
+    def load(cls, folder: Path, scoring: Scoring, images: Images) -> Scorers:
+        """The scorers of a task from a folder that `save` made, or somebody else did. Raises ScorersRejected."""
+        fingerprinter = Fingerprinter(scoring.fingerprinter, images.size, images.channels)
+        verifier = Verifier(fingerprinter.backbone.width)
+        for name, model in ((FINGERPRINTER, fingerprinter), (VERIFIER, verifier)):
+            model.load_state_dict({key: value for key, value in _screened(Path(folder) / name, model).items()})
+        return cls(fingerprinter, verifier)
+
+
+def _kept(model: nn.Module) -> dict[str, Tensor]:
+    """What is stored: matrices and kernels in fp16; vectors (biases, norms, running statistics) stay in fp32."""
+    return {
+        key: (value.half() if value.is_floating_point() and value.ndim >= 2 else value).contiguous()
+        for key, value in sorted(model.state_dict().items())
+    }
+
+
+def _screened(path: Path, model: nn.Module) -> Mapping[str, Tensor]:
+    """The tensors of a file that holds exactly `model`'s keys, shapes and kept types, all finite. Raises ScorersRejected."""
+    expected = _kept(model)
+    size = sum(value.numel() * value.element_size() for value in expected.values())
+    try:
+        found = path.stat().st_size
+        if not size + 8 < found <= size + 8 + MAX_HEADER:
+            raise _rejected(path, f"{found} bytes, where the task's model takes {size} and a header")
+        content = path.read_bytes()
+    except OSError as fault:
+        raise _rejected(path, f"can't be read: {fault.strerror}") from fault
+    _check_header(path, content, expected, len(content) - size - 8)
+    try:
+        tensors = load(content)
+    except SafetensorError as fault:
+        raise _rejected(path, f"no safetensors file: {fault}") from fault
+    for key, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise _rejected(path, f"{key} is not finite")
+        if key.endswith("running_var") and (value < 0).any():
+            raise _rejected(path, f"{key} is negative")
+    return tensors
+
+
+def _check_header(path: Path, content: bytes, expected: Mapping[str, Tensor], length: int) -> None:
+    """The header must name each expected tensor once, with its shape and type, and nothing else."""
+    if int.from_bytes(content[:8], "little") != length:
+        raise _rejected(path, "the header's length does not fit the file")
+    try:
+        header = json.loads(content[8 : 8 + length].decode("utf-8"), object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as fault:
+        raise _rejected(path, f"the header can't be read: {fault}") from fault
+    if not isinstance(header, dict):
+        raise _rejected(path, "the header is no table")
+    header.pop("__metadata__", None)
+    if header.keys() != expected.keys():
+        raise _rejected(path, f"{len(header.keys() ^ expected.keys())} tensors are missing or unknown")
+    for key, value in expected.items():
+        entry = header[key]
+        if not isinstance(entry, dict) or entry.get("shape") != list(value.shape) or entry.get("dtype") != NAMES[value.dtype]:
+            raise _rejected(path, f"{key} has not the shape or type of the task's model")
+
+
+def _no_duplicates(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(items)
+    if len(table) != len(items):
+        raise ValueError("a key appears twice")
+    return table
+
+
+def _rejected(path: Path, reason: str) -> ScorersRejected:
+    return ScorersRejected(f"The scoring model {path} was rejected: {reason}.", REMEDY)

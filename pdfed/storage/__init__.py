@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Content in, CID out; CID in, verified content out."""
+
+from pdfed.storage.cid import cid_from_digest, digest_of
+from pdfed.storage.errors import (
+    BadCid,
+    ContentCorrupt,
+    ContentRefused,
+    ContentUnavailable,
+    DeadlinePassed,
+    StoreError,
+    StoreFull,
+    StoreUnreachable,
+)
+from pdfed.storage.local import LocalStore
+from pdfed.storage.store import Store, cid_of, open_store
+
+__all__ = [
+    "BadCid",
+    "ContentCorrupt",
+    "ContentRefused",
+    "ContentUnavailable",
+    "DeadlinePassed",
+    "LocalStore",
+    "Store",
+    "StoreError",
+    "StoreFull",
+    "StoreUnreachable",
+    "cid_from_digest",
+    "cid_of",
+    "digest_of",
+    "open_store",
+]

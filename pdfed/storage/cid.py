@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Content identifiers: CIDv1, sha2-256, base32 (multiformats/cid). Of a bundle, only the digest goes on chain."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+
+from pdfed.storage.errors import BadCid
+
+RAW, DAG_PB = 0x55, 0x70
+DIGEST_BYTES = 32
+_VERSION, _SHA2_256 = 0x01, b"\x12\x20"
+_TEXT = re.compile(r"b[a-z2-7]{58}")
+_REMEDY = "Give a CIDv1 in base32 with a sha2-256 hash (bafy… or bafk…)."
+
+
+@dataclass(frozen=True)
+class Cid:
+    """The name of a block. codec: RAW (the block is content) or DAG_PB (a node with links). digest: sha256 of the block."""
+
+    codec: int
+    digest: bytes
+
+    @classmethod
+    def of(cls, codec: int, block: bytes) -> Cid:
+        return cls(codec, hashlib.sha256(block).digest())
+
+    @classmethod
+    def parse(cls, text: str) -> Cid:
+        """From base32 text, in its one canonical spelling. Raises BadCid."""
+        if isinstance(text, str) and _TEXT.fullmatch(text):
+            try:
+                cid = cls.decode(base64.b32decode(text[1:].upper() + "=" * (-len(text[1:]) % 8)))
+            except (BadCid, binascii.Error):
+                cid = None
+            if cid is not None and str(cid) == text:
+                return cid
+        raise BadCid(f"{str(text)[:80]!r} is no CID that PDFed uses.", _REMEDY)
+
+    @classmethod
+    def decode(cls, content: bytes) -> Cid:
+        """From the 36 bytes in a link: version, codec, hash function and length, digest. Raises BadCid."""
+        if len(content) != 4 + DIGEST_BYTES or content[0] != _VERSION or content[2:4] != _SHA2_256:
+            raise BadCid(f"A link names its block by {content[:40].hex()}, which is no CIDv1 with sha2-256.", _REMEDY)
+        if content[1] not in (RAW, DAG_PB):
+            raise BadCid(f"The codec 0x{content[1]:02x} of a CID is neither raw nor dag-pb.", _REMEDY)
+        return cls(content[1], content[4:])
+
+    def encode(self) -> bytes:
+        return bytes([_VERSION, self.codec]) + _SHA2_256 + self.digest
+
+    def names(self, block: bytes) -> bool:
+        """Whether this is the block that the CID names."""
+        return hashlib.sha256(block).digest() == self.digest
+
+    def __str__(self) -> str:
+        return "b" + base64.b32encode(self.encode()).decode().lower().rstrip("=")
+
+
+def digest_of(cid: str) -> bytes:
+    """The 32-byte sha2-256 digest of a bundle's CID. Raises BadCid for anything but a dag-pb CIDv1."""
+    parsed = Cid.parse(cid)
+    if parsed.codec != DAG_PB:
+        raise BadCid(f"{cid} is a single block of bytes, no directory.", "Give the CID of a bundle (bafy…).")
+    return parsed.digest
+
+
+def cid_from_digest(digest: bytes) -> str:
+    """The CID of the bundle with this 32-byte digest. Raises BadCid for another length."""
+    if len(digest) != DIGEST_BYTES:
+        raise BadCid(f"A bundle's digest has {DIGEST_BYTES} bytes, not {len(digest)}.", _REMEDY)
+    return str(Cid(DAG_PB, bytes(digest)))
+
+
+def binary_cid(codec: int, block: bytes) -> bytes:
+    return Cid.of(codec, block).encode()
+
+
+def cid_text(cid: bytes) -> str:
+    return str(Cid.decode(cid))
+
+
+def parse_cid(text: str) -> bytes:
+    return Cid.parse(text).encode()
+
+
+def is_ours(cid: bytes) -> bool:
+    try:
+        Cid.decode(cid)
+    except BadCid:
+        return False
+    return True

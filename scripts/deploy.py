@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start a task: `ape run deploy --network sepolia --task task.yaml --pool 1ether --account me`."""
+
+from pathlib import Path
+
+import click
+
+from pdfed.chain.networks import network_option
+from pdfed.cli import FriendlyCommand
+from pdfed.spec import SpecError, read_task_file, wei
+
+
+@click.command(cls=FriendlyCommand)
+@network_option
+@click.option(
+    "--task", default="digits", show_default=True, help="A preset (digits, fashion, cifar10-ddpm, art64) or a YAML file."
+)
+@click.option("--public", default=None, help="Pictures that are not private: a folder, an .npz, or digits:a-b/n.")
+@click.option("--pool", default="0.1 ether", show_default=True, help="The first pool, paid by --account.")
+@click.option("--account", required=True, help="Alias of an Ape account.")
+@click.option("--store", default="local:.pdfed/store", show_default=True, help="Where the genesis bundle is published.")
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), default=Path(".pdfed"), show_default=True)
+@click.option(
+    "--voters", type=click.IntRange(1), default=5, show_default=True, help="Voters expected, for the margin of minGain."
+)
+@click.option("--min-gain", type=click.IntRange(1, 63), default=None, help="Steps of 1/64 halving; measured if left out.")
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of torch.")
+def cli(
+    network: str,
+    task: str,
+    public: str | None,
+    pool: str,
+    account: str,
+    store: str,
+    home: Path,
+    voters: int,
+    min_gain: int | None,
+    threads: int,
+) -> None:
+    """Build the genesis bundle, measure the noise of a vote, and deploy the task's contract.
+
+    A run that was stopped goes on where it was. Prints the address, and what to send to participants.
+    """
+    given = read_task_file(task)
+    if public is not None:
+        given = given.model_copy(update={"public": public})
+    if min_gain is not None:
+        given = given.model_copy(update={"terms": given.terms.model_copy(update={"min_gain": min_gain})})
+    try:
+        first_pool = wei(pool)
+    except ValueError as fault:
+        raise SpecError(f"--pool: {fault}.", "Name the pool again.") from fault
+
+    import torch
+
+    torch.set_num_threads(threads)
+    from pdfed.chain.accounts import load_account, wallet_signer
+    from pdfed.chain.client import ContractClient
+    from pdfed.chain.networks import connected
+    from pdfed.deployment import contract_terms
+    from pdfed.genesis import make_genesis
+    from pdfed.storage import open_store
+
+    shelf = open_store(store)
+    with connected(network) as chain_id:
+        sponsor = load_account(account, needs=first_pool)
+        address = str(sponsor.address)
+        genesis = make_genesis(given, home, address, chain_id, wallet_signer(sponsor), click.echo)
+        shelf.add(genesis.folder)
+        shelf.pin(genesis.cid)
+        terms = contract_terms(given.terms, genesis, address, voters)
+        click.echo(f"Noise of one vote: {genesis.noise:.2f} steps of 1/64 halving; minGain {terms.min_gain}.")
+        client = ContractClient.deploy(terms, first_pool, sponsor)
+        click.echo(f"Deployed on chain {chain_id}: {client.address}")
+        click.echo(f"Genesis bundle: ipfs://{genesis.cid}")
+        click.echo("\nSend this to participants:")
+        click.echo(f"  ape run node --network {network} --contract {client.address} --data ./my-pictures --account me")
+        click.echo(f"  store: {store} (it must hold {genesis.cid})")

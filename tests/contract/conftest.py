@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: Ape's local chain, people by name, and federations whose ledger is checked after every test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pdfed.mechanism import Terms
+
+from .federation import ETHER, TERMS, Federation, Interface, Node, Reverted, with_terms
+
+NAMES = ("ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal", "ida", "joe")
+
+
+@pytest.fixture(scope="session")
+def interface(project: Any) -> Interface:
+    """PDFed as Ape compiled it."""
+    return Interface(project.PDFed.contract_type)
+
+
+@pytest.fixture(scope="session")
+def node(chain: Any) -> Node:
+    """Ape's local chain."""
+    node = Node(chain.provider)
+    node.rpc("anvil_autoImpersonateAccount", True)
+    return node
+
+
+@pytest.fixture(scope="session")
+def people(accounts: Any) -> dict[str, str]:
+    """Ten funded accounts by name."""
+    return {name: accounts[index].address for index, name in enumerate(NAMES)}
+
+
+@pytest.fixture
+def ada(people: dict[str, str]) -> str:
+    return people["ada"]
+
+
+@pytest.fixture
+def ben(people: dict[str, str]) -> str:
+    return people["ben"]
+
+
+@pytest.fixture
+def cleo(people: dict[str, str]) -> str:
+    return people["cleo"]
+
+
+@pytest.fixture
+def dan(people: dict[str, str]) -> str:
+    return people["dan"]
+
+
+@pytest.fixture
+def eve(people: dict[str, str]) -> str:
+    return people["eve"]
+
+
+@pytest.fixture
+def crowd(people: dict[str, str]) -> list[str]:
+    """All ten accounts."""
+    return list(people.values())
+
+
+@pytest.fixture
+def federate(node: Node, interface: Interface, accounts: Any) -> Iterator[Callable[..., Federation]]:
+    """Deploys federations: `federate(pool=…, terms' fields=…)`. After the test each must agree with its ghost on the
+    whole state, to the wei."""
+    made: list[Federation] = []
+
+    def make(*, pool: int = 10 * ETHER, terms: Terms = TERMS, **changes: Any) -> Federation:
+        federation = Federation(node, interface, with_terms(**changes) if changes else terms, accounts[19].address, pool=pool)
+        made.append(federation)
+        return federation
+
+    yield make
+    for federation in made:
+        federation.check()
+
+
+@pytest.fixture
+def fed(federate: Callable[..., Federation]) -> Federation:
+    """A federation under the usual terms, with a pool of 10 ETH."""
+    return federate()
+
+
+@contextmanager
+def _reverts(name: str, *figures: object) -> Iterator[None]:
+    with pytest.raises(Reverted) as caught:
+        yield
+    assert (caught.value.name, caught.value.figures) == (name, figures)
+
+
+@pytest.fixture(scope="session")
+def reverts() -> Callable[..., Any]:
+    """`with reverts("Error", figures…):` the call must fail with exactly this."""
+    return _reverts

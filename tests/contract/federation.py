@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A deployed contract and its ghost, driven in lockstep: every call made here runs on both, and they must agree.
+
+Compiled by Ape and run on Ape's local anvil. Transactions go to the node directly (about 300 a second instead of 16).
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+from time import sleep
+from types import SimpleNamespace
+from typing import Any
+
+from eth_abi import decode, encode
+from eth_hash.auto import keccak
+from eth_utils import to_checksum_address
+
+from pdfed import mechanism
+from pdfed.mechanism import BallotState, Call, Mechanism, MechanismError, Phase, Role, Score, Terms
+
+ETHER = 10**18
+MILLI = 10**15
+GAS = 15_000_000
+
+TERMS = Terms(
+    genesis=keccak(b"genesis"),
+    min_stake=ETHER,
+    submission_fee=12 * MILLI,
+    commit_bond=30 * MILLI,
+    quorum=5000,
+    release=2500,
+    min_gain=2,
+    jury=0,
+    royalty=1000,
+    commit_window=100,
+    reveal_window=50,
+    unbonding=1000,
+    sunset=5000,
+    sponsor=to_checksum_address("0xfeedfeedfeedfeedfeedfeedfeedfeedfeedfeed"),
+)
+
+
+class Reverted(Exception):
+    """The contract (and its ghost) refused a call with this error."""
+
+    def __init__(self, name: str, *figures: object) -> None:
+        super().__init__(f"{name}({', '.join(map(repr, figures))})")
+        self.name, self.figures = name, figures
+
+
+@dataclass(frozen=True)
+class Done:
+    """A transaction that took effect. `events`: (name, args) in order."""
+
+    events: list[tuple[str, dict[str, Any]]]
+    gas: int
+    time: int
+    block: int
+    transaction: str
+
+
+class Node:
+    """The local chain behind Ape, spoken to directly."""
+
+    def __init__(self, provider: Any) -> None:
+        self._request = provider.web3.provider.make_request
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        reply = self._request(method, list(params))
+        if "error" in reply:
+            raise RuntimeError(f"{method}: {reply['error']}")
+        return reply["result"]
+
+    def send(self, sender: str, to: str | None, data: bytes, value: int, time: int | None = None) -> tuple[dict, bytes | None]:
+        """Mine one transaction, at a time if given. Returns its receipt, and the revert data if it failed."""
+        if time is not None:
+            self.rpc("evm_setNextBlockTimestamp", time)
+        transaction = {"from": sender, "data": "0x" + data.hex(), "value": hex(value), "gas": hex(GAS), "gasPrice": "0x0"}
+        digest = self.rpc("eth_sendTransaction", transaction | ({"to": to} if to else {}))
+        while (receipt := self.rpc("eth_getTransactionReceipt", digest)) is None:
+            sleep(0.001)
+        if receipt["status"] == "0x1":
+            return receipt, None
+        trace = self.rpc("debug_traceTransaction", digest, {"tracer": "callTracer"})
+        return receipt, bytes.fromhex(trace.get("output", "0x")[2:])
+
+    def balance(self, account: str) -> int:
+        return int(self.rpc("eth_getBalance", account, "latest"), 16)
+
+    def time(self) -> int:
+        return int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+
+    def block_hash(self, number: int) -> bytes:
+        return bytes.fromhex(self.rpc("eth_getBlockByNumber", hex(number), False)["hash"][2:])
+
+    def code(self, address: str) -> bytes:
+        return bytes.fromhex(self.rpc("eth_getCode", address, "latest")[2:])
+
+
+class Interface:
+    """A compiled contract's functions, events and errors, encoded and decoded."""
+
+    def __init__(self, contract_type: Any) -> None:
+        entries = [entry.model_dump() for entry in contract_type.abi]
+        self.functions = {e["name"]: e for e in entries if e["type"] == "function"}
+        self.constructor = next((e for e in entries if e["type"] == "constructor"), {"inputs": []})
+        self.events = {keccak(_signature(e).encode()): e for e in entries if e["type"] == "event"}
+        self.errors = {keccak(_signature(e).encode())[:4]: e for e in entries if e["type"] == "error"}
+        self.deployment = bytes.fromhex(contract_type.deployment_bytecode.bytecode[2:])
+
+    def call_data(self, function: str, args: tuple) -> bytes:
+        entry = self.functions[function]
+        return keccak(_signature(entry).encode())[:4] + _encode(entry["inputs"], args)
+
+    def deployment_data(self, args: tuple) -> bytes:
+        return self.deployment + _encode(self.constructor["inputs"], args)
+
+    def result(self, function: str, data: bytes) -> Any:
+        values = _decode(self.functions[function]["outputs"], data)
+        return values[0] if len(values) == 1 else values
+
+    def error(self, data: bytes) -> Reverted:
+        entry = self.errors.get(data[:4])
+        return Reverted(entry["name"], *_decode(entry["inputs"], data[4:])) if entry else Reverted("", data)
+
+    def event(self, log: dict) -> tuple[str, dict[str, Any]]:
+        topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+        entry = self.events[topics[0]]
+        indexed = [i for i in entry["inputs"] if i["indexed"]]
+        plain = [i for i in entry["inputs"] if not i["indexed"]]
+        found = {i["name"]: _decode([i], topic)[0] for i, topic in zip(indexed, topics[1:], strict=True)}
+        data = _decode(plain, bytes.fromhex(log["data"][2:]))
+        found |= {i["name"]: value for i, value in zip(plain, data, strict=True)}
+        return entry["name"], {i["name"]: found[i["name"]] for i in entry["inputs"]}
+
+
+class Federation:
+    """One deployed contract and its ghost. Every call moves the clock by one second, unless told the time."""
+
+    def __init__(self, node: Node, interface: Interface, terms: Terms, deployer: str, *, pool: int = 0) -> None:
+        self.node, self.interface, self.terms = node, interface, terms
+        self.now = max(node.time() + 1, 1_900_000_000)
+        self.refusing: set[str] = set()  # recipients that won't take a payment
+        self.withdrawn = 0
+        self.forced = 0  # wei that came in by selfdestruct
+        self.salts: dict[tuple[int, str], tuple[Score, bytes]] = {}
+        self._people: set[str] = {deployer, terms.sponsor}
+        receipt, failure = node.send(deployer, None, interface.deployment_data((astuple(terms),)), pool, self.now)
+        call = Call(deployer, self.now, pool, int(receipt["blockNumber"], 16))
+        chain_id = int(node.rpc("eth_chainId"), 16)
+        if failure is not None:
+            error = interface.error(failure)
+            _agree(lambda: Mechanism(terms, call), error)
+            raise error
+        self.address = to_checksum_address(receipt["contractAddress"])
+        self.ghost = Mechanism(terms, call, address=self.address, chain_id=chain_id)
+        self.deployment = self._done(receipt, self.now)
+        assert self.deployment.events == _ghost_events(self.ghost, 0)
+        self.now += 1
+
+    # ------------------------------------------------------------------------------------------ calls
+
+    def do(self, function: str, caller: str, *args: Any, value: int = 0, at: int | None = None) -> Done:
+        """Call the contract and the ghost; both must give the same events or the same error. Raises Reverted."""
+        self._people |= {caller, *(a for a in args if isinstance(a, str))}
+        time = self.now if at is None else at
+        data = self.call_data(function, *args)
+        receipt, failure = self.node.send(caller, self.address, data, value, time)
+        self.now = time + 1
+        error = None if failure is None else self.interface.error(failure)
+        before = len(self.ghost.events)
+        call = Call(
+            caller, time, value, int(receipt["blockNumber"], 16), self.node.block_hash, lambda to: to in self.refusing
+        )
+        result = _agree(lambda: getattr(self.ghost, _snake(function))(call, *_ghost_args(function, args)), error)
+        if error:
+            assert len(self.ghost.events) == before
+            raise error
+        self.withdrawn += result if function == "withdraw" else 0
+        done = self._done(receipt, time)
+        assert done.events == _ghost_events(self.ghost, before)
+        return done
+
+    def call_data(self, function: str, *args: Any) -> bytes:
+        """The ABI encoding of a call. `multicall` takes pairs (function, arguments)."""
+        if function == "multicall":
+            args = ([self.call_data(name, *inner) for name, inner in args[0]],)
+        return self.interface.call_data(function, tuple(astuple(a) if isinstance(a, Score) else a for a in args))
+
+    def view(self, function: str, *args: Any, caller: str = mechanism.ZERO_ADDRESS) -> Any:
+        """What a view gives at the latest block (call `tick` first to look at a later time). Raises Reverted."""
+        request = {"to": self.address, "from": caller, "data": "0x" + self.call_data(function, *args).hex()}
+        reply = self.node._request("eth_call", [request, "latest"])
+        if "error" in reply:
+            raise self.interface.error(bytes.fromhex(reply["error"].get("data", "0x")[2:]))
+        return self.interface.result(function, bytes.fromhex(reply["result"][2:]))
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass: the next call happens so much later."""
+        self.now += seconds
+
+    def tick(self) -> None:
+        """Mine an empty block at the present time, so that views see it."""
+        self.now = max(self.now, self.node.time())
+        self.node.rpc("evm_setNextBlockTimestamp", self.now)
+        self.node.rpc("evm_mine")
+
+    def mine(self, blocks: int) -> None:
+        """Mine empty blocks, one second apart."""
+        self.node.rpc("evm_setNextBlockTimestamp", self.now)
+        self.node.rpc("anvil_mine", hex(blocks), hex(1))
+        self.now = self.node.time() + 1
+
+    # --------------------------------------------------------------------------------------- journeys
+
+    def join(self, *accounts: str, role: Role = Role.TRAINER, stake: int | None = None) -> None:
+        """Register accounts, each with the least stake unless told."""
+        for account in accounts:
+            self.do("register", account, role, value=self.terms.min_stake if stake is None else stake)
+
+    def submit(self, author: str, *parents: int, bundle: bytes | None = None) -> int:
+        """Submit a model with a bundle of its own; returns its id."""
+        bundle = keccak(f"bundle {self.ghost.model_count() + 1}".encode()) if bundle is None else bundle
+        self.do("submit", author, bundle, list(parents) or [0], value=self.terms.submission_fee)
+        return self.ghost.model_count()
+
+    def commit(self, id: int, voter: str, score: Score, *, at: int | None = None) -> Done:
+        """Commit to a score under a fresh salt, remembered for `reveal`."""
+        salt = keccak(f"salt {id} {voter}".encode())
+        self.salts[id, voter] = score, salt
+        commitment = self.ghost.vote_commitment(id, voter, score, salt)
+        return self.do("commitVote", voter, id, self.ghost.models[id].bundle, commitment, keccak(salt), at=at)
+
+    def reveal(self, id: int, voter: str, *, at: int | None = None) -> Done:
+        """Reveal what `commit` hid."""
+        return self.do("revealVote", voter, id, *self.salts[id, voter], at=at)
+
+    def vote(self, id: int, votes: dict[str, Score]) -> None:
+        """Commit and reveal all these votes, waiting for the reveals to open where they don't open early."""
+        for voter, score in votes.items():
+            self.commit(id, voter, score)
+        self.now = max(self.now, self.ghost.models[id].reveals_open_at)
+        for voter in votes:
+            self.reveal(id, voter)
+
+    def advance(self, author: str, voters: list[str], steps: int, *parents: int) -> int:
+        """Submit a model that all voters find better by so many steps, and settle it; returns its id."""
+        id = self.submit(author, *parents)
+        self.vote(id, {voter: score_of(steps) for voter in voters})
+        self.settle(id)
+        return id
+
+    def settle(self, id: int) -> Done:
+        """Settle a model as soon as it is due."""
+        if self.ghost.phase(id, self.now) == Phase.VOTING:
+            self.now = self.ghost.models[id].reveals_open_at
+        if self.ghost.phase(id, self.now) == Phase.REVEALING:
+            self.now = self.deadline(id)
+        return self.do("settle", self.terms.sponsor, id)
+
+    def deadline(self, id: int) -> int:
+        """Unix seconds at which a model's reveals close."""
+        return self.ghost.models[id].submitted_at + self.terms.commit_window + self.terms.reveal_window
+
+    # --------------------------------------------------------------------------------------- agreement
+
+    def check(self) -> None:
+        """Contract and ghost agree on the whole state, and the ledger is exact."""
+        self.tick()
+        self.check_ledger()
+        ghost = self.ghost
+        for name, value in {
+            "modelCount": ghost.model_count(),
+            "champion": ghost.champion,
+            "frontier": ghost.frontier,
+            "pool": ghost.pool,
+            "activeWeight": ghost.active_weight(),
+            "nextToSettle": ghost.next_to_settle,
+        }.items():
+            assert self.view(name) == value, name
+        for account in self._people:
+            self._check_account(account)
+        for id in range(len(ghost.models)):
+            self._check_model(id)
+
+    def check_ledger(self) -> None:
+        """Invariant 1: balance == stakes + pool + credits + locked fees + locked royalties, exactly, on both sides."""
+        ledger = self.view("ledger")
+        ours = self.ghost.ledger()
+        assert tuple(vars(ledger).values()) == astuple(ours)
+        assert self.node.balance(self.address) == ours.total + self.forced
+
+    def _check_account(self, account: str) -> None:
+        assert self.view("credit", account) == self.ghost.credits.get(account, 0)
+        node = self.ghost.nodes.get(account, mechanism.Node(Role.NONE, 0, 0, 0))
+        expected = (node.role, node.stake, node.joined_at, node.exit_at, node.open_commits)
+        assert tuple(vars(self.view("node", account)).values()) == expected
+
+    def _check_model(self, id: int) -> None:
+        ghost = self.ghost.models[id]
+        seen = self.view("model", id)
+        assert vars(seen) == {
+            "author": ghost.author,
+            "bundle": ghost.bundle,
+            "parent": ghost.parents[0],
+            "baseline": ghost.baseline,
+            "submittedAt": ghost.submitted_at,
+            "revealsOpenAt": ghost.reveals_open_at,
+            "eligibleWeight": ghost.eligible_weight,
+            "committedWeight": ghost.committed_weight,
+            "revealedWeight": ghost.revealed_weight,
+            "gain": ghost.gain,
+            "level": ghost.level,
+            "payout": ghost.payout,
+            "phase": self.ghost.phase(id, self.now),
+        }
+        assert self.view("phase", id) == seen.phase
+        assert self.view("histogram", id) == ghost.histogram
+        for account in self._people:
+            ballot = self.ghost.ballot(id, account)
+            found = self.view("ballot", id, account)
+            assert tuple(vars(found).values()) == (ballot.commitment, ballot.weight, ballot.state)
+
+    def _done(self, receipt: dict, time: int) -> Done:
+        logs = [log for log in receipt["logs"] if to_checksum_address(log["address"]) == self.address]
+        number = int(receipt["blockNumber"], 16)
+        gas = int(receipt["gasUsed"], 16)
+        return Done([self.interface.event(log) for log in logs], gas, time, number, receipt["transactionHash"])
+
+
+def score_of(steps: int, memorized: int = 0) -> Score:
+    """A score whose gain is so many steps (-64..63): the middle of its bucket."""
+    qn = 50 * 10**6
+    return Score(qn, round(qn * 2 ** ((steps + 0.5) / 64)), memorized)
+
+
+def with_terms(**changes: Any) -> Terms:
+    """The tests' usual terms with some changed."""
+    return replace(TERMS, **changes)
+
+
+def _agree(ghost_call: Any, error: Reverted | None) -> Any:
+    """Run the ghost: it must succeed if the contract did, or refuse with the same error and figures."""
+    try:
+        result = ghost_call()
+    except MechanismError as refusal:
+        assert error is not None, f"the ghost refused what the contract did: {refusal}"
+        assert (error.name, error.figures) == (refusal.name, refusal.figures)
+        return None
+    assert error is None, f"the contract refused what the ghost did: {error}"
+    return result
+
+
+def _ghost_args(function: str, args: tuple) -> tuple:
+    if function != "multicall":
+        return args
+    return ([(_snake(name), _ghost_args(name, inner)) for name, inner in args[0]],)
+
+
+def _ghost_events(ghost: Mechanism, start: int) -> list[tuple[str, dict[str, Any]]]:
+    return [(event.name, event.args) for event in ghost.events[start:]]
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name)
+
+
+def _type(entry: dict) -> str:
+    if not entry["type"].startswith("tuple"):
+        return entry["type"]
+    return f"({','.join(_type(c) for c in entry['components'])}){entry['type'][5:]}"
+
+
+def _signature(entry: dict) -> str:
+    return f"{entry['name']}({','.join(_type(i) for i in entry['inputs'])})"
+
+
+def _encode(inputs: list[dict], args: tuple) -> bytes:
+    return encode([_type(i) for i in inputs], args)
+
+
+def _decode(outputs: list[dict], data: bytes) -> list[Any]:
+    values = decode([_type(o) for o in outputs], data)
+    return [_plain(o, value) for o, value in zip(outputs, values, strict=True)]
+
+
+def _plain(entry: dict, value: Any) -> Any:
+    """Addresses checksummed, lists as lists, scores as `Score`, other structs by field name."""
+    if entry["type"] == "tuple":
+        fields = {c["name"]: _plain(c, v) for c, v in zip(entry["components"], value, strict=True)}
+        if set(fields) == {"qn", "baselineQn", "memorized"}:
+            return Score(*fields.values())
+        return SimpleNamespace(**fields)
+    if entry["type"] == "address":
+        return to_checksum_address(value)
+    kind = (entry.get("internalType") or "").removeprefix("enum IPDFed.")
+    enums = {"Role": Role, "Phase": Phase, "BallotState": BallotState}
+    if kind in enums:
+        return enums[kind](value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""lateVote(id, score)
+
+├── unknown model → UnknownModel; the genesis or still Voting → WrongPhase
+├── not registered → NotRegistered
+├── the author → OwnModel; a ballot already → AlreadyVoted
+├── qn or baselineQn 0, memorized above 1e6 → InvalidScore
+└── otherwise: an event, no weight, no money
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pdfed.mechanism import BallotState, Phase, Score
+
+from .federation import score_of
+
+
+def test_reverts_for_an_unknown_model(fed, ada, reverts):
+    with reverts("UnknownModel", 1):
+        fed.do("lateVote", ada, 1, score_of(1))
+
+
+def test_reverts_for_the_genesis(fed, ada, reverts):
+    fed.join(ada)
+    with reverts("WrongPhase", 0, Phase.SCORED):
+        fed.do("lateVote", ada, 0, score_of(1))
+
+
+def test_reverts_while_voting(fed, ada, ben, reverts):
+    fed.join(ada, ben)
+    id = fed.submit(ada)
+    with reverts("WrongPhase", id, Phase.VOTING):
+        fed.do("lateVote", ben, id, score_of(1), at=fed.ghost.models[id].reveals_open_at - 1)
+    fed.do("lateVote", ben, id, score_of(1))
+
+
+def test_reverts_when_not_registered(fed, ada, ben, reverts):
+    fed.join(ada)
+    id = fed.submit(ada)
+    fed.settle(id)
+    with reverts("NotRegistered", ben):
+        fed.do("lateVote", ben, id, score_of(1))
+
+
+def test_reverts_for_the_author(fed, ada, reverts):
+    fed.join(ada)
+    id = fed.submit(ada)
+    fed.settle(id)
+    with reverts("OwnModel", id):
+        fed.do("lateVote", ada, id, score_of(1))
+
+
+def test_reverts_for_a_second_ballot(fed, ada, ben, cleo, dan, reverts):
+    fed.join(ada, ben, cleo, dan)
+    id = fed.submit(ada)
+    fed.commit(id, ben, score_of(1))
+    fed.commit(id, cleo, score_of(1))
+    fed.now = fed.ghost.models[id].reveals_open_at
+    fed.reveal(id, ben)
+    with reverts("AlreadyVoted", id, ben, BallotState.REVEALED):
+        fed.do("lateVote", ben, id, score_of(1))
+    with reverts("AlreadyVoted", id, cleo, BallotState.COMMITTED):
+        fed.do("lateVote", cleo, id, score_of(1))
+    fed.now = fed.deadline(id)
+    fed.do("forfeit", ben, id, cleo)
+    with reverts("AlreadyVoted", id, cleo, BallotState.FORFEITED):
+        fed.do("lateVote", cleo, id, score_of(1))
+    fed.do("lateVote", dan, id, score_of(1))
+    with reverts("AlreadyVoted", id, dan, BallotState.LATE):
+        fed.do("lateVote", dan, id, score_of(1))
+
+
+@pytest.mark.parametrize("score", [Score(0, 1, 0), Score(1, 0, 0), Score(1, 1, 1_000_001)])
+def test_reverts_for_a_score_out_of_bounds(fed, ada, ben, reverts, score):
+    fed.join(ada, ben)
+    id = fed.submit(ada)
+    fed.settle(id)
+    with reverts("InvalidScore", score.qn, score.baseline_qn, score.memorized):
+        fed.do("lateVote", ben, id, score)
+
+
+def test_records_a_score_and_moves_nothing(fed, ada, ben, cleo):
+    """A newcomer scores the past. Invariant 20: neither late votes nor `memorized` move a balance."""
+    fed.join(ada, ben)
+    id = fed.advance(ada, [ben], 5)
+    fed.join(cleo)
+    before = fed.view("ledger"), fed.view("model", id), fed.view("histogram", id), fed.view("champion")
+    score = Score(1, 2**64 - 1, 1_000_000)
+    done = fed.do("lateVote", cleo, id, score)
+    assert done.events == [("LateVoteCast", {"id": id, "voter": cleo, "score": score})]
+    ballot = fed.view("ballot", id, cleo)
+    assert (ballot.commitment, ballot.weight, ballot.state) == (bytes(32), 0, BallotState.LATE)
+    assert (fed.view("ledger"), fed.view("model", id), fed.view("histogram", id), fed.view("champion")) == before
+
+
+@pytest.mark.parametrize("phase", [Phase.REVEALING, Phase.DUE, Phase.SCORED])
+def test_is_open_in_every_later_phase(fed, ada, ben, cleo, phase):
+    fed.join(ada, ben, cleo)
+    id = fed.submit(ada)
+    fed.commit(id, ben, score_of(5))
+    fed.now = fed.ghost.models[id].reveals_open_at
+    if phase > Phase.REVEALING:
+        fed.reveal(id, ben)
+    if phase > Phase.DUE:
+        fed.settle(id)
+    fed.tick()
+    assert fed.view("phase", id) == phase
+    fed.do("lateVote", cleo, id, score_of(1))

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A transaction takes effect once: through crashes, hang-ups, reorgs, stuck fees and a wallet that others use too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pdfed.chain import outbox as outbox_module
+from pdfed.chain.client import ContractClient
+from pdfed.chain.errors import NodeUnreachable, Unfunded
+from pdfed.chain.fees import Figures, fee_figures, sign
+from pdfed.chain.outbox import Outbox, Outcome
+from pdfed.journal import Journal
+from tests.unit.chain.journey import TERMS
+
+from .conftest import Chain, Proxy, register, send, through
+
+STAKE = TERMS.min_stake
+
+
+@pytest.fixture
+def account(chain: Chain, contract: ContractClient) -> Any:
+    """Someone registered, so that keepAlive works."""
+    register(contract, chain.people[3])
+    return chain.people[3]
+
+
+@pytest.fixture
+def outbox(contract: ContractClient, account: Any, journal: Journal) -> Outbox:
+    return Outbox(contract, account, journal)
+
+
+def nonce(client: ContractClient, account: Any, block: str = "latest") -> int:
+    return int(client.rpc.call("eth_getTransactionCount", account.address, block), 16)
+
+
+def finish(outbox: Outbox) -> list[Outcome]:
+    ended = []
+    for _ in range(60):
+        ended += outbox.step()
+        if not outbox.pending():
+            break
+    return ended
+
+
+def test_a_call_is_mined_and_its_events_told(contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    outbox.put("alive", "keepAlive", ())
+    assert (outbox.state("alive"), outbox.pending()) == ("queued", 1)
+    (done,) = outbox.step()
+    assert (done.key, done.ok, done.error) == ("alive", True, None)
+    assert [(event.name, event.args) for event in done.events] == [("KeptAlive", {"account": account.address})]
+    assert done.block == contract.head().number
+    assert (outbox.state("alive"), outbox.pending()) == ("mined", 0)
+    assert outbox.step() == []
+
+
+def test_the_same_key_is_sent_once(contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    before = nonce(contract, account)
+    for _ in range(3):
+        outbox.put("alive", "keepAlive", ())
+        outbox.step()
+    assert nonce(contract, account) == before + 1
+    outbox.forget("alive")
+    assert outbox.state("alive") is None
+    outbox.put("alive", "keepAlive", ())
+    outbox.step()
+    assert nonce(contract, account) == before + 2
+
+
+def test_a_refusal_is_named_and_costs_nothing(contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    before, balance = nonce(contract, account), contract.balance(account.address)
+    outbox.put("again", "register", (1,), value=STAKE)
+    (done,) = outbox.step()
+    assert (done.ok, done.error) == (False, f"AlreadyRegistered(account={account.address})")
+    assert done.block is None
+    assert outbox.state("again") == "failed"
+    assert (nonce(contract, account), contract.balance(account.address)) == (before, balance)
+
+
+def test_an_intent_that_is_no_longer_valid_is_dropped(contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    outbox.put("late", "keepAlive", (), valid_until=contract.now() - 1)
+    outbox.put("in time", "keepAlive", (), valid_until=contract.now() + 1000)
+    assert {done.key: (done.ok, done.error) for done in outbox.step()} == {"late": (False, "expired"), "in time": (True, None)}
+
+
+def test_put_joins_the_callers_transaction(outbox: Outbox, journal: Journal) -> None:
+    with pytest.raises(KeyError), journal.transaction():
+        outbox.put("alive", "keepAlive", ())
+        raise KeyError
+    assert outbox.state("alive") is None
+
+
+def test_an_outcome_is_told_again_if_the_process_died_on_it(contract: ContractClient, account: Any, journal: Journal) -> None:
+    first = Outbox(contract, account, journal)
+    first.put("alive", "keepAlive", ())
+    told = first.step()
+    second = Outbox(contract, account, journal)
+    assert second.step() == told
+    assert second.step() == []
+    assert Outbox(contract, account, journal).step() == []
+
+
+@pytest.mark.parametrize(
+    "method", ["eth_getBlockByNumber", "eth_estimateGas", "eth_sendRawTransaction", "eth_getTransactionReceipt"]
+)
+@pytest.mark.parametrize("after", [False, True])
+def test_a_connection_that_breaks_anywhere(
+    contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, method: str, after: bool
+) -> None:
+    """It breaks before or after the chain heard the call; then the process is killed, and another one goes on."""
+    before = nonce(contract, account)
+
+    def break_off(call: dict[str, Any]) -> dict[str, Any] | None:
+        if call["method"] == method:
+            if after:
+                contract.rpc.call(method, *call["params"])
+            raise ConnectionAbortedError
+        return None
+
+    first = Outbox(through(proxy, contract), account, journal)
+    first.put("alive", "keepAlive", ())
+    proxy.edit = break_off
+    with pytest.raises(NodeUnreachable):
+        first.step()
+    proxy.edit = lambda call: None
+    second = Outbox(through(proxy, contract), account, journal)
+    assert [done.ok for done in finish(second)] == [True]
+    assert nonce(contract, account) == before + 1
+
+
+def test_killed_between_storing_and_sending(
+    contract: ContractClient, account: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(self: Outbox, attempt: object) -> None:
+        raise Killed
+
+    before = nonce(contract, account)
+    first = Outbox(contract, account, journal)
+    first.put("alive", "keepAlive", ())
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "_say", die)
+        with pytest.raises(Killed):
+            first.step()
+    assert nonce(contract, account) == before
+    second = Outbox(contract, account, journal)
+    assert second.state("alive") == "sent"
+    assert [done.ok for done in finish(second)] == [True]
+    assert nonce(contract, account) == before + 1
+
+
+def test_a_reorg_brings_it_back(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    for index in range(4):
+        outbox.put(f"alive{index}", "keepAlive", ())
+    assert len(finish(outbox)) == 4
+    before = nonce(contract, account)
+    chain.reorg(3)
+    assert nonce(contract, account) == before - 3
+    ended = finish(outbox)
+    assert [(done.key, done.ok) for done in ended] == [("alive1", True), ("alive2", True), ("alive3", True)]
+    assert nonce(contract, account) == before
+    assert contract.block(ended[-1].block or 0).number == ended[-1].block
+
+
+def test_a_reorg_brings_a_forgotten_one_back_too(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    """Else the nonces after it would wait for it for ever."""
+    for index in range(3):
+        outbox.put(f"alive{index}", "keepAlive", ())
+    finish(outbox)
+    outbox.forget("alive0")
+    before = nonce(contract, account)
+    chain.reorg(3)
+    assert {done.key for done in finish(outbox)} == {"alive1", "alive2"}
+    assert nonce(contract, account) == before
+
+
+def test_a_reorg_may_change_the_outcome(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    outbox.put("leave", "requestExit", ())
+    assert finish(outbox)[0].ok
+    chain.automine(False)
+    try:
+        chain.reorg(1)
+        # Another transaction of the same account takes the nonce while ours is nowhere.
+        data = contract.abi.call_data("keepAlive", ())
+        figures = fee_figures(contract.rpc, account.address, contract.address, data, 0)
+        other = sign(contract.ecosystem, contract.chain_id, account, contract.address, data, 0, figures)
+        contract.rpc.call("eth_sendRawTransaction", "0x" + other.raw.hex())
+        chain.mine()
+    finally:
+        chain.automine(True)
+    assert [(done.key, done.ok) for done in finish(outbox)] == [("leave", True)]
+    assert contract.node(account.address).exit_at > 0
+    assert contract.rpc.call("eth_getTransactionReceipt", other.hash) is not None
+
+
+def test_two_processes_with_one_wallet(contract: ContractClient, account: Any, tmp_path: Any) -> None:
+    first = Outbox(contract, account, Journal(tmp_path / "first.sqlite"))
+    second = Outbox(contract, account, Journal(tmp_path / "second.sqlite"))
+    before = nonce(contract, account)
+    for index in range(5):
+        first.put(f"a{index}", "keepAlive", ())
+        second.put(f"b{index}", "keepAlive", ())
+        first.step()
+        second.step()
+    assert first.pending() == second.pending() == 0
+    assert nonce(contract, account) == before + 10
+
+
+def test_a_nonce_taken_by_another_process_at_the_same_moment(
+    contract: ContractClient, account: Any, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ask for the next nonce, the other one sends first."""
+    honest = outbox_module.fee_figures
+
+    def overtaken(*arguments: Any) -> Figures:
+        figures = honest(*arguments)
+        send(contract, account, "keepAlive")
+        return figures
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox_module, "fee_figures", overtaken)
+        outbox.put("alive", "keepAlive", ())
+        assert outbox.step() == []
+    assert outbox.state("alive") == "queued"
+    assert [done.ok for done in outbox.step()] == [True]
+
+
+def test_several_are_under_way_at_once(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    chain.automine(False)
+    try:
+        for index in range(12):
+            outbox.put(f"alive{index}", "keepAlive", ())
+        outbox.step()
+        assert [outbox.state(f"alive{index}") for index in (0, 7, 8)] == ["sent", "sent", "queued"]
+        chain.mine()
+        assert len(outbox.step()) == 8
+        chain.mine()
+        assert len(outbox.step()) == 4
+    finally:
+        chain.automine(True)
+
+
+def test_what_depends_on_one_under_way_waits_for_it(chain: Chain, contract: ContractClient, outbox: Outbox) -> None:
+    """The exit can't be cancelled in the state without the request: no refusal while the request is under way."""
+    chain.automine(False)
+    try:
+        outbox.put("leave", "requestExit", ())
+        outbox.put("return", "cancelExit", ())
+        outbox.step()
+        assert (outbox.state("leave"), outbox.state("return")) == ("sent", "queued")
+        chain.mine()
+        assert [done.key for done in outbox.step()] == ["leave"]
+        chain.mine()
+        assert [(done.key, done.ok) for done in outbox.step()] == [("return", True)]
+    finally:
+        chain.automine(True)
+
+
+def test_a_stuck_transaction_is_made_dearer_under_its_nonce(
+    chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
+) -> None:
+    chain.automine(False)
+    try:
+        before = nonce(contract, account)
+        outbox.put("alive", "keepAlive", ())
+        outbox.step()
+        entry = outbox._table.in_state("sent")[0]
+        first = outbox._table.attempts(entry.id)[0]
+        base_fee = first.max_fee * 3
+        for _ in range(outbox_module.STUCK_BLOCKS + 2):  # the base fee has outgrown what was offered
+            chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(base_fee))
+            chain.mine()
+            assert outbox.step() == []
+        attempts = outbox._table.attempts(entry.id)
+        assert len(attempts) == 2
+        assert attempts[1].max_fee > base_fee
+        chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(base_fee))
+        chain.mine()
+        (done,) = outbox.step()
+        assert (done.ok, done.transaction) == (True, attempts[1].hash)
+        assert nonce(contract, account) == before + 1
+    finally:
+        chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+        chain.automine(True)
+        chain.mine()
+
+
+def test_a_mempool_that_forgets_is_told_again(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    chain.automine(False)
+    try:
+        outbox.put("alive", "keepAlive", ())
+        outbox.step()
+        chain.rpc.call("anvil_dropAllTransactions")
+        for _ in range(outbox_module.AGAIN_BLOCKS + 1):
+            chain.mine()
+            outbox.step()
+        assert outbox.state("alive") == "mined"
+    finally:
+        chain.automine(True)
+
+
+def test_a_transaction_that_reverts_on_chain_is_named(
+    chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
+) -> None:
+    """It was good when it was simulated; another one of the same account came first."""
+    chain.automine(False)
+    try:
+        outbox.put("leave", "requestExit", ())
+        outbox.put("leave again", "requestExit", ())
+        outbox.step()
+        chain.mine()
+        ended = {done.key: (done.ok, done.error) for done in outbox.step()}
+    finally:
+        chain.automine(True)
+    assert ended["leave"] == (True, None)
+    ok, error = ended["leave again"]
+    assert not ok
+    assert str(error).startswith(f"NodeExiting(account={account.address}")
+
+
+def test_no_money_is_said_and_nothing_is_lost(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    had = contract.balance(account.address)
+    outbox.put("more", "topUp", (), value=10**17)
+    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
+    try:
+        with pytest.raises(Unfunded, match="0.010000 ETH and needs"):
+            outbox.step()
+        assert outbox.state("more") == "queued"
+    finally:
+        chain.rpc.call("anvil_setBalance", account.address, hex(had))
+    assert finish(outbox)[0].ok
+
+
+def test_a_remote_nodes_bad_answer_must_last(
+    contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind one URL may be nodes that have not seen the last block: their refusal is no verdict."""
+    client = through(proxy, contract)
+    client.rpc.near = False
+    monkeypatch.setattr(outbox_module, "REMOTE_PATIENCE", 0.2)
+    outbox = Outbox(client, account, journal)
+    outbox.put("alive", "keepAlive", ())
+    stale = {"error": {"code": 3, "message": "execution reverted"}}
+    proxy.edit = lambda call: stale if call["method"] == "eth_estimateGas" else None
+    outbox.step()
+    assert outbox.state("alive") == "queued"
+    proxy.edit = lambda call: None
+    outbox.step()
+    outbox.step()
+    assert outbox.state("alive") == "mined"
+    outbox.put("again", "register", (1,), value=STAKE)
+    outbox.step()
+    assert outbox.state("again") == "queued"
+    time.sleep(0.25)
+    assert "AlreadyRegistered" in str({done.key: done.error for done in outbox.step()}["again"])
+
+
+def test_a_transaction_takes_little_time(contract: ContractClient, outbox: Outbox) -> None:
+    for index in range(10):
+        outbox.put(f"alive{index}", "keepAlive", ())
+    started = time.monotonic()
+    assert len(finish(outbox)) == 10
+    assert time.monotonic() - started < 2.0  # about 0.15 s on an idle machine
+
+
+def test_what_lies_deep_is_dropped(chain: Chain, contract: ContractClient, outbox: Outbox, journal: Journal) -> None:
+    for index in range(3):
+        outbox.put(f"alive{index}", "keepAlive", ())
+    finish(outbox)
+    outbox.forget("alive0")
+    chain.mine(outbox_module.REORG_DEPTH + 1)
+    outbox.step()
+    assert journal.rows("SELECT count(*) FROM outbox_attempt")[0][0] == 0
+    assert [outbox.state(f"alive{index}") for index in range(3)] == [None, "mined", "mined"]
+
+
+def test_every_function_of_the_contract_can_be_put(deploy: Callable[..., ContractClient], chain: Chain, journal: Journal) -> None:
+    """Arguments as the node gives them: ints, bytes, addresses, tuples for structs and lists."""
+    contract = deploy()
+    outbox = Outbox(contract, chain.people[1], journal)
+    outbox.put("join", "register", (1,), value=STAKE)
+    outbox.put("submit", "submit", (b"\x01" * 32, (0,)), value=TERMS.submission_fee)
+    outbox.put("fund", "fund", (), value=5)
+    outbox.put("batch", "multicall", ([contract.abi.call_data("keepAlive", ())] * 2,))
+    outbox.put("royalties", "claimRoyalties", ([],))
+    assert all(done.ok for done in finish(outbox))
+    assert contract.model_count() == 1
+    outbox.put("vote", "commitVote", (1, b"\x01" * 32, b"\x02" * 32, b"\x03" * 32))
+    outbox.put("reveal", "revealVote", (1, (1, 2, 3), b"\x00" * 32))
+    outbox.put("withdraw", "withdraw", (chain.people[1].address,))
+    errors = {done.key: done.error for done in finish(outbox)}
+    assert errors["vote"] == "OwnModel(id=1)"
+    assert errors["reveal"] == "WrongPhase(id=1, phase=VOTING)"
+    assert str(errors["withdraw"]).startswith("NothingToWithdraw")

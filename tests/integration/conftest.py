@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real processes: an anvil that calls itself Sepolia, keyfile accounts, and the commands as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from eth_account import Account
+
+ROOT = Path(__file__).resolve().parents[2]
+APE = Path(sys.executable).with_name("ape")
+SEPOLIA = 11155111
+PASSPHRASE = "correct horse"
+MNEMONIC = "test test test test test test test test test test test junk"
+
+
+@dataclass(frozen=True)
+class Sepolia:
+    """A stand-in for Sepolia on this machine, and everything a command needs to use it."""
+
+    url: str
+    data_folder: Path
+    work: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        passphrases = {f"APE_ACCOUNTS_{alias}_PASSPHRASE": PASSPHRASE for alias in ("sponsor", "ann", "bob", "cyd", "poor")}
+        quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "200"}
+        return {**os.environ, **passphrases, **quiet, "APE_DATA_FOLDER": str(self.data_folder)}
+
+    def ape(self, *arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one `ape` command to its end."""
+        return subprocess.run(
+            [str(APE), *arguments],
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one `ape` command in the background; what it says goes to `log`."""
+        with log.open("ab") as sink:
+            return subprocess.Popen([str(APE), *arguments], cwd=ROOT, env=self.environment, stdout=sink, stderr=sink)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_chain(url: str) -> None:
+    request = urllib.request.Request(
+        url, b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}', {"Content-Type": "application/json"}
+    )
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(request, timeout=2).read()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"no chain at {url}")
+
+
+@pytest.fixture(scope="session")
+def sepolia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sepolia]:
+    work = tmp_path_factory.mktemp("sepolia")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    anvil = shutil.which("anvil")
+    assert anvil is not None, "make setup places anvil"
+    chain = subprocess.Popen(
+        [anvil, "--port", str(port), "--chain-id", str(SEPOLIA), "--silent", "--mnemonic", MNEMONIC], stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_for_chain(url)
+        data_folder = work / "ape"
+        accounts = data_folder / "accounts"
+        accounts.mkdir(parents=True)
+        Account.enable_unaudited_hdwallet_features()
+        for index, alias in enumerate(("sponsor", "ann", "bob", "cyd")):
+            key = Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}").key
+            (accounts / f"{alias}.json").write_text(json.dumps(Account.encrypt(key, PASSPHRASE, kdf="scrypt", iterations=2)))
+        (accounts / "poor.json").write_text(json.dumps(Account.encrypt(b"\x07" * 32, PASSPHRASE, kdf="scrypt", iterations=2)))
+        (data_folder / "ape-config.yaml").write_text(yaml.safe_dump({"node": {"ethereum": {"sepolia": {"uri": url}}}}))
+        yield Sepolia(url, data_folder, work)
+    finally:
+        chain.kill()
+        chain.wait()
+
+
+TINY_TASK = {
+    "preset": "digits",
+    "task": {
+        "network": {"channels": [32, 32]},
+        "sampling": {"steps": 5, "images": 100},
+        "scoring": {"training_images": 4000},
+    },
+    "terms": {"commit_window": 600, "reveal_window": 600, "unbonding": 1200, "min_gain": 2},
+    "public": "digits:0-1/3",
+    "genesis_images": 3000,
+}
+
+
+@pytest.fixture(scope="session")
+def deployed(sepolia: Sepolia) -> str:
+    """The address of a small digits task, deployed by the command a sponsor types."""
+    task = sepolia.work / "task.yaml"
+    task.write_text(yaml.safe_dump(TINY_TASK))
+    done = sepolia.ape(
+        "run", "deploy", "--network", "sepolia", "--task", str(task), "--pool", "1ether", "--account", "sponsor",
+        "--store", f"local:{sepolia.work}/store", "--home", str(sepolia.work / "deployer"), "--threads", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Deployed on chain {SEPOLIA}" in done.stdout
+    return next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Deployed on chain"))

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three node processes and one deployer on one separate chain; one of the nodes is killed at work and started again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.integration.conftest import Sepolia
+
+SETTLED = 6
+MINUTES = 8
+
+
+def start_node(sepolia: Sepolia, contract: str, alias: str, part: str) -> tuple[subprocess.Popen[bytes], Path]:
+    log = sepolia.work / f"{alias}.log"
+    process = sepolia.start(
+        log,
+        "run", "node", "--network", "sepolia", "--contract", contract, "--account", alias, "--data", part,
+        "--store", f"local:{sepolia.work}/store", "--home", str(sepolia.work / alias), "--images-per-submission", "2000",
+        "--submit-worse", "--max-submissions", "4", "--until-settled", str(SETTLED),
+    )  # fmt: skip
+    return process, log
+
+
+def status(sepolia: Sepolia, contract: str) -> dict:
+    done = sepolia.ape("run", "status", "--network", "sepolia", "--contract", contract, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout[done.stdout.index("{") :])
+
+
+def wait_until(log: Path, words: str, process: subprocess.Popen[bytes], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if words in log.read_text():
+            return
+        assert process.poll() is None, log.read_text()[-3000:]
+        time.sleep(0.2)
+    raise AssertionError(f"{words!r} not said in {seconds} s:\n{log.read_text()[-3000:]}")
+
+
+def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, deployed: str) -> None:
+    parts = {"ann": "digits:4-6/12", "bob": "digits:6-8/12", "cyd": "digits:8-10/12"}
+    running = {alias: start_node(sepolia, deployed, alias, part) for alias, part in parts.items()}
+    process, log = running["bob"]
+    wait_until(log, "train: training", process, 240)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    running["bob"] = start_node(sepolia, deployed, "bob", parts["bob"])
+    end = time.monotonic() + MINUTES * 60
+    try:
+        for alias, (process, log) in running.items():
+            process.wait(timeout=max(1.0, end - time.monotonic()))
+            assert process.returncode == 0, f"{alias}: {log.read_text()[-3000:]}"
+    except subprocess.TimeoutExpired as fault:
+        logs = "\n".join(f"--- {alias}\n{log.read_text()[-2000:]}" for alias, (_, log) in running.items())
+        raise AssertionError(f"not settled in {MINUTES} minutes:\n{logs}") from fault
+    finally:
+        for process, _ in running.values():
+            process.kill()
+
+    found = status(sepolia, deployed)
+    settled = [model for model in found["models"] if model["id"] and model["phase"] in ("scored", "unscored")]
+    assert len(settled) >= SETTLED
+    assert {model["author"] for model in settled} == {node["address"] for node in found["nodes"]}
+    assert all(model["phase"] == "scored" for model in settled[:SETTLED])
+    assert not any("Traceback" in log.read_text() for _, log in running.values())
+
+    done = sepolia.ape("run", "audit", "--network", "sepolia", "--contract", deployed, "--store", f"local:{sepolia.work}/store")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    paid = sepolia.ape(
+        "run", "rewards", "--network", "sepolia", "--contract", deployed, "--account", "ann", "--home", str(sepolia.work / "ann"),
+        "--json",
+    )  # fmt: skip
+    assert paid.returncode == 0, paid.stderr
+    assert int(json.loads(paid.stdout[paid.stdout.index("{") :])["withdrawn"]) > 0

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Task and node files: presets hold, overrides reach, every fault is named with its place."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdfed.spec import PRESETS, SpecError, TaskVersionError, read_node_config, read_task_file, read_task_json, wei
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_valid_task(name: str) -> None:
+    given_task = read_task_file(name)
+    assert given_task.task.name == name
+    assert read_task_json(given_task.task.model_dump_json().encode()) == given_task.task
+
+
+def test_a_file_overrides_its_preset(tmp_path) -> None:
+    file = tmp_path / "task.yaml"
+    file.write_text("preset: digits\ntask:\n  sampling: {images: 200}\nterms: {min_stake: 2 ether, quorum: 6700}\n")
+    given_task = read_task_file(file)
+    assert given_task.task.sampling.images == 200
+    assert given_task.task.images.size == 16
+    assert given_task.terms.min_stake == 2 * 10**18
+    assert given_task.terms.quorum == 6700
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("preset: nonsense", "digits"),
+        ("preset: digits\ntask: {sampling: {images: 3}}", "task.sampling.images"),
+        ("preset: digits\ntask: {images: {size: 15}}", "images.size (15) must be a multiple of 4"),
+        ("preset: digits\nterms: {min_stake: lots}", "terms.min_stake"),
+        ("preset: digits\ncolour: blue", "colour"),
+        ("preset: digits\ntask: {images: {size: 18}, network: {channels: [64, 64, 64]}}", "multiple of"),
+        ("- a\n- list", "holds no fields"),
+        ("a: [unclosed", "not YAML"),
+    ],
+)
+def test_a_bad_task_file_says_where(tmp_path, text: str, words: str) -> None:
+    file = tmp_path / "task.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecError) as fault:
+        read_task_file(file)
+    assert words in str(fault.value)
+    assert fault.value.remedy
+
+
+def test_a_missing_file_names_the_presets() -> None:
+    with pytest.raises(SpecError, match="digits"):
+        read_task_file("no-such-task.yaml")
+
+
+def test_a_task_of_another_version_is_refused() -> None:
+    with pytest.raises(TaskVersionError, match="version 2"):
+        read_task_json(json.dumps({"version": 2, "name": "later"}).encode())
+
+
+@given(st.binary(max_size=200))
+def test_received_bytes_never_give_a_traceback(content: bytes) -> None:
+    with pytest.raises(SpecError):
+        read_task_json(content)
+
+
+def test_deeply_nested_json_is_refused() -> None:
+    with pytest.raises(SpecError):
+        read_task_json(b"[" * 900_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("1ether", 10**18), ("0.1 ether", 10**17), ("5 gwei", 5 * 10**9), ("7", 7), (12, 12), ("2 ETH", 2 * 10**18)],
+)
+def test_amounts(text: str, amount: int) -> None:
+    assert wei(text) == amount
+
+
+@pytest.mark.parametrize("text", ["", "ether", "-1 ether", "0.0000000000000000001 ether", "nan ether", "1e40 ether", True, 1.5])
+def test_senseless_amounts_are_refused(text: object) -> None:
+    with pytest.raises(ValueError):
+        wei(text)
+
+
+def test_flags_win_over_the_node_file(tmp_path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text("data: ./a\nrole: validator\nstake: 1 ether\n")
+    config = read_node_config(file, {"data": "./b"})
+    assert (config.data, config.role, config.stake) == ("./b", "validator", 10**18)
+
+
+def test_a_node_without_data_is_told_so() -> None:
+    with pytest.raises(SpecError, match="data"):
+        read_node_config(None, {})
