@@ -161,8 +161,18 @@ class _Inspector:
                 yield Check(name, FAILED, fault.cause if isinstance(fault, PDFedError) else str(fault))
                 return
             yield Check(name, OK)
+        yield from self._lineage(model)
         unknown = [parent for parent in model.parents if parent not in self._provenance]
         yield _check("parents", not unknown, f"parents {unknown} did not pass")
+
+    def _lineage(self, model: ModelFacts) -> Iterator[Check]:
+        """The parents' manifests that the model carries are the ones that the parents published."""
+        carried = {ingredient.digest: ingredient.manifest_hash for ingredient in self._provenance[model.id].ingredients}
+        for parent in model.parents:
+            known = self._provenance.get(parent)
+            carries = carried.get(self._ledger.models[parent].bundle)
+            if known is not None and carries is not None:
+                yield _check(f"manifest of parent {parent}", carries == known.manifest_hash, "it carries another one")
 
     def _read_task(self, folder: Path) -> None:
         self._task = read_task_json((folder / bundles.TASK).read_bytes())

@@ -18,6 +18,7 @@ from typing import Any
 from pdfed.errors import PDFedError
 from pdfed.provenance import Provenance, verify_model
 from pdfed.received import read_json
+from pdfed.storage import cid_of
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "model.safetensors.c2pa"
@@ -26,7 +27,7 @@ TASK = "task.json"
 SCORING = "scoring"
 NO_CONTRACT = "0x" + "00" * 20  # the genesis is signed before its contract exists
 
-MAX_MANIFEST_BYTES = 8_000_000
+MAX_MANIFEST_BYTES = 4_000_000
 MAX_CARD_BYTES = 100_000
 
 
@@ -95,6 +96,8 @@ def verify_bundle(bundle: Bundle, *, author: str | None, parents: Sequence[bytes
     for what, said, true in expected:
         if said != true:
             raise BundleRejected(f"The manifest names {what} {said}, the submission {true}.", "The model is left alone.")
+    if provenance.weights_cid != cid_of(bundle.weights):
+        raise BundleRejected("The manifest names the weights by another CID.", "The model is left alone.")
     if tuple(claim.parents) != tuple(parents):
         raise BundleRejected("The manifest names other parents than the submission.", "The model is left alone.")
     return provenance

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +79,7 @@ class Seat:
 
     who: Participant
     node: Node
-    last: Activity = Activity("idle", "")
+    last: Activity = field(default_factory=lambda: Activity("idle", ""))
     submissions: int = 0
 
 
@@ -220,7 +221,9 @@ def draw_samples(weights: Path, task: TaskSpec, target: Path, seed: int) -> floa
     grid(shown, 10, 3).save(target)
     real = load("digits", task.images)
     judge = MLPClassifier((64,), max_iter=300, random_state=0)
-    judge.fit(real.images.reshape(len(real), -1) / 255.0, real.labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that 300 rounds are not the optimum
+        judge.fit(real.images.reshape(len(real), -1) / 255.0, real.labels)
     return float((judge.predict(images.reshape(len(images), -1) / 255.0) == labels).mean())
 
 

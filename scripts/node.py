@@ -15,6 +15,7 @@ from pdfed.cli import FriendlyCommand
 from pdfed.spec import read_node_config
 
 IDLE_SECONDS = 1.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 2.0, 60.0  # while the chain or the store does not answer
 
 
 class NodeCommand(FriendlyCommand):
@@ -82,20 +83,35 @@ def cli(
 
 
 def _loop(node: Any, stop: list[bool], until_settled: int | None, until_published: int | None) -> None:
-    shown = 0.0
+    from pdfed.chain.errors import NodeUnreachable
+    from pdfed.storage import StoreUnreachable
+
+    shown, wait = 0.0, FIRST_WAIT_SECONDS
     while not stop:
-        done = node.step()
+        try:
+            done = node.step()
+        except (NodeUnreachable, StoreUnreachable) as fault:
+            click.echo(f"{time.strftime('%H:%M:%S')} {type(fault).__name__}: {fault.cause} Trying again in {wait:.0f} s.")
+            _rest(wait, stop)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+            continue
+        wait = FIRST_WAIT_SECONDS
         if until_published is not None and node.drafts.published() >= until_published:
             return
         if done.kind == "idle":
             if until_settled is not None and not node.busy and node.settled >= until_settled:
                 return
-            time.sleep(IDLE_SECONDS)
+            _rest(IDLE_SECONDS, stop)
         elif done.kind not in ("train", "score") or time.monotonic() - shown > 2:
             shown = time.monotonic()
             click.echo(f"{time.strftime('%H:%M:%S')} {done.kind}: {done.text}")
-    node.drafts.checkpoint_now()
-    node.step()
+
+
+def _rest(seconds: float, stop: list[bool]) -> None:
+    """Sleep, but wake for Ctrl-C."""
+    end = time.monotonic() + seconds
+    while not stop and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def _on_interrupt() -> list[bool]:

@@ -33,6 +33,7 @@ AGAIN_BLOCKS = 3  # after so many blocks without a receipt, the same bytes are b
 STUCK_BLOCKS = 6  # … and after so many, dearer ones
 DEARER = 1.25  # nodes ask for 10 % at least
 MAX_ATTEMPTS = 12  # 1.25^11 = 12 times the first fee: what lasts longer is no matter of fees
+AT_ONCE = (0.0, 0.002, 0.006)  # seconds between looks at a chain of one's own, which may mine at once
 REMOTE_PATIENCE = 20.0  # seconds a bad answer must last: behind one URL there may be nodes that lag
 
 EXPIRED = "expired"
@@ -221,10 +222,12 @@ class Outbox:
             if not any(words_ in refusal for words_ in _NONCE_TAKEN):
                 self._refused(entry, refusal)
             return
-        if self._near:  # a chain that mines at once has the receipt already
+        for pause in AT_ONCE if self._near else ():
+            time.sleep(pause)
             receipt = self._client.rpc.call("eth_getTransactionReceipt", attempt.hash)
             if receipt is not None:
                 self._mined(entry, receipt)
+                return
 
     def _refused(self, entry: Entry, reason: str) -> None:
         """A refusal counts once it lasts, and once nothing under way can change it."""

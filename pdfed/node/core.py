@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pdfed.chain.errors import ReorgTooDeep
 from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
 from pdfed.chain.outbox import Outbox
@@ -58,6 +59,8 @@ class Node:
         return self.follow() or self._send() or self._queue() or self._work() or IDLE
 
     def close(self) -> None:
+        """Save the training in hand and let go of the folder. A node that was killed instead loses seconds of training."""
+        self.drafts.save_now()
         self.place.close()
 
     @property
@@ -79,20 +82,28 @@ class Node:
 
     def follow(self) -> Activity | None:
         """Read what is new on chain, a bounded page of it; None when there is nothing."""
-        changes = self.feed.poll()
+        try:
+            changes = self.feed.poll()
+        except ReorgTooDeep as fault:
+            self._rebuild()
+            return Activity("event", f"{fault.cause} Reading the whole log anew.")
+        self._caught_up = self.feed.caught_up
         if not changes:
-            self._caught_up = True
             return None
-        self._caught_up = False
         if any(change.undo for change in changes):
-            self.ledger = Ledger.from_events(self.feed.events(), self.place.terms)
-            self._jobs.pop("score", None)
+            self._rebuild()
         else:
             for change in changes:
                 self.ledger.apply(change.event)
         self.own = self.inbox.own_scores(self.ledger)
         last = changes[-1]
         return Activity("event", f"{len(changes)} events, the last {'undone: ' if last.undo else ''}{last.event.name}")
+
+    def _rebuild(self) -> None:
+        """After a reorg: the facts anew from what still counts, and no work on a model that may be gone."""
+        self.ledger = Ledger.from_events(self.feed.events(), self.place.terms)
+        self.own = self.inbox.own_scores(self.ledger)
+        self._jobs.pop("score", None)
 
     # ------------------------------------------------------------------ transactions out
 
@@ -108,6 +119,8 @@ class Node:
                     self.drafts.submitted(draft)
                 else:
                     self.drafts.give_up(draft, outcome.error or "refused")
+            if outcome.key.startswith("commit:") and "JuryNotDrawn" in (outcome.error or ""):
+                self.outbox.forget(outcome.key)  # the jury is drawn in the block after the model's: the vote is queued again
         said = [outcome.key.split(":")[0] + ("" if outcome.ok else f" refused: {outcome.error}") for outcome in outcomes]
         return Activity("chain", ", ".join(said))
 

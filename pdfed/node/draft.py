@@ -56,8 +56,7 @@ class Drafts:
     def __init__(self, place: Workplace, inbox: Inbox) -> None:
         self._place = place
         self._inbox = inbox
-        self.rate = 0.0  # images/s of the last slice, for display
-        self.loss = float("nan")
+        self._running: tuple[TrainingRun, Path] | None = None
         place.journal.declare(_TABLES)
 
     def current(self) -> DraftState | None:
@@ -121,25 +120,28 @@ class Drafts:
     def submitted(self, draft: DraftState) -> None:
         self._move(draft, "publish")
 
-    def checkpoint_now(self) -> None:
-        """Ask the training in hand to save itself at its next slice's end (Ctrl-C)."""
-        self._hurry = True
-
-    _hurry = False
+    def save_now(self) -> None:
+        """Write a checkpoint of the training in hand, if there is any."""
+        if self._running is not None:
+            run, folder = self._running
+            run.save(folder / "training")
 
     def _train(self, draft: DraftState) -> Iterator[str]:
         place, folder = self._place, self._folder(draft)
         pictures = place.exclusions.remaining(place.train) if place.config.objective == "qn+dedup" else place.train
         run = self._open_run(draft, pictures)
         budget = place.config.images_per_submission
+        self._running = run, folder
         saved = time.monotonic()
         while run.images_seen < budget:
             progress = run.step(SLICE_SECONDS)
-            self.rate, self.loss = progress.images_per_second, progress.loss
-            if self._hurry or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save(folder / "training")
-                saved, self._hurry = time.monotonic(), False
-            yield f"training {run.images_seen}/{budget} images, {self.rate:.0f} images/s, loss {self.loss:.4f}"
+                saved = time.monotonic()
+            yield (
+                f"training {run.images_seen}/{budget} images, {progress.images_per_second:.0f} images/s, loss {progress.loss:.4f}"
+            )
+        self._running = None
         save_weights(run.ema(), folder / bundles.WEIGHTS, place.task)
         facts = {"images_seen": run.images_seen, "steps": run.steps, "private_images": len(pictures)}
         (folder / "facts.json").write_text(json.dumps(facts))
@@ -179,11 +181,7 @@ class Drafts:
             excluded=len(place.train) - made["private_images"],
             epsilon=None,
         )
-        opened = [bundles.open_bundle(place.bundle_folder(digest)) for digest, _ in draft.parents]
-        parents = [
-            Parent(digest, cid_from_digest(digest), parent.weights, parent.manifest, parent.title)
-            for (digest, _), parent in zip(draft.parents, opened, strict=True)
-        ]
+        parents = [parent_of(digest, bundles.open_bundle(place.bundle_folder(digest))) for digest, _ in draft.parents]
         claim = Claim(place.address, place.client.chain_id, place.client.address, tuple(digest for digest, _ in draft.parents))
         title = f"{place.task.name} by {place.address[:10]} no. {draft.number}"
         laid = folder / "bundle"
@@ -208,7 +206,7 @@ class Drafts:
             laid.rename(target)
         with place.journal.transaction() as db:
             db.execute("UPDATE draft SET stage = 'submit', bundle = ? WHERE number = ?", (digest_of(cid), draft.number))
-            self._inbox.adopt(digest_of(cid), weights_key(target / bundles.WEIGHTS))
+            self._inbox.adopt(digest_of(cid), claim.parents, weights_key(target / bundles.WEIGHTS))
         return f"signed {cid}"
 
     def _seed(self, draft: DraftState) -> int:
@@ -224,6 +222,11 @@ class Drafts:
     def _end(self, draft: DraftState, stage: str) -> None:
         self._move(draft, stage)
         shutil.rmtree(self._folder(draft), ignore_errors=True)
+
+
+def parent_of(digest: bytes, bundle: bundles.Bundle) -> Parent:
+    """A bundle on this machine as an ingredient of the next."""
+    return Parent(digest, cid_from_digest(digest), bundle.weights, bundle.manifest, bundle.title)
 
 
 def card(place: Workplace, title: str, facts: TrainingFacts, parents: list[Parent]) -> dict[str, object]:

@@ -2,19 +2,20 @@
 """Models of others (and the genesis): fetched, verified, screened and scored, a bounded piece at a time.
 
 A model's way: wanted → here (fetched, manifest and weights good) → scored; or rejected, with the reason, never loaded.
-The row is keyed by (id, bundle): after a reorg the same id may mean another bundle.
+A verdict is about a bundle, its author and its parents: the same bundle by another wallet is another submission.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pdfed import bundle as bundles
 from pdfed.chain.ledger import Ledger, ModelFacts
-from pdfed.diffusion import WeightsRejected, load_weights
+from pdfed.diffusion import Weights, WeightsRejected, load_weights, weights_distance
 from pdfed.evaluation import OwnScore, weights_key
 from pdfed.node.workplace import Workplace
 from pdfed.provenance import ProvenanceError
@@ -29,6 +30,7 @@ from pdfed.storage import (
 from pdfed.strategy import GENESIS
 
 FETCH_SECONDS = 300.0
+NEAR_DUPLICATE = 0.002  # relative distance of weights; training for a few batches moves them further
 RETRY_SECONDS = 5.0  # between attempts at content that its author has not published yet
 
 # A store that fails or lies may do better later, or another may; the model is not to blame.
@@ -38,7 +40,7 @@ CONTENT_FAULTS = (bundles.BundleRejected, ProvenanceError, WeightsRejected, Cont
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS inbox_model (
-    bundle BLOB PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', weights BLOB
+    submission BLOB PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', weights BLOB
 );
 """
 
@@ -53,23 +55,24 @@ class Received:
 
 
 class Inbox:
-    """What this node knows of each bundle."""
+    """What this node knows of each submission."""
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
         self._retry_at: dict[bytes, float] = {}
         place.journal.declare(_TABLES)
-        rows = place.journal.rows("SELECT bundle, state, reason, weights FROM inbox_model")
-        self._received = {bundle: Received(state, reason, weights) for bundle, state, reason, weights in rows}
+        rows = place.journal.rows("SELECT submission, state, reason, weights FROM inbox_model")
+        self._received = {submission: Received(state, reason, weights) for submission, state, reason, weights in rows}
 
-    def received(self, bundle: bytes) -> Received | None:
-        return self._received.get(bundle)
+    def received(self, model: ModelFacts, ledger: Ledger) -> Received | None:
+        """What became of a model so far, None if nothing."""
+        return self._received.get(key_of(model, ledger))
 
     def own_scores(self, ledger: Ledger) -> dict[int, OwnScore]:
         """This node's score of every model of the ledger it has scored."""
         known = {}
         for model in ledger.models.values():
-            received = self._received.get(model.bundle)
+            received = self.received(model, ledger)
             if received is not None and received.state == "scored" and received.weights is not None:
                 score = self._place.evaluator.known(received.weights)
                 if score is not None:
@@ -84,30 +87,31 @@ class Inbox:
         """
         now = time.monotonic()
         for model in wanted(ledger):
-            received = self._received.get(model.bundle)
+            received = self.received(model, ledger)
             if received is not None and received.state in ("scored", "rejected"):
                 continue
-            if self._retry_at.get(model.bundle, 0.0) <= now:
+            if self._retry_at.get(key_of(model, ledger), 0.0) <= now:
                 return model
         return None
 
     def work(self, model: ModelFacts, ledger: Ledger) -> Iterator[str]:
         """Fetch, verify and score one model. May be stopped at any point and begun again."""
-        parents = tuple(ledger.models[parent].bundle for parent in model.parents)
+        key = key_of(model, ledger)
         try:
             yield from self._fetch(model)
-            yield from self._check(model, parents)
-            yield from self._score(model)
+            if key not in self._received:
+                yield from self._check(model, key, parents_of(model, ledger))
+            yield from self._score(model, key)
         except STORE_FAULTS as fault:
-            self._retry_at[model.bundle] = time.monotonic() + RETRY_SECONDS
+            self._retry_at[key] = time.monotonic() + RETRY_SECONDS
             yield f"model {model.id}: {fault.cause} Trying again."
         except CONTENT_FAULTS as fault:
-            self._record(model.bundle, "rejected", fault.cause)
+            self._record(key, "rejected", fault.cause)
             yield f"model {model.id} rejected: {fault.cause}"
 
-    def adopt(self, bundle: bytes, weights: bytes) -> None:
+    def adopt(self, bundle: bytes, parents: Sequence[bytes], weights: bytes) -> None:
         """Record an own bundle, already scored as a candidate."""
-        self._record(bundle, "scored", "", weights)
+        self._record(submission_key(self._place.address, bundle, parents), "scored", "", weights)
 
     def _fetch(self, model: ModelFacts) -> Iterator[str]:
         folder = self._place.bundle_folder(model.bundle)
@@ -118,10 +122,7 @@ class Inbox:
         for received in self._place.store.fetching(cid, folder, self._place.task.max_bundle_bytes, FETCH_SECONDS):
             yield f"fetching model {model.id}: {received / 1e6:.1f} MB"
 
-    def _check(self, model: ModelFacts, parents: tuple[bytes, ...]) -> Iterator[str]:
-        received = self.received(model.bundle)
-        if received is not None:
-            return
+    def _check(self, model: ModelFacts, key: bytes, parents: Sequence[bytes]) -> Iterator[str]:
         place = self._place
         bundle = bundles.open_bundle(place.bundle_folder(model.bundle))
         if model.id != GENESIS:
@@ -129,22 +130,44 @@ class Inbox:
                 bundle, author=model.author, parents=parents, chain_id=place.client.chain_id, contract=place.client.address
             )
         yield f"model {model.id}: manifest verified"
-        load_weights(bundle.weights, place.task)
-        self._record(model.bundle, "here", "", weights_key(bundle.weights))
-        yield f"model {model.id}: weights screened"
+        weights = load_weights(bundle.weights, place.task)
+        near = self._near_duplicate(weights, parents)
+        self._record(key, "here", near, weights_key(bundle.weights))
+        yield f"model {model.id}: weights screened{', ' + near if near else ''}"
 
-    def _score(self, model: ModelFacts) -> Iterator[str]:
-        place = self._place
-        received = self.received(model.bundle)
-        assert received is not None and received.weights is not None
+    def _near_duplicate(self, weights: Weights, parents: Sequence[bytes]) -> str:
+        """Says so where weights are hardly different from a parent's. It is told, not punished: such a model gains nothing."""
+        for parent in parents:
+            held = self._place.bundle_folder(parent) / bundles.WEIGHTS
+            if held.is_file() and weights_distance(weights, load_weights(held, self._place.task)) < NEAR_DUPLICATE:
+                return f"near-duplicate of {cid_from_digest(parent)}"
+        return ""
+
+    def _score(self, model: ModelFacts, key: bytes) -> Iterator[str]:
+        place, received = self._place, self._received[key]
         score = yield from score_weights(place, place.bundle_folder(model.bundle) / bundles.WEIGHTS, f"model {model.id}")
-        self._record(model.bundle, "scored", "", received.weights)
+        self._record(key, "scored", received.reason, received.weights)
         yield f"model {model.id}: Q-N {score.qn:.2f}, FID {score.fid:.2f}, {score.memorized / 1e4:.1f} % memorised"
 
-    def _record(self, bundle: bytes, state: str, reason: str, weights: bytes | None = None) -> None:
+    def _record(self, key: bytes, state: str, reason: str, weights: bytes | None = None) -> None:
         with self._place.journal.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO inbox_model VALUES (?, ?, ?, ?)", (bundle, state, reason, weights))
-        self._received[bundle] = Received(state, reason, weights)
+            db.execute("INSERT OR REPLACE INTO inbox_model VALUES (?, ?, ?, ?)", (key, state, reason, weights))
+        self._received[key] = Received(state, reason, weights)
+
+
+def parents_of(model: ModelFacts, ledger: Ledger) -> tuple[bytes, ...]:
+    """Bundle digests of a model's parents, in the contract's order."""
+    return tuple(ledger.models[parent].bundle for parent in model.parents)
+
+
+def key_of(model: ModelFacts, ledger: Ledger) -> bytes:
+    return submission_key(model.author, model.bundle, parents_of(model, ledger))
+
+
+def submission_key(author: str, bundle: bytes, parents: Sequence[bytes]) -> bytes:
+    """What a verdict is about: this bundle by this author from these parents. The same bundle by another wallet is another
+    submission, and after a reorg an id may mean another one."""
+    return hashlib.sha256(b"".join((author.lower().encode(), bundle, *parents))).digest()
 
 
 def wanted(ledger: Ledger) -> Iterator[ModelFacts]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is this picture a copy of that one? The verifier of PDFed, section 3, eqs. 2–4.
 
-    maps [D,7,7] → 1×1 convolution [D/4,7,7] → 55 windows, GeM-pooled, unit norm [55,D/4]          (eq. 2)
-    C_qi = descriptors of q · descriptors of i, [55,55]                                            (eq. 3)
-    score = σ( MLP(C_qi) + MLP(C_iq) ), the same for (q,i) and (i,q)                               (eq. 4)
+maps [D,7,7] → 1×1 convolution [D/4,7,7] → 55 windows, GeM-pooled, unit norm [55,D/4]          (eq. 2)
+C_qi = descriptors of q · descriptors of i, [55,55]                                            (eq. 3)
+score = σ( MLP(C_qi) + MLP(C_iq) ), the same for (q,i) and (i,q)                               (eq. 4)
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from pdfed.storage.errors import (
     BadCid,
     ContentCorrupt,
     ContentRefused,
+    ContentTooLarge,
     ContentUnavailable,
     DeadlinePassed,
     StoreError,
@@ -13,12 +14,14 @@ from pdfed.storage.errors import (
     StoreUnreachable,
 )
 from pdfed.storage.local import LocalStore
-from pdfed.storage.store import Store, cid_of, open_store
+from pdfed.storage.store import Store, open_store
+from pdfed.storage.tree import cid_of
 
 __all__ = [
     "BadCid",
     "ContentCorrupt",
     "ContentRefused",
+    "ContentTooLarge",
     "ContentUnavailable",
     "DeadlinePassed",
     "LocalStore",

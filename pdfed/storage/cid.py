@@ -74,23 +74,3 @@ def cid_from_digest(digest: bytes) -> str:
     if len(digest) != DIGEST_BYTES:
         raise BadCid(f"A bundle's digest has {DIGEST_BYTES} bytes, not {len(digest)}.", _REMEDY)
     return str(Cid(DAG_PB, bytes(digest)))
-
-
-def binary_cid(codec: int, block: bytes) -> bytes:
-    return Cid.of(codec, block).encode()
-
-
-def cid_text(cid: bytes) -> str:
-    return str(Cid.decode(cid))
-
-
-def parse_cid(text: str) -> bytes:
-    return Cid.parse(text).encode()
-
-
-def is_ours(cid: bytes) -> bool:
-    try:
-        Cid.decode(cid)
-    except BadCid:
-        return False
-    return True

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """dag-pb nodes with UnixFS inside (IPLD dag-pb spec; ipfs/specs UNIXFS): the encoding, and a reader for hostile bytes.
 
-    PBNode  { repeated PBLink Links = 2; optional bytes Data = 1 }            links are written before data
-    PBLink  { bytes Hash = 1; string Name = 2; uint64 Tsize = 3 }
-    UnixFS  { Type Type = 1; bytes Data = 2; uint64 filesize = 3; repeated uint64 blocksizes = 4 }
+PBNode  { repeated PBLink Links = 2; optional bytes Data = 1 }            links are written before data
+PBLink  { bytes Hash = 1; string Name = 2; uint64 Tsize = 3 }
+UnixFS  { Type Type = 1; bytes Data = 2; uint64 filesize = 3; repeated uint64 blocksizes = 4 }
 """
 
 from __future__ import annotations
@@ -181,4 +181,3 @@ def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
             at += number
         else:
             raise _refused("has a field of an unused wire type")
-

@@ -8,13 +8,15 @@ However it ends before that, the folder goes; what a killed process left behind 
 from __future__ import annotations
 
 import fcntl
+import glob
+import itertools
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -24,9 +26,9 @@ from pdfed.storage.errors import ContentCorrupt, ContentRefused, ContentTooLarge
 
 MAX_BLOCK_BYTES = 2 << 20  # IPFS's own limit
 MAX_DEPTH = 8  # of directories, and of a file's inner nodes: 174 links to a node make 174⁸ chunks
-MAX_ENTRIES = 1_000  # files and directories together
+MAX_ENTRIES = 1_000  # of all directories together
 MAX_NAME_BYTES = 255
-OVERHEAD = 64  # one byte of inner nodes for so many of content (ours take 1 for 5,000) …
+OVERHEAD = 256  # one byte of inner nodes for so many of content (ours take 1 for 5,000) …
 OVERHEAD_FLOOR = 1 << 20  # … and this much besides
 
 
@@ -48,7 +50,6 @@ class _Download:
     kept: int = 0
     inner: int = 0
     entries: int = 0
-    open_folders: list[Path] = field(default_factory=list)
 
     def block(self, cid: Cid) -> bytes:
         """A verified block. Raises StoreError."""
@@ -75,12 +76,10 @@ class _Download:
 
     def room_for(self, size: int) -> None:
         if self.kept + size > self.max_bytes:
-            raise ContentTooLarge(
-                f"{self.root} has {self.kept + size} bytes or more, over {self.max_bytes}.", LEFT_ALONE
-            )
+            raise ContentTooLarge(f"{self.root} has {self.kept + size} bytes or more, over {self.max_bytes}.", LEFT_ALONE)
 
-    def entry(self) -> None:
-        self.entries += 1
+    def room_for_entries(self, count: int) -> None:
+        self.entries += count
         if self.entries > MAX_ENTRIES:
             raise ContentRefused(f"{self.root} has more than {MAX_ENTRIES} files and directories.", LEFT_ALONE)
 
@@ -97,7 +96,7 @@ def download(source: Blocks, cid: str, dest: Path, max_bytes: int, deadline: flo
     try:
         with _draft(dest) as draft:
             yield from _tree(job, root, draft)
-            os.rename(draft, dest)
+            draft.rename(dest)
             _sync_folder(dest.parent)
     except OSError as fault:
         raise disk_error(fault, f"writing {dest}") from fault
@@ -107,7 +106,7 @@ def download(source: Blocks, cid: str, dest: Path, max_bytes: int, deadline: flo
 def _draft(dest: Path) -> Iterator[Path]:
     """A place for the content beside `dest`, gone at the end; other processes leave it alone while this one lives."""
     prefix = f".{dest.name[:100]}.part-"
-    for left in dest.parent.glob(f"{prefix.replace('[', '[[]')}*"):
+    for left in dest.parent.glob(glob.escape(prefix) + "*"):
         with _lock(left) as free:
             if free:
                 shutil.rmtree(left, ignore_errors=True)
@@ -144,17 +143,17 @@ def _tree(job: _Download, root: Cid, place: Path) -> Iterator[int]:
     folders = []
     while waiting:
         cid, path, depth = waiting.pop()
-        job.entry()
         node = job.node(cid)
         if node.kind == FILE:
             yield from _file(job, node, path)
             continue
         if depth >= MAX_DEPTH:
             raise ContentRefused(f"{job.root} has directories more than {MAX_DEPTH} deep.", LEFT_ALONE)
+        job.room_for_entries(len(node.links))
+        _check_names(job.root, node.links)
         path.mkdir()
         folders.append(path)
         yield job.kept
-        _check_names(job.root, node.links)
         waiting += [(link.cid, path / link.name, depth + 1) for link in reversed(node.links)]
     for folder in reversed(folders):
         _sync_folder(folder)
@@ -164,9 +163,10 @@ def _check_names(root: str, links: tuple[Link, ...]) -> None:
     """Each name is one plain path component, and they rise strictly, as written by everyone: no name comes twice."""
     names = [link.name for link in links]
     for name in names:
-        if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES:
+        plain = name.isprintable() and "/" not in name and "\\" not in name
+        if name in ("", ".", "..") or not plain or len(name.encode()) > MAX_NAME_BYTES:
             raise ContentRefused(f"{root} has a file with the name {name[:60]!r}.", LEFT_ALONE)
-    if any(left.encode() >= right.encode() for left, right in zip(names, names[1:], strict=False)):
+    if any(left.encode() >= right.encode() for left, right in itertools.pairwise(names)):
         raise ContentRefused(f"{root} has names that are out of order or come twice.", LEFT_ALONE)
     if len({name.casefold() for name in names}) != len(names):
         raise ContentRefused(f"{root} has names that differ in case only.", LEFT_ALONE)
@@ -188,9 +188,8 @@ def _parts(job: _Download, top: Node, out: IO[bytes]) -> Iterator[int]:
         out.write(node.data)
         job.kept += len(node.data)
         yield job.kept
-        waiting += [
-            (link.cid, size, depth + 1) for link, size in zip(reversed(node.links), reversed(node.sizes), strict=True)
-        ]
+        parts = zip(reversed(node.links), reversed(node.sizes), strict=True)
+        waiting += [(link.cid, size, depth + 1) for link, size in parts]
         if not waiting:
             return
         cid, size, depth = waiting.pop()

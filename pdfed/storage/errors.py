@@ -7,7 +7,7 @@ import errno
 
 from pdfed.errors import PDFedError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class StoreError(PDFedError):
@@ -50,4 +50,5 @@ def disk_error(fault: OSError, doing: str) -> StoreError:
     """A failure of this machine's disk as a named error. doing: "writing …" or "reading …"."""
     if fault.errno in _FULL:
         return StoreFull(f"The disk is full while {doing}.", "Free some space and start again: nothing is lost.")
-    return StoreUnreachable(f"{doing[0].upper()}{doing[1:]} failed: {fault.strerror or fault}.", "Check the path and its permissions.")
+    cause = f"{doing[0].upper()}{doing[1:]} failed: {fault.strerror or fault}."
+    return StoreUnreachable(cause, "Check the path and its permissions.")

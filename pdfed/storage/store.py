@@ -7,37 +7,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pdfed.storage.cid import cid_text
 from pdfed.storage.errors import StoreError
 from pdfed.storage.local import LocalStore
-from pdfed.storage.unixfs import build
 
 
 class Store(Protocol):
-    """Content in, CID out; CID in, verified content out."""
+    """Content in, CID out; CID in, verified content out. Every method may raise StoreError."""
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """What `open_store` opens this store by."""
 
-    def add(self, path: Path) -> str: ...
+    def add(self, path: Path) -> str:
+        """Keep a file or directory; its CID, which is that of `cid_of`."""
 
-    def fetching(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> Iterator[int]: ...
+    def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> None:
+        """Make the verified content at `dest`, which must not exist; on failure nothing is there. deadline: seconds from now."""
 
-    def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> None: ...
+    def fetching(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> Iterator[int]:
+        """The same, at most one block per step; yields the bytes kept so far."""
 
-    def pin(self, cid: str) -> None: ...
+    def pin(self, cid: str) -> None:
+        """Keep this content for good."""
 
-    def has(self, cid: str) -> bool: ...
+    def has(self, cid: str) -> bool:
+        """Whether the store itself holds this content."""
 
 
 def open_store(url: str) -> Store:
     """The store that `url` names: "local:PATH". Raises StoreError for other kinds."""
-    kind, colon, place = url.partition(":")
-    if kind == "local" and colon and place:
+    kind, _, place = url.partition(":")
+    if kind == "local" and place:
         return LocalStore(place)
     raise StoreError(f"{url!r} names no store known here.", "Name one as local:PATH, such as local:.pdfed/store.")
-
-
-def cid_of(path: Path | str) -> str:
-    """The CIDv1 that Kubo gives a file or directory, computed here. Raises StoreError, OSError."""
-    return cid_text(build(Path(path)).cid)

@@ -38,7 +38,7 @@ def cid_of(path: Path | str) -> str:
 
 
 def make_blocks(path: Path, sink: Sink) -> Cid:
-    """Cut `path` into blocks, hand each to `sink` and return the root's CID. Raises StoreError; what `sink` raises goes through."""
+    """Cut `path` into blocks, hand each to `sink` and return the root's CID. Raises StoreError, and what `sink` raises."""
     return _any(path, sink).cid
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from pdfed.mechanism import Terms
 
 from .federation import ETHER, TERMS, Federation, Interface, Node, Reverted, with_terms
+
+# A chain of our own on a free port: Ape's usual one may be somebody else's.
+os.environ.setdefault("APE_FOUNDRY_HOST", "auto")
 
 NAMES = ("ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal", "ida", "joe")
 

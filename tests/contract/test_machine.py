@@ -49,9 +49,12 @@ class Game(RuleBasedStateMachine):
     node: Node
     interface: Interface
     people: list[str]
+    start: str  # the chain's state at the start of every game: block hashes draw juries, and a game must be repeatable
 
     @initialize(terms=TERMS, pool=st.sampled_from([0, 1, 10 * ETHER]), joining=st.integers(2, 6))
     def deploy(self, terms: Any, pool: int, joining: int) -> None:
+        self.node.rpc("evm_revert", Game.start)
+        Game.start = self.node.rpc("evm_snapshot")
         self.fed = Federation(self.node, self.interface, terms, self.people[0], pool=pool)
         self.paid_in = pool
         for actor in range(joining):
@@ -257,7 +260,7 @@ class Game(RuleBasedStateMachine):
 
 def test_any_game(node: Node, interface: Interface, crowd: list[str]) -> None:
     examples, steps = map(int, os.environ.get("PDFED_MACHINE", "40,50").split(","))
-    Game.node, Game.interface, Game.people = node, interface, crowd[:6]
+    Game.node, Game.interface, Game.people, Game.start = node, interface, crowd[:6], node.rpc("evm_snapshot")
     run_state_machine_as_test(
         Game,
         settings=settings(

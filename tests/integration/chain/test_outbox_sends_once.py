@@ -14,6 +14,7 @@ from pdfed.chain.client import ContractClient
 from pdfed.chain.errors import NodeUnreachable, Unfunded
 from pdfed.chain.fees import Figures, fee_figures, sign
 from pdfed.chain.outbox import Outbox, Outcome
+from pdfed.chain.rpc import RpcRefused
 from pdfed.journal import Journal
 from tests.unit.chain.journey import TERMS
 
@@ -50,7 +51,7 @@ def finish(outbox: Outbox) -> list[Outcome]:
 def test_a_call_is_mined_and_its_events_told(contract: ContractClient, account: Any, outbox: Outbox) -> None:
     outbox.put("alive", "keepAlive", ())
     assert (outbox.state("alive"), outbox.pending()) == ("queued", 1)
-    (done,) = outbox.step()
+    (done,) = finish(outbox)
     assert (done.key, done.ok, done.error) == ("alive", True, None)
     assert [(event.name, event.args) for event in done.events] == [("KeptAlive", {"account": account.address})]
     assert done.block == contract.head().number
@@ -62,12 +63,12 @@ def test_the_same_key_is_sent_once(contract: ContractClient, account: Any, outbo
     before = nonce(contract, account)
     for _ in range(3):
         outbox.put("alive", "keepAlive", ())
-        outbox.step()
+        finish(outbox)
     assert nonce(contract, account) == before + 1
     outbox.forget("alive")
     assert outbox.state("alive") is None
     outbox.put("alive", "keepAlive", ())
-    outbox.step()
+    finish(outbox)
     assert nonce(contract, account) == before + 2
 
 
@@ -84,7 +85,7 @@ def test_a_refusal_is_named_and_costs_nothing(contract: ContractClient, account:
 def test_an_intent_that_is_no_longer_valid_is_dropped(contract: ContractClient, account: Any, outbox: Outbox) -> None:
     outbox.put("late", "keepAlive", (), valid_until=contract.now() - 1)
     outbox.put("in time", "keepAlive", (), valid_until=contract.now() + 1000)
-    assert {done.key: (done.ok, done.error) for done in outbox.step()} == {"late": (False, "expired"), "in time": (True, None)}
+    assert {done.key: (done.ok, done.error) for done in finish(outbox)} == {"late": (False, "expired"), "in time": (True, None)}
 
 
 def test_put_joins_the_callers_transaction(outbox: Outbox, journal: Journal) -> None:
@@ -97,16 +98,17 @@ def test_put_joins_the_callers_transaction(outbox: Outbox, journal: Journal) -> 
 def test_an_outcome_is_told_again_if_the_process_died_on_it(contract: ContractClient, account: Any, journal: Journal) -> None:
     first = Outbox(contract, account, journal)
     first.put("alive", "keepAlive", ())
-    told = first.step()
+    told = finish(first)
     second = Outbox(contract, account, journal)
     assert second.step() == told
     assert second.step() == []
     assert Outbox(contract, account, journal).step() == []
 
 
-@pytest.mark.parametrize(
-    "method", ["eth_getBlockByNumber", "eth_estimateGas", "eth_sendRawTransaction", "eth_getTransactionReceipt"]
-)
+CALLS = ["eth_getBlockByNumber", "eth_estimateGas", "eth_sendRawTransaction", "eth_getTransactionReceipt"]
+
+
+@pytest.mark.parametrize("method", CALLS)
 @pytest.mark.parametrize("after", [False, True])
 def test_a_connection_that_breaks_anywhere(
     contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, method: str, after: bool
@@ -206,8 +208,8 @@ def test_two_processes_with_one_wallet(contract: ContractClient, account: Any, t
     for index in range(5):
         first.put(f"a{index}", "keepAlive", ())
         second.put(f"b{index}", "keepAlive", ())
-        first.step()
-        second.step()
+        finish(first)
+        finish(second)
     assert first.pending() == second.pending() == 0
     assert nonce(contract, account) == before + 10
 
@@ -228,7 +230,7 @@ def test_a_nonce_taken_by_another_process_at_the_same_moment(
         outbox.put("alive", "keepAlive", ())
         assert outbox.step() == []
     assert outbox.state("alive") == "queued"
-    assert [done.ok for done in outbox.step()] == [True]
+    assert [done.ok for done in finish(outbox)] == [True]
 
 
 def test_several_are_under_way_at_once(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
@@ -246,8 +248,28 @@ def test_several_are_under_way_at_once(chain: Chain, contract: ContractClient, a
         chain.automine(True)
 
 
-def test_what_depends_on_one_under_way_waits_for_it(chain: Chain, contract: ContractClient, outbox: Outbox) -> None:
+@pytest.fixture
+def latest_only(proxy: Proxy, contract: ContractClient) -> ContractClient:
+    """A node that simulates on the latest block, as geth does; anvil looks into its mempool, too."""
+    calls = contract.rpc
+
+    def simulate(call: dict[str, Any]) -> dict[str, Any] | None:
+        if call["method"] != "eth_estimateGas":
+            return None
+        try:
+            return {"result": calls.call("eth_estimateGas", call["params"][0], "latest")}
+        except RpcRefused as refused:
+            return {"error": {"code": 3, "message": refused.message, "data": "0x" + refused.data.hex()}}
+
+    proxy.edit = simulate
+    return through(proxy, contract)
+
+
+def test_what_depends_on_one_under_way_waits_for_it(
+    chain: Chain, latest_only: ContractClient, account: Any, journal: Journal
+) -> None:
     """The exit can't be cancelled in the state without the request: no refusal while the request is under way."""
+    outbox = Outbox(latest_only, account, journal)
     chain.automine(False)
     try:
         outbox.put("leave", "requestExit", ())
@@ -262,33 +284,74 @@ def test_what_depends_on_one_under_way_waits_for_it(chain: Chain, contract: Cont
         chain.automine(True)
 
 
+def test_a_transaction_that_reverts_on_chain_is_named(
+    chain: Chain, latest_only: ContractClient, account: Any, journal: Journal
+) -> None:
+    """It was good when it was simulated; another one of the same account came first."""
+    outbox = Outbox(latest_only, account, journal)
+    chain.automine(False)
+    try:
+        outbox.put("leave", "requestExit", ())
+        outbox.put("leave again", "requestExit", ())
+        outbox.step()
+        assert outbox.state("leave again") == "sent"
+        chain.mine()
+        ended = {done.key: done for done in outbox.step()}
+    finally:
+        chain.automine(True)
+    assert ended["leave"].ok
+    again = ended["leave again"]
+    assert not again.ok
+    assert again.block is not None
+    assert str(again.error).startswith(f"NodeExiting(account={account.address}")
+
+
 def test_a_stuck_transaction_is_made_dearer_under_its_nonce(
     chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
 ) -> None:
+    before = nonce(contract, account)
     chain.automine(False)
     try:
-        before = nonce(contract, account)
         outbox.put("alive", "keepAlive", ())
         outbox.step()
         entry = outbox._table.in_state("sent")[0]
         first = outbox._table.attempts(entry.id)[0]
-        base_fee = first.max_fee * 3
-        for _ in range(outbox_module.STUCK_BLOCKS + 2):  # the base fee has outgrown what was offered
-            chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(base_fee))
+        for block in range(1, outbox_module.STUCK_BLOCKS + 1):  # nobody mines it
+            assert len(outbox._table.attempts(entry.id)) == 1
+            chain.rpc.call("anvil_dropAllTransactions")
             chain.mine()
+            if block == outbox_module.STUCK_BLOCKS:  # it is in the mempool when it is replaced
+                chain.rpc.call("eth_sendRawTransaction", "0x" + first.raw.hex())
             assert outbox.step() == []
         attempts = outbox._table.attempts(entry.id)
-        assert len(attempts) == 2
-        assert attempts[1].max_fee > base_fee
-        chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(base_fee))
+        assert [each.hash for each in attempts][:1] == [first.hash]
+        assert attempts[1].max_fee >= first.max_fee * 1.1
+        assert attempts[1].tip >= first.tip * 1.1
         chain.mine()
         (done,) = outbox.step()
         assert (done.ok, done.transaction) == (True, attempts[1].hash)
-        assert nonce(contract, account) == before + 1
     finally:
-        chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
         chain.automine(True)
+    assert nonce(contract, account) == before + 1
+
+
+def test_the_first_of_two_attempts_may_be_the_one_that_is_mined(
+    chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
+) -> None:
+    chain.automine(False)
+    try:
+        outbox.put("alive", "keepAlive", ())
+        outbox.step()
+        entry = outbox._table.in_state("sent")[0]
+        first = outbox._table.attempts(entry.id)[0]
+        outbox._replace(entry, first, contract.head())
+        chain.rpc.call("anvil_dropAllTransactions")
+        chain.rpc.call("eth_sendRawTransaction", "0x" + first.raw.hex())
         chain.mine()
+        (done,) = outbox.step()
+        assert (done.ok, done.transaction) == (True, first.hash)
+    finally:
+        chain.automine(True)
 
 
 def test_a_mempool_that_forgets_is_told_again(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
@@ -305,31 +368,12 @@ def test_a_mempool_that_forgets_is_told_again(chain: Chain, contract: ContractCl
         chain.automine(True)
 
 
-def test_a_transaction_that_reverts_on_chain_is_named(
-    chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
-) -> None:
-    """It was good when it was simulated; another one of the same account came first."""
-    chain.automine(False)
-    try:
-        outbox.put("leave", "requestExit", ())
-        outbox.put("leave again", "requestExit", ())
-        outbox.step()
-        chain.mine()
-        ended = {done.key: (done.ok, done.error) for done in outbox.step()}
-    finally:
-        chain.automine(True)
-    assert ended["leave"] == (True, None)
-    ok, error = ended["leave again"]
-    assert not ok
-    assert str(error).startswith(f"NodeExiting(account={account.address}")
-
-
 def test_no_money_is_said_and_nothing_is_lost(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
     had = contract.balance(account.address)
     outbox.put("more", "topUp", (), value=10**17)
     chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
     try:
-        with pytest.raises(Unfunded, match="0.010000 ETH and needs"):
+        with pytest.raises(Unfunded, match=r"0\.010000 ETH and needs"):
             outbox.step()
         assert outbox.state("more") == "queued"
     finally:
@@ -351,8 +395,7 @@ def test_a_remote_nodes_bad_answer_must_last(
     outbox.step()
     assert outbox.state("alive") == "queued"
     proxy.edit = lambda call: None
-    outbox.step()
-    outbox.step()
+    finish(outbox)
     assert outbox.state("alive") == "mined"
     outbox.put("again", "register", (1,), value=STAKE)
     outbox.step()

@@ -25,6 +25,7 @@ from pdfed.provenance import (
     sign_picture,
     verify_picture,
 )
+from pdfed.provenance.models import build, carried
 
 from .conftest import Person
 
@@ -124,3 +125,17 @@ def test_a_picture_is_not_signed_for_a_model_that_does_not_verify(family: Family
     ):
         with pytest.raises(error):
             sign_picture(png(), title="seven", model=false, identity=drawer.identity)
+
+
+@pytest.mark.parametrize("names", [(), ("left", "right")])
+def test_a_picture_that_names_no_model_or_several(family: Family, drawer: Person, names: tuple[str, ...]) -> None:
+    ingredients, resources = carried([family[name] for name in names])
+    for ingredient in ingredients:
+        ingredient["relationship"] = "inputTo"
+    made = {"action": "c2pa.created", "digitalSourceType": "http://c2pa.org/digitalsourcetype/empty"}
+    assertions = [{"label": "c2pa.actions.v2", "data": {"actions": [made]}, "created": True}]
+    definition = {"title": "seven", "format": "image/png", "ingredients": ingredients, "assertions": assertions}
+    out = io.BytesIO()
+    build(definition, resources, drawer.identity, "image/png", io.BytesIO(png()), out, embed=True)
+    with pytest.raises(ManifestInvalid, match="do not name the one model"):
+        verify_picture(out.getvalue())

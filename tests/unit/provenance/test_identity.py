@@ -52,6 +52,13 @@ def test_another_wallet_gets_another_leaf(tmp_path: Path) -> None:
     assert other.leaf().key_hash != old and other.anchor == first.anchor
 
 
+def test_a_leaf_of_another_ca_is_replaced(tmp_path: Path) -> None:
+    one, other = (Identity.load_or_create(tmp_path / name, WALLET) for name in ("one", "other"))
+    foreign = (tmp_path / "other" / "leaf.pem").read_bytes()
+    (tmp_path / "one" / "leaf.pem").write_bytes(foreign)
+    assert one.leaf().key_hash != other.leaf().key_hash
+
+
 def test_a_leaf_is_renewed_long_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Identity.load_or_create(tmp_path, WALLET)
     old, anchor = made.leaf().key_hash, made.anchor

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """CIDs are those of Kubo: fixed vectors, and properties of the encoding."""
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdfed.storage import BadCid, StoreError, cid_from_digest, cid_of, digest_of
-from pdfed.storage.cid import parse_cid
+from pdfed.storage import BadCid, StoreError, StoreUnreachable, cid_from_digest, cid_of, digest_of
+from pdfed.storage.cid import DAG_PB, RAW, Cid
+from pdfed.storage.dag import Link, decode, encode_directory, encode_file
 
 # Made once with two other implementations: the reference importer of js-ipfs and the prototype that equalled Kubo.
 VECTORS = {
     b"": "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
     b"hello world": "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e",
 }
+CIDS = st.builds(Cid, st.sampled_from([RAW, DAG_PB]), st.binary(min_size=32, max_size=32))
+SIZES = st.integers(1, 2**62)
 
 
 @pytest.mark.parametrize("content", VECTORS)
@@ -27,7 +33,7 @@ def test_files_of_several_levels_and_directories(tmp_path: Path) -> None:
     (tmp_path / "two").write_bytes(bytes(262_145))
     (tmp_path / "deep").write_bytes(bytes(262_144 * 175))
     assert cid_of(tmp_path / "two") == "bafybeigllfqgfpqydppr6cmv56g7ax4wyhruzswvcefv6j5kj77nzttfki"
-    assert cid_of(tmp_path / "deep") == "bafybeigfps5vzivfspwgm3uwsfyl5s6bn3ysh7uqidgauxgopw4yi66lse"
+    assert cid_of(str(tmp_path / "deep")) == "bafybeigfps5vzivfspwgm3uwsfyl5s6bn3ysh7uqidgauxgopw4yi66lse"
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     (bundle / "b").write_bytes(b"hello world")
@@ -44,10 +50,29 @@ def test_digests_and_cids_are_one_to_one(digest: bytes) -> None:
     assert digest_of(cid_from_digest(digest)) == digest
 
 
+@given(st.binary(max_size=64).filter(lambda digest: len(digest) != 32))
+def test_a_digest_has_32_bytes(digest: bytes) -> None:
+    with pytest.raises(BadCid):
+        cid_from_digest(digest)
+
+
 @given(st.text(max_size=80))
 def test_no_text_is_mistaken_for_a_cid(text: str) -> None:
     with pytest.raises(BadCid):
-        parse_cid(text)
+        Cid.parse(text)
+
+
+@given(CIDS, st.integers(1, 58), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
+def test_a_cid_has_one_spelling(cid: Cid, at: int, letter: str) -> None:
+    """The last letter holds two spare bits: another one there must not name the same content."""
+    text = str(cid)
+    other = text[:at] + letter + text[at + 1 :]
+    assert Cid.parse(text) == cid
+    try:
+        found = Cid.parse(other)
+    except BadCid:
+        return
+    assert (found == cid) == (other == text)
 
 
 @pytest.mark.parametrize("text", ["QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", VECTORS[b""], VECTORS[b""].upper()])
@@ -56,7 +81,29 @@ def test_only_a_directory_has_a_digest(text: str) -> None:
         digest_of(text)
 
 
-def test_links_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("/etc/passwd")
-    with pytest.raises(StoreError, match="symbolic link"):
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnreachable, match="nowhere"):
+        cid_of(tmp_path / "nowhere")
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    with pytest.raises(StoreError, match="neither a file nor a directory"):
         cid_of(tmp_path)
+    (tmp_path / "link").unlink()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="neither a file nor a directory"):
+        cid_of(tmp_path)
+
+
+@given(st.lists(st.tuples(CIDS, SIZES), min_size=1, max_size=6))
+def test_inner_nodes_of_files_come_back(parts: list[tuple[Cid, int]]) -> None:
+    sizes = [size % 2**50 + 1 for _, size in parts]
+    node = decode(encode_file([Link(cid, "", size) for cid, size in parts], sizes))
+    assert [(link.cid, link.size) for link in node.links] == parts
+    assert (node.sizes, node.size) == (tuple(sizes), sum(sizes))
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.tuples(CIDS, SIZES), max_size=6))
+def test_directories_come_back_sorted(entries: dict[str, tuple[Cid, int]]) -> None:
+    node = decode(encode_directory([Link(cid, name, size) for name, (cid, size) in entries.items()]))
+    assert {link.name: (link.cid, link.size) for link in node.links} == entries
+    names = [link.name.encode() for link in node.links]
+    assert names == sorted(names)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny federation in one process: real chain, contract, store, manifests, training and scoring; small enough for a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdfed.chain.accounts import wallet_signer
+from pdfed.chain.client import ContractClient
+from pdfed.chain.local import LocalChain
+from pdfed.deployment import contract_terms
+from pdfed.genesis import Genesis, make_genesis
+from pdfed.node import Node, open_workplace
+from pdfed.spec import NodeConfig, TaskFile, read_task_file
+from pdfed.storage import LocalStore
+
+WINDOW = 600
+
+
+def tiny_task() -> TaskFile:
+    given = read_task_file("digits")
+    task = given.task.model_dump()
+    task["network"]["channels"] = (16,)
+    task["sampling"] |= {"steps": 3, "images": 60}
+    task["scoring"] |= {"training_images": 1500}
+    terms = given.terms.model_dump() | {"commit_window": WINDOW, "reveal_window": WINDOW, "unbonding": 2 * WINDOW, "min_gain": 1}
+    return TaskFile.model_validate({"task": task, "terms": terms, "public": "digits:0-1/6", "genesis_images": 640})
+
+
+@dataclass
+class Federation:
+    """A contract on a local chain, and what its nodes need."""
+
+    chain: LocalChain
+    client: ContractClient
+    store: LocalStore
+    root: Path
+
+    def node(self, index: int, role: str = "trainer", **choices: Any) -> Node:
+        """The node of the index-th account (1…), opened or opened again."""
+        config = NodeConfig(
+            role=role,  # type: ignore[arg-type]
+            data=f"digits:{index}-{index + 1}/6",
+            home=str(self.root / "nodes"),
+            images_per_submission=choices.pop("images_per_submission", 256),
+            submit_worse=True,
+            **choices,
+        )
+        return Node(open_workplace(config, self.client, self.chain.account(index), self.store, lambda line: None))
+
+    def run(self, *nodes: Node, until: Any, steps: int = 3000) -> None:
+        """Step the nodes in turn until `until()` holds."""
+        for _ in range(steps):
+            for node in nodes:
+                node.step()
+            if until():
+                return
+        raise AssertionError(f"not reached in {steps} turns: " + "; ".join(node.step().text for node in nodes))
+
+
+def make_federation_genesis(chain: LocalChain, root: Path) -> Genesis:
+    sponsor = chain.account(0)
+    return make_genesis(tiny_task(), root, str(sponsor.address), chain.chain_id, wallet_signer(sponsor), lambda line: None)
+
+
+def deploy(chain: LocalChain, genesis: Genesis, root: Path) -> Federation:
+    sponsor = chain.account(0)
+    store = LocalStore(root / "store")
+    store.add(genesis.folder)
+    terms = contract_terms(tiny_task().terms, genesis, str(sponsor.address), voters=2)
+    return Federation(chain, ContractClient.deploy(terms, 10**18, sponsor), store, root)
+
+
+def kill(node: Node) -> None:
+    """What kill -9 leaves: nothing is saved, the file locks go."""
+    node.place.close()

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node through kills, loss of its disk, thieves and broken bundles."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pdfed import bundle as bundles
+from pdfed.chain.accounts import wallet_signer
+from pdfed.chain.feed import read_ledger
+from pdfed.chain.local import LocalChain
+from pdfed.chain.outbox import Outbox
+from pdfed.genesis import Genesis
+from pdfed.journal import Journal
+from pdfed.mechanism import BallotState, Phase
+from pdfed.node import Node, NodeBusy
+from pdfed.node.draft import parent_of
+from pdfed.provenance import Claim, sign_model
+from pdfed.storage import cid_of, digest_of
+from tests.integration.federation import WINDOW, Federation, deploy, kill, make_federation_genesis
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[LocalChain]:
+    with LocalChain() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Genesis:
+    return make_federation_genesis(chain, tmp_path_factory.mktemp("genesis"))
+
+
+@pytest.fixture
+def federation(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> Federation:
+    return deploy(chain, genesis, tmp_path)
+
+
+def registered(*nodes: Node) -> bool:
+    return all(len(node.ledger.nodes) == len(nodes) for node in nodes)
+
+
+def send(federation: Federation, node: Node, function: str, arguments: tuple, value: int = 0) -> None:
+    """A transaction that the node's owner sends by hand."""
+    outbox = Outbox(federation.client, node.place.account, Journal(":memory:"))
+    outbox.put("by hand", function, arguments, value=value)
+    while not (outcomes := outbox.step()):
+        pass
+    assert outcomes[0].ok, outcomes[0].error
+
+
+def test_two_nodes_score_each_other_and_settle(federation: Federation) -> None:
+    ann, bob = federation.node(1, max_submissions=1), federation.node(2, role="validator")
+    federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1 and not ann.ledger.unsettled() and not ann.busy)
+    ledger = read_ledger(federation.client)
+    model = ledger.models[1]
+    assert model.author == ann.place.address
+    assert model.phase_settled == Phase.SCORED
+    assert {voter: ballot.state for voter, ballot in model.ballots.items()} == {bob.place.address: BallotState.REVEALED}
+    assert ledger.balance_sheet() == federation.client.ledger()
+    ann.close()
+    bob.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nodes_killed_at_any_step_lose_nothing_and_send_nothing_twice(federation: Federation, seed: int) -> None:
+    rng = random.Random(seed)
+    accounts = {1: {"max_submissions": 1}, 2: {"role": "validator"}}
+    nodes = {index: federation.node(index, **choices) for index, choices in accounts.items()}
+    sent = {index: federation.chain.account(index).nonce for index in accounts}
+    nodes[1].training = False  # only nodes that joined before a model vote on it
+    federation.run(*nodes.values(), until=lambda: registered(*nodes.values()))
+    nodes[1].training = True
+    for _ in range(2000):
+        for index in accounts:
+            nodes[index].step()
+        if rng.random() < 0.08:
+            index = rng.choice(list(accounts))
+            kill(nodes[index])
+            nodes[index] = federation.node(index, **accounts[index])
+        ledger = nodes[1].ledger
+        if ledger.model_count == 1 and not ledger.unsettled() and not nodes[1].busy:
+            break
+    ledger = read_ledger(federation.client)
+    assert ledger.model_count == 1
+    assert ledger.models[1].phase_settled == Phase.SCORED
+    # Ann: register, submit, settle. Bob: register, commit, reveal.
+    assert {index: federation.chain.account(index).nonce - sent[index] for index in accounts} == {1: 3, 2: 3}
+    for node in nodes.values():
+        node.close()
+
+
+def test_a_node_that_lost_its_disk_still_reveals_its_open_commit(federation: Federation) -> None:
+    ann, bob, cyd = (
+        federation.node(1, max_submissions=1),
+        federation.node(2, role="validator"),
+        federation.node(3, role="validator"),
+    )
+    bob.step(), cyd.step()
+    federation.run(ann, bob, cyd, until=lambda: registered(ann, bob, cyd))
+
+    def committed() -> bool:
+        ballot = bob.ledger.models[1].ballots.get(bob.place.address) if bob.ledger.model_count else None
+        return ballot is not None and ballot.state == BallotState.COMMITTED
+
+    federation.run(ann, bob, until=committed)
+    cast = bob.place.journal.rows("SELECT qn, baseline_qn, memorized FROM ballot")[0]
+    kill(bob)
+    shutil.rmtree(bob.place.home)
+    federation.chain.advance(WINDOW)
+    bob = federation.node(2, role="validator")
+    federation.run(ann, bob, until=lambda: bool(ann.ledger.votes.get(1)))
+    score = ann.ledger.votes[1][0].score
+    assert (score.qn, score.baseline_qn, score.memorized) == cast
+    for node in (ann, bob, cyd):
+        node.close()
+
+
+def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
+    ann, bob, cyd = federation.node(1, max_submissions=1), federation.node(2), federation.node(3, role="validator")
+    bob.training = False
+    federation.run(ann, bob, cyd, until=lambda: ann.ledger.model_count == 1 and registered(ann, bob, cyd))
+    send(federation, bob, "submit", (ann.ledger.models[1].bundle, (0,)), value=bob.place.terms.submission_fee)
+    federation.run(
+        ann, bob, cyd, until=lambda: 2 in cyd.ledger.models and cyd.inbox.received(cyd.ledger.models[2], cyd.ledger) is not None
+    )
+    for _ in range(60):
+        for node in (ann, bob, cyd):
+            node.step()
+    assert cyd.ledger.models[1].bundle == cyd.ledger.models[2].bundle
+    assert cyd.place.address in cyd.ledger.models[1].ballots
+    assert not cyd.ledger.models[2].ballots
+    for node in (ann, bob, cyd):
+        node.close()
+
+
+def forged(federation: Federation, node: Node, genesis: Genesis, weights: bytes, parents: tuple[bytes, ...]) -> bytes:
+    """A well-signed bundle of any bytes as weights, published; its digest."""
+    place = node.place
+    folder = federation.root / "forged"
+    folder.mkdir()
+    (folder / bundles.WEIGHTS).write_bytes(weights)
+    opened = bundles.open_bundle(genesis.folder)
+    facts = bundles.verify_bundle(
+        opened, author=None, parents=(), chain_id=place.client.chain_id, contract=bundles.NO_CONTRACT
+    ).facts
+    manifest = sign_model(
+        folder / bundles.WEIGHTS,
+        title="forged",
+        claim=Claim(place.address, place.client.chain_id, place.client.address, parents),
+        parents=[parent_of(genesis.digest, opened)],
+        facts=facts,
+        weights_cid=cid_of(folder / bundles.WEIGHTS),
+        identity=place.identity,
+        sign=wallet_signer(place.account),
+    )
+    (folder / bundles.MANIFEST).write_bytes(manifest)
+    bundles.write_card(folder, {"title": "forged"})
+    federation.store.add(folder)
+    return digest_of(cid_of(folder))
+
+
+def test_weights_that_fit_no_network_are_rejected_with_the_reason_and_nobody_waits_for_ever(
+    federation: Federation, genesis: Genesis
+) -> None:
+    ann, bob = federation.node(1), federation.node(2, role="validator")
+    ann.training = False
+    federation.run(ann, bob, until=lambda: registered(ann, bob))
+    digest = forged(federation, ann, genesis, b"\x00" * 5000, (genesis.digest,))
+    send(federation, ann, "submit", (digest, (0,)), value=ann.place.terms.submission_fee)
+    federation.run(
+        ann, bob, until=lambda: 1 in bob.ledger.models and bob.inbox.received(bob.ledger.models[1], bob.ledger) is not None
+    )
+    received = bob.inbox.received(bob.ledger.models[1], bob.ledger)
+    assert received is not None
+    assert (received.state, received.weights) == ("rejected", None)
+    assert "weights file" in received.reason
+    federation.chain.advance(2 * WINDOW)
+    federation.run(ann, bob, until=lambda: ann.ledger.models[1].settled)
+    assert ann.ledger.models[1].phase_settled == Phase.UNSCORED
+    ann.close()
+    bob.close()
+
+
+def test_one_account_runs_one_node(federation: Federation) -> None:
+    ann = federation.node(1)
+    with pytest.raises(NodeBusy):
+        federation.node(1)
+    ann.close()
+    federation.node(1).close()

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks as a stranger could write them, and a source that answers with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pdfed.storage.cid import DAG_PB, RAW, Cid
+from pdfed.storage.dag import Link, encode_directory, encode_file
+from pdfed.storage.errors import ContentUnavailable
+
+
+class Stranger:
+    """A source of blocks whose every answer is its own choice. asked: how often."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Cid, bytes] = {}
+        self.asked = 0
+
+    def block(self, cid: Cid, deadline: float) -> bytes:
+        self.asked += 1
+        if cid not in self.answers:
+            raise ContentUnavailable(f"{cid} is not here.", "Ask another.")
+        return self.answers[cid]
+
+    def says(self, codec: int, block: bytes) -> Cid:
+        """Hold a block under its right name."""
+        cid = Cid.of(codec, block)
+        self.answers[cid] = block
+        return cid
+
+    def file(self, content: bytes) -> Cid:
+        return self.says(RAW, content)
+
+    def joined(self, parts: Sequence[Cid], sizes: Sequence[int]) -> Cid:
+        return self.says(DAG_PB, encode_file([Link(part, "", 1) for part in parts], sizes))
+
+    def directory(self, entries: Sequence[tuple[str, Cid]], *, sort: bool = True) -> Cid:
+        """A directory with these entries; sort: by name, as the format wants it."""
+        blocks = [encode_directory([Link(cid, name, 1)]) for name, cid in entries]
+        if sort:
+            return self.says(DAG_PB, encode_directory([Link(cid, name, 1) for name, cid in entries]))
+        tail = encode_directory([])
+        return self.says(DAG_PB, b"".join(block.removesuffix(tail) for block in blocks) + tail)
