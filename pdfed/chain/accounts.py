@@ -50,7 +50,8 @@ def wallet_signer(account: Any) -> Callable[[dict[str, Any]], bytes]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Ape from warning at every signature that the account signs by itself: that is what it was unlocked for."""
+    """Keeps Ape from saying that it connects (in the midst of a command's JSON), and from warning at every signature that the
+    account signs by itself: that is what it was unlocked for."""
     from ape.logging import LogLevel, logger
 
     with logger.at_level(LogLevel.ERROR):

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
+from pdfed.chain.accounts import quiet
 from pdfed.chain.errors import NodeUnreachable
 from pdfed.chain.rpc import Rpc
 
@@ -26,9 +27,10 @@ class LocalChain:
 
         settings = {"host": f"http://127.0.0.1:{free_port()}"}
         try:
-            provider = self._stack.enter_context(
-                ape.networks.ethereum.local.use_provider("foundry", provider_settings=settings, disconnect_after=True)
-            )
+            with quiet():
+                provider = self._stack.enter_context(
+                    ape.networks.ethereum.local.use_provider("foundry", provider_settings=settings, disconnect_after=True)
+                )
         except Exception as fault:  # Ape, its plugin, or the system
             raise NodeUnreachable("anvil", f"it could not be started: {' '.join(str(fault).split())[:200]}") from fault
         self.rpc = Rpc(provider.web3.provider)
@@ -37,7 +39,8 @@ class LocalChain:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
-        self._stack.close()
+        with quiet():
+            self._stack.close()
 
     def account(self, index: int) -> Any:
         """The index-th test account, with 10,000 ETH."""

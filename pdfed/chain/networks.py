@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from pdfed.chain.accounts import quiet
 from pdfed.chain.errors import NodeUnreachable, NoSuchNetwork, WrongNetwork
 from pdfed.chain.rpc import Rpc, RpcRefused
 
@@ -79,7 +80,8 @@ def connected(network: str) -> Iterator[int]:
         provider = ape.networks.get_provider_from_choice(choice)
         _check_answers(provider, choice)
         context = ape.networks.parse_network_choice(choice)
-        context.__enter__()
+        with quiet():
+            context.__enter__()
     except NodeUnreachable:
         raise
     except NetworkMismatchError as fault:
@@ -92,7 +94,8 @@ def connected(network: str) -> Iterator[int]:
     try:
         yield int(ape.networks.provider.chain_id)
     finally:
-        context.__exit__(None)
+        with quiet():
+            context.__exit__(None)
 
 
 def _check_answers(provider: Any, choice: str) -> None:

@@ -38,7 +38,7 @@ REMOTE_PATIENCE = 20.0  # seconds a bad answer must last: behind one URL there m
 
 EXPIRED = "expired"
 _KNOWN = ("already known", "already imported", "known transaction", "alreadyknown")
-_NONCE_TAKEN = ("nonce too low", "underpriced", "nonce is too low", "oldnonce")
+_NONCE_TAKEN = ("nonce too low", "replacement transaction", "nonce is too low", "oldnonce")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Outbox:
         """Do what can be done now, without waiting; gives what came to an end.
 
         An outcome is given again after a restart unless `step` was called once more after it. After a reorg the outcome of
-        the same key may come again, and differ. Raises Unfunded, NodeUnreachable, AccountLocked; all is kept then.
+        the same key may come again, and differ. Raises Unfunded, NodeUnreachable, RpcRefused, AccountLocked: all is kept then.
         """
         self._table.told(self._returned)
         self._returned = []
@@ -206,6 +206,8 @@ class Outbox:
             try:
                 figures = fee_figures(self._client.rpc, self._sender, self._client.address, entry.data, entry.value)
             except RpcRefused as refused:
+                if not refused.reverted:
+                    raise
                 self._refused(entry, self._client.abi.reason(refused.data) or refused.message)
                 continue
             self._bad_since.pop(entry.id, None)
@@ -219,8 +221,8 @@ class Outbox:
             self._table.requeue(entry.id)
             if "insufficient funds" in refusal:
                 raise Unfunded(self._sender, entry.value + attempt.gas * attempt.max_fee, self._client.balance(self._sender))
-            if not any(words_ in refusal for words_ in _NONCE_TAKEN):
-                self._refused(entry, refusal)
+            if not any(taken in refusal for taken in _NONCE_TAKEN):
+                raise RpcRefused(refusal, "eth_sendRawTransaction", self._client.rpc.where)
             return
         for pause in AT_ONCE if self._near else ():
             time.sleep(pause)

@@ -10,22 +10,31 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdfed.chain.errors import NodeUnreachable
+from pdfed.chain.errors import ChainError, NodeUnreachable
 
 TIMEOUT_SECONDS = 30.0  # of one request; Ape would wait 30 minutes
 BATCH = 50  # calls in one request; public nodes allow 100 or more
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class RpcRefused(Exception):
-    """The node answered with an error. `data`: what the contract reverted with, if it did."""
+class RpcRefused(ChainError):
+    """The node answered a call with an error. `data`: what the contract reverted with, if it did."""
 
-    def __init__(self, error: Any) -> None:
+    def __init__(self, error: Any, method: str = "a call", where: str = "") -> None:
         error = error if isinstance(error, dict) else {"message": str(error)}
         self.message = str(error.get("message", "refused"))
-        super().__init__(self.message)
+        super().__init__(
+            f"The Ethereum node {where} refuses {method}: {self.message}.",
+            "Try again, or name another node with --network ethereum:NETWORK:URL.",
+        )
         self.code = error.get("code")
         self.data = _revert_data(error.get("data"))
+
+    @property
+    def reverted(self) -> bool:
+        """Whether the contract refused, and not the node (its limits, its mood)."""
+        said = self.message.lower()
+        return bool(self.data) or self.code == 3 or "revert" in said or "gas required exceeds" in said
 
 
 class Rpc:
@@ -46,7 +55,7 @@ class Rpc:
     def call(self, method: str, *params: Any) -> Any:
         """The result of one call. Raises RpcRefused, NodeUnreachable."""
         response = self._asked(lambda: self._transport.make_request(method, list(params)))
-        return _result(response)
+        return self._result(response, method)
 
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """The results of many calls in few requests, in order; what was refused is an RpcRefused in its place."""
@@ -56,7 +65,7 @@ class Rpc:
             responses = self._asked(lambda part=part: self._transport.make_batch_request(part)) if len(part) > 1 else None
             if not isinstance(responses, list) or len(responses) != len(part):  # a single call, or a node without batches
                 responses = [self._asked(lambda one=one: self._transport.make_request(*one)) for one in part]
-            results += [_result_or_refusal(response) for response in responses]
+            results += [self._result_or_refusal(response, method) for response, (method, _) in zip(responses, part, strict=True)]
         return results
 
     def _asked(self, ask: Any) -> Any:
@@ -67,24 +76,22 @@ class Rpc:
         except Exception as fault:  # requests, sockets, JSON and IPC each have their own
             raise NodeUnreachable(self.where, self._one_line(fault)) from fault
 
+    def _result(self, response: Any, method: str) -> Any:
+        if not isinstance(response, dict) or ("error" not in response and "result" not in response):
+            raise RpcRefused("no JSON-RPC answer", method, self.where)
+        if response.get("error") is not None:
+            raise RpcRefused(response["error"], method, self.where)
+        return response.get("result")
+
+    def _result_or_refusal(self, response: Any, method: str) -> Any:
+        try:
+            return self._result(response, method)
+        except RpcRefused as refused:
+            return refused
+
     def _one_line(self, fault: Exception) -> str:
         said = " ".join(f"{type(fault).__name__}: {fault}".split())
         return (said.replace(self._path, "/…") if len(self._path) > 1 else said)[:300]
-
-
-def _result(response: Any) -> Any:
-    if not isinstance(response, dict) or ("error" not in response and "result" not in response):
-        raise RpcRefused("no JSON-RPC answer")
-    if response.get("error") is not None:
-        raise RpcRefused(response["error"])
-    return response["result"]
-
-
-def _result_or_refusal(response: Any) -> Any:
-    try:
-        return _result(response)
-    except RpcRefused as refused:
-        return refused
 
 
 def _revert_data(data: Any) -> bytes:

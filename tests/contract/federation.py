@@ -169,9 +169,7 @@ class Federation:
         self.now = time + 1
         error = None if failure is None else self.interface.error(failure)
         before = len(self.ghost.events)
-        call = Call(
-            caller, time, value, int(receipt["blockNumber"], 16), self.node.block_hash, lambda to: to in self.refusing
-        )
+        call = Call(caller, time, value, int(receipt["blockNumber"], 16), self.node.block_hash, lambda to: to in self.refusing)
         result = _agree(lambda: getattr(self.ghost, _snake(function))(call, *_ghost_args(function, args)), error)
         if error:
             assert len(self.ghost.events) == before

@@ -20,7 +20,9 @@ from pdfed.mechanism import BallotState, Phase, Role, Score
 from .federation import ETHER, MILLI, Federation, Interface, Node, Reverted, score_of, with_terms
 
 ACTORS = st.integers(0, 5)
+AUTHORS = st.integers(0, 3)  # who trains from the start
 MODELS = st.integers(0, 100)
+NEWEST = 0  # as a number for `Game.id`
 GAINS = st.one_of(st.integers(-64, 63), st.sampled_from([0, 1, 2, 5, 63]))
 WAITS = st.sampled_from([0, 1, 5, 20, 29, 30, 31, 60, 200])
 
@@ -51,14 +53,25 @@ class Game(RuleBasedStateMachine):
     people: list[str]
     start: str  # the chain's state at the start of every game: block hashes draw juries, and a game must be repeatable
 
-    @initialize(terms=TERMS, pool=st.sampled_from([0, 1, 10 * ETHER]), joining=st.integers(2, 6))
-    def deploy(self, terms: Any, pool: int, joining: int) -> None:
+    @initialize(
+        terms=TERMS,
+        pool=st.sampled_from([10 * ETHER, 0, 1]),
+        joining=st.sampled_from([6, 6, 5, 3]),
+        past=st.lists(st.tuples(AUTHORS, st.booleans(), VOTES), min_size=2, max_size=5),
+    )
+    def deploy(self, terms: Any, pool: int, joining: int, past: list[tuple[int, bool, Any]]) -> None:
+        """Start a task in which something has happened already."""
         self.node.rpc("evm_revert", Game.start)
         Game.start = self.node.rpc("evm_snapshot")
         self.fed = Federation(self.node, self.interface, terms, self.people[0], pool=pool)
         self.paid_in = pool
         for actor in range(joining):
             self.do("register", actor, Role.TRAINER if actor < 4 else Role.VALIDATOR, value=(1 + actor % 3) * ETHER)
+        for index, (author, agreed, votes) in enumerate(past):
+            if agreed:
+                self.improve(author, max(2, votes[0][0]), 200 + index)
+            else:
+                self.play_a_round(author, votes, True, 200 + index)
 
     def do(self, function: str, actor: int, *args: Any, value: int = 0) -> bool:
         """Call; whether it was done. A refusal is fine: contract and ghost agreed on it."""
@@ -70,7 +83,7 @@ class Game(RuleBasedStateMachine):
         return True
 
     def id(self, number: int) -> int:
-        """A known model most of the time (the newest for 0), else one past the last."""
+        """A known model most of the time, else one past the last."""
         count = self.fed.ghost.model_count()
         return count + 1 if number == 100 else count - number % (count + 1)
 
@@ -135,13 +148,13 @@ class Game(RuleBasedStateMachine):
         self.do("lateVote", actor, self.id(number), score_of(gain))
         assert self.fed.view("ledger") == before
 
-    @rule(author=ACTORS, votes=VOTES, settles=st.booleans(), bundle=st.integers(9, 99))
+    @rule(author=AUTHORS, votes=VOTES, settles=st.booleans(), bundle=st.integers(9, 99))
     def play_a_round(self, author: int, votes: list[tuple[int, bool, bool]], settles: bool, bundle: int) -> None:
         """What honest nodes do all day, with some who stay away or never reveal."""
         self.submit(author, bundle, [], 0)
         self.vote_on_the_newest(votes, settles)
 
-    @rule(author=ACTORS, gain=st.integers(2, 63), bundle=st.integers(100, 199))
+    @rule(author=AUTHORS, gain=st.integers(2, 63), bundle=st.integers(100, 199))
     def improve(self, author: int, gain: int, bundle: int) -> None:
         """Everyone agrees that this one is better."""
         self.submit(author, bundle, [], 0)
@@ -154,11 +167,11 @@ class Game(RuleBasedStateMachine):
             return
         for actor, (gain, commits, _) in enumerate(votes):
             if commits:
-                self.commit(actor, id, gain, 0)
+                self.commit(actor, NEWEST, gain, 0)
         self.fed.now = max(self.fed.now, self.fed.ghost.models[id].reveals_open_at)
         for actor, (_, commits, reveals) in enumerate(votes):
             if commits and reveals:
-                self.reveal(actor, id)
+                self.reveal(actor, NEWEST)
         while settles and (next_id := self.fed.ghost.next_to_settle) <= id:
             self.fed.settle(next_id)
 

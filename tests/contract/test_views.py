@@ -88,8 +88,12 @@ def test_phases_follow_the_clock(fed, ada, ben, cleo):
     fed.commit(id, ben, score_of(1))
     born = fed.ghost.models[id].submitted_at
     seen = []
-    for second in (TERMS.commit_window - 1, TERMS.commit_window, TERMS.commit_window + TERMS.reveal_window - 1,
-                   TERMS.commit_window + TERMS.reveal_window):
+    for second in (
+        TERMS.commit_window - 1,
+        TERMS.commit_window,
+        TERMS.commit_window + TERMS.reveal_window - 1,
+        TERMS.commit_window + TERMS.reveal_window,
+    ):
         fed.now = born + second
         fed.tick()
         seen.append(fed.view("phase", id))

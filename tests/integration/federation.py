@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,24 @@ class Federation:
         )
         return Node(open_workplace(config, self.client, self.chain.account(index), self.store, lambda line: None))
 
-    def run(self, *nodes: Node, until: Any, steps: int = 3000) -> None:
+    def join(self, *nodes: Node) -> None:
+        """Register all of them before anyone trains: only nodes that joined before a model vote on it."""
+        wanted = [node.training for node in nodes]
+        for node in nodes:
+            node.training = False
+        self.run(*nodes, until=lambda: all(len(node.ledger.nodes) == len(nodes) for node in nodes))
+        self.chain.advance(1)
+        for node, training in zip(nodes, wanted, strict=True):
+            node.training = training
+
+    def run(self, *nodes: Node, until: Any, steps: int = 20_000) -> None:
         """Step the nodes in turn until `until()` holds."""
         for _ in range(steps):
             for node in nodes:
                 node.step()
             if until():
                 return
+            time.sleep(0.002)  # so that turns are no busy loop while a node waits for content
         raise AssertionError(f"not reached in {steps} turns: " + "; ".join(node.step().text for node in nodes))
 
 

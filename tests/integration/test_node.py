@@ -41,10 +41,6 @@ def federation(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> Federatio
     return deploy(chain, genesis, tmp_path)
 
 
-def registered(*nodes: Node) -> bool:
-    return all(len(node.ledger.nodes) == len(nodes) for node in nodes)
-
-
 def send(federation: Federation, node: Node, function: str, arguments: tuple, value: int = 0) -> None:
     """A transaction that the node's owner sends by hand."""
     outbox = Outbox(federation.client, node.place.account, Journal(":memory:"))
@@ -56,6 +52,7 @@ def send(federation: Federation, node: Node, function: str, arguments: tuple, va
 
 def test_two_nodes_score_each_other_and_settle(federation: Federation) -> None:
     ann, bob = federation.node(1, max_submissions=1), federation.node(2, role="validator")
+    federation.join(ann, bob)
     federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1 and not ann.ledger.unsettled() and not ann.busy)
     ledger = read_ledger(federation.client)
     model = ledger.models[1]
@@ -73,9 +70,7 @@ def test_nodes_killed_at_any_step_lose_nothing_and_send_nothing_twice(federation
     accounts = {1: {"max_submissions": 1}, 2: {"role": "validator"}}
     nodes = {index: federation.node(index, **choices) for index, choices in accounts.items()}
     sent = {index: federation.chain.account(index).nonce for index in accounts}
-    nodes[1].training = False  # only nodes that joined before a model vote on it
-    federation.run(*nodes.values(), until=lambda: registered(*nodes.values()))
-    nodes[1].training = True
+    federation.join(*nodes.values())
     for _ in range(2000):
         for index in accounts:
             nodes[index].step()
@@ -101,8 +96,7 @@ def test_a_node_that_lost_its_disk_still_reveals_its_open_commit(federation: Fed
         federation.node(2, role="validator"),
         federation.node(3, role="validator"),
     )
-    bob.step(), cyd.step()
-    federation.run(ann, bob, cyd, until=lambda: registered(ann, bob, cyd))
+    federation.join(ann, bob, cyd)
 
     def committed() -> bool:
         ballot = bob.ledger.models[1].ballots.get(bob.place.address) if bob.ledger.model_count else None
@@ -124,16 +118,17 @@ def test_a_node_that_lost_its_disk_still_reveals_its_open_commit(federation: Fed
 def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
     ann, bob, cyd = federation.node(1, max_submissions=1), federation.node(2), federation.node(3, role="validator")
     bob.training = False
-    federation.run(ann, bob, cyd, until=lambda: ann.ledger.model_count == 1 and registered(ann, bob, cyd))
+    federation.join(ann, bob, cyd)
+    federation.run(ann, bob, cyd, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
     send(federation, bob, "submit", (ann.ledger.models[1].bundle, (0,)), value=bob.place.terms.submission_fee)
     federation.run(
         ann, bob, cyd, until=lambda: 2 in cyd.ledger.models and cyd.inbox.received(cyd.ledger.models[2], cyd.ledger) is not None
     )
+    federation.run(ann, bob, cyd, until=lambda: all(len(node.ledger.models[1].ballots) == 2 for node in (ann, bob, cyd)))
     for _ in range(60):
         for node in (ann, bob, cyd):
             node.step()
     assert cyd.ledger.models[1].bundle == cyd.ledger.models[2].bundle
-    assert cyd.place.address in cyd.ledger.models[1].ballots
     assert not cyd.ledger.models[2].ballots
     for node in (ann, bob, cyd):
         node.close()
@@ -170,7 +165,7 @@ def test_weights_that_fit_no_network_are_rejected_with_the_reason_and_nobody_wai
 ) -> None:
     ann, bob = federation.node(1), federation.node(2, role="validator")
     ann.training = False
-    federation.run(ann, bob, until=lambda: registered(ann, bob))
+    federation.join(ann, bob)
     digest = forged(federation, ann, genesis, b"\x00" * 5000, (genesis.digest,))
     send(federation, ann, "submit", (digest, (0,)), value=ann.place.terms.submission_fee)
     federation.run(

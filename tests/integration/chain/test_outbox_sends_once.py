@@ -441,3 +441,20 @@ def test_every_function_of_the_contract_can_be_put(deploy: Callable[..., Contrac
     assert errors["vote"] == "OwnModel(id=1)"
     assert errors["reveal"] == "WrongPhase(id=1, phase=VOTING)"
     assert str(errors["withdraw"]).startswith("NothingToWithdraw")
+
+
+@pytest.mark.parametrize("method", ["eth_estimateGas", "eth_sendRawTransaction"])
+def test_a_node_that_limits_its_callers_decides_nothing(
+    contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, method: str
+) -> None:
+    """ "Too many requests" is no verdict of the contract: the intent stays."""
+    outbox = Outbox(through(proxy, contract), account, journal)
+    outbox.put("alive", "keepAlive", ())
+    limited = {"error": {"code": -32005, "message": "daily request count exceeded"}}
+    proxy.edit = lambda call: limited if call["method"] == method else None
+    for _ in range(3):
+        with pytest.raises(RpcRefused, match="daily request count exceeded"):
+            outbox.step()
+    assert outbox.pending() == 1
+    proxy.edit = lambda call: None
+    assert [done.ok for done in finish(outbox)] == [True]
