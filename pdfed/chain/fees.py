@@ -15,7 +15,8 @@ from pdfed.chain.rpc import Rpc, RpcRefused
 
 DYNAMIC_FEE = 2  # transaction type of EIP-1559
 GWEI = 10**9
-GAS_MARGIN = 1.2  # state may move between the estimate and the block
+GAS_MARGIN = 1.25  # state may move between the estimate and the block
+GAS_SLACK = 20_000  # a slot that was in use may be empty by then; what is not used is not paid
 DEPLOY_SECONDS = 600.0
 
 
@@ -63,7 +64,7 @@ def fee_figures(rpc: Rpc, sender: str, to: str | None, data: bytes, value: int) 
         raise gas
     tip_wei = GWEI if isinstance(tip, RpcRefused) else int(tip, 16)
     base_fee = int(block.get("baseFeePerGas") or "0x0", 16)
-    limit = min(int(int(gas, 16) * GAS_MARGIN) + 5_000, int(block["gasLimit"], 16))
+    limit = min(int(int(gas, 16) * GAS_MARGIN) + GAS_SLACK, int(block["gasLimit"], 16))
     return Figures(limit, tip_wei, 2 * base_fee + tip_wei, int(nonce, 16), has)
 
 

@@ -22,7 +22,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays do not compare to one truth
 class ImageSet:
     """Labelled pictures of a task.
 

@@ -2,7 +2,7 @@
 """Any sequence of calls: the contract and its ghost give the same events, errors and money, and everything drains at the end.
 
 Every call runs on both (see `federation`); refusals are part of the game, as long as both refuse alike. Numbers in the
-names and docstrings are the design's invariants. `PDFED_MACHINE=examples,steps` looks deeper (default 40,50).
+names and docstrings are the design's invariants. `PDFED_MACHINE=examples,steps` looks deeper (default 25,40).
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ class Game(RuleBasedStateMachine):
 
 
 def test_any_game(node: Node, interface: Interface, crowd: list[str]) -> None:
-    examples, steps = map(int, os.environ.get("PDFED_MACHINE", "40,50").split(","))
+    examples, steps = map(int, os.environ.get("PDFED_MACHINE", "25,40").split(","))
     Game.node, Game.interface, Game.people, Game.start = node, interface, crowd[:6], node.rpc("evm_snapshot")
     run_state_machine_as_test(
         Game,

@@ -21,7 +21,7 @@ def start_node(sepolia: Sepolia, contract: str, alias: str, part: str) -> tuple[
         log,
         "run", "node", "--network", "sepolia", "--contract", contract, "--account", alias, "--data", part,
         "--store", f"local:{sepolia.work}/store", "--home", str(sepolia.work / alias), "--images-per-submission", "2000",
-        "--submit-worse", "--max-submissions", "4", "--until-settled", str(SETTLED),
+        "--submit-worse", "--max-submissions", "2", "--until-settled", str(SETTLED),
     )  # fmt: skip
     return process, log
 

@@ -94,7 +94,9 @@ def test_what_the_journal_gives_back_is_what_was_said(
 
 
 @pytest.mark.parametrize("depth", [1, 3, 12])
-def test_a_reorg_is_undone_then_redone(chain: Chain, contract: ContractClient, follower: Follower, depth: int) -> None:
+def test_a_reorg_is_undone_then_redone(
+    chain: Chain, contract: ContractClient, follower: Follower, journal: Journal, depth: int
+) -> None:
     register(contract, chain.people[1])
     for _ in range(14):
         send(contract, chain.people[1], "keepAlive")
@@ -105,6 +107,7 @@ def test_a_reorg_is_undone_then_redone(chain: Chain, contract: ContractClient, f
     assert all(change.undo for change in changes)
     for change in changes:
         assert follower.applied.pop() == change.event
+    follower = Follower(EventFeed(contract, journal))  # the process may die right after the undo
     send(contract, chain.people[1], "keepAlive")
     follow(follower)
     assert places(follower.applied) == canonical(contract)
@@ -218,6 +221,36 @@ def test_a_node_that_hangs_up_anywhere_costs_nothing(
     assert places(follow(follower)) == canonical(contract)
 
 
+@pytest.mark.parametrize("gap", [2, 12])
+@pytest.mark.parametrize("calls", range(8))
+def test_a_chain_that_is_rewritten_while_it_is_read(
+    chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy, gap: int, calls: int
+) -> None:
+    """Between two calls of one poll, even within a batch, the last blocks change: old and new never mix."""
+    register(contract, chain.people[1])
+    follower = Follower(EventFeed(through(proxy, contract), journal))
+    follow(follower)
+    for _ in range(gap):
+        send(contract, chain.people[1], "keepAlive")
+    left = calls
+
+    def rewrite(call: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal left
+        left -= 1
+        if left == -1:
+            chain.reorg(gap - 1)
+            send(contract, chain.people[1], "keepAlive")
+        return None
+
+    proxy.edit = rewrite
+    follower.poll()
+    proxy.edit = lambda call: None
+    follow(follower)
+    assert places(follower.applied) == canonical(contract)
+    send(contract, chain.people[1], "keepAlive")
+    assert places(follow(follower)) == canonical(contract)
+
+
 def test_a_node_behind_a_balancer_that_lags_loses_no_event(
     chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy
 ) -> None:
@@ -225,8 +258,14 @@ def test_a_node_behind_a_balancer_that_lags_loses_no_event(
     follower = Follower(EventFeed(through(proxy, contract), journal))
     follow(follower)
     register(contract, chain.people[1])
-    lagging = {"error": {"code": -32000, "message": "unknown block"}}
-    proxy.edit = lambda call: lagging if call["method"] == "eth_getLogs" else None
+
+    def lag(call: dict[str, Any]) -> dict[str, Any] | None:
+        if call["method"] != "eth_getLogs":
+            return None
+        by_hash = "blockHash" in call["params"][0]
+        return {"error": {"code": -32000, "message": "unknown block"}} if by_hash else {"result": []}
+
+    proxy.edit = lag
     feed_seconds = feed_module.POLL_SECONDS
     feed_module.POLL_SECONDS = 0.05
     try:

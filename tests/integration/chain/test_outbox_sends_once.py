@@ -354,6 +354,51 @@ def test_the_first_of_two_attempts_may_be_the_one_that_is_mined(
         chain.automine(True)
 
 
+def test_a_node_that_does_not_count_its_mempool(
+    chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
+) -> None:
+    """Some answer the pending count with the mined one: the journal knows better."""
+
+    def count(call: dict[str, Any]) -> dict[str, Any] | None:
+        if call["method"] != "eth_getTransactionCount":
+            return None
+        return {"result": contract.rpc.call("eth_getTransactionCount", account.address, "latest")}
+
+    proxy.edit = count
+    outbox = Outbox(through(proxy, contract), account, journal)
+    chain.automine(False)
+    try:
+        for index in range(3):
+            outbox.put(f"alive{index}", "keepAlive", ())
+        outbox.step()
+        first = nonce(contract, account)
+        assert [entry.nonce for entry in outbox._table.in_state("sent")] == [first, first + 1, first + 2]
+        chain.mine()
+        assert len(outbox.step()) == 3
+    finally:
+        chain.automine(True)
+
+
+def test_after_a_long_absence_the_same_bytes_get_their_chance(
+    chain: Chain, contract: ContractClient, account: Any, journal: Journal
+) -> None:
+    first = Outbox(contract, account, journal)
+    chain.automine(False)
+    try:
+        first.put("alive", "keepAlive", ())
+        first.step()
+        chain.rpc.call("anvil_dropAllTransactions")
+        chain.mine(3 * outbox_module.STUCK_BLOCKS)
+        second = Outbox(contract, account, journal)
+        second.step()
+        second.step()
+        assert len(second._table.attempts(second._table.in_state("sent")[0].id)) == 1
+        chain.mine()
+        assert [done.ok for done in second.step()] == [True]
+    finally:
+        chain.automine(True)
+
+
 def test_a_mempool_that_forgets_is_told_again(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
     chain.automine(False)
     try:
