@@ -33,14 +33,15 @@ lint: setup
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
 
+# Ape's pytest plugin would start a chain in every process: these tests start their own.
 contract: setup
 	$(QUIET) $(VENV)/pytest tests/contract
 
 unit: setup
-	$(QUIET) $(VENV)/pytest tests/unit -n 2
+	$(QUIET) $(VENV)/pytest -p no:ape_test tests/unit -n 2
 
 integration: setup
-	$(QUIET) $(VENV)/pytest tests/integration
+	$(QUIET) $(VENV)/pytest -p no:ape_test tests/integration -n 2 --dist loadfile
 
 lock:
 	$(VENV)/pip freeze > requirements.lock

@@ -65,10 +65,10 @@ class Plan:
 
 PLAN = Plan(
     participants=(
-        Participant("Ada", "trainer", "digits:4-6/12", speed=3, images=12_000),
-        Participant("Ben", "trainer", "digits:6-8/12", speed=2, images=12_000),
-        Participant("Cleo", "trainer", "digits:8-10/12", speed=1, images=12_000),
-        Participant("Vera", "validator", "digits:10-12/12", speed=2),
+        Participant("Ada", "trainer", "digits:4-6/12", speed=4, images=12_000),
+        Participant("Ben", "trainer", "digits:6-8/12", speed=3, images=12_000),
+        Participant("Cleo", "trainer", "digits:8-10/12", speed=2, images=12_000),
+        Participant("Vera", "validator", "digits:10-12/12", speed=3),
     )
 )
 
@@ -141,10 +141,10 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
 
 
 def demo_task() -> TaskFile:
-    """The digits preset with windows short enough to see an absent node time out, and fees a demo can afford."""
+    """The digits preset with short windows, and a genesis that leaves something to learn."""
     given = read_task_file("digits")
     terms = given.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
-    return given.model_copy(update={"terms": terms})
+    return given.model_copy(update={"terms": terms, "genesis_images": 6_000})
 
 
 def _open_node(

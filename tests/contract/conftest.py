@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +23,22 @@ NAMES = ("ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal", "ida", "joe")
 
 
 @pytest.fixture(scope="session")
-def interface(project: Any) -> Interface:
+def compiled(project: Any) -> dict[str, Any]:
+    """Contract types by name, compiled by Ape. If any source changed all are compiled: Ape alone would leave those as they
+    were that import the changed one."""
+    files = sorted(path for path in Path(project.contracts_folder).rglob("*.sol") if ".cache" not in path.parts)
+    digest = sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    stamp = Path(project.path) / ".build" / "contracts.sha256"
+    unchanged = stamp.is_file() and stamp.read_text() == digest
+    contracts = project.load_contracts(use_cache=unchanged)
+    stamp.write_text(digest)
+    return {name: container.contract_type for name, container in contracts.items()}
+
+
+@pytest.fixture(scope="session")
+def interface(compiled: dict[str, Any]) -> Interface:
     """PDFed as Ape compiled it."""
-    return Interface(project.PDFed.contract_type)
+    return Interface(compiled["PDFed"])
 
 
 @pytest.fixture(scope="session")

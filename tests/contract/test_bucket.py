@@ -78,9 +78,9 @@ def test_the_margin_that_the_contract_states() -> None:
 
 
 @pytest.fixture(scope="module")
-def buckets(node: Node, project: Any, accounts: Any) -> Any:
+def buckets(node: Node, compiled: dict[str, Any], accounts: Any) -> Any:
     """The contract's own buckets of many pairs."""
-    harness = Federation(node, Interface(project.Harness.contract_type), TERMS, accounts[19].address)
+    harness = Federation(node, Interface(compiled["Harness"]), TERMS, accounts[19].address)
 
     def of(pairs: list[tuple[int, int]]) -> list[int]:
         return harness.view("bucketsOf", [qn for qn, _ in pairs], [baseline for _, baseline in pairs])

@@ -219,9 +219,9 @@ def test_no_call_costs_more_than_in_the_snapshot(used: dict[str, int], runtime_s
 
 
 @pytest.fixture(scope="module")
-def runtime_size(project: Any) -> int:
+def runtime_size(compiled: dict[str, Any]) -> int:
     """Bytes of deployed code."""
-    return len(project.PDFed.contract_type.runtime_bytecode.bytecode.removeprefix("0x")) // 2
+    return len(compiled["PDFed"].runtime_bytecode.bytecode.removeprefix("0x")) // 2
 
 
 def test_runtime_code_is_small(runtime_size: int) -> None:

@@ -50,8 +50,8 @@ class Recipient:
 
 
 @pytest.fixture
-def recipient(node, project, accounts):
-    return Recipient(node, project.Recipient.contract_type, accounts[18].address)
+def recipient(node, compiled, accounts):
+    return Recipient(node, compiled["Recipient"], accounts[18].address)
 
 
 def test_reverts_to_nobody(rich, ada, reverts):
@@ -117,9 +117,9 @@ def test_the_whole_credit_is_paid(rich, node, ada):
     assert (rich.view("credit", ada), rich.view("ledger").credits) == (0, 0)
 
 
-def test_forced_ether_belongs_to_nobody(rich, node, project, accounts, ada):
+def test_forced_ether_belongs_to_nobody(rich, node, compiled, accounts, ada):
     """ETH forced in by a selfdestruct changes no figure and blocks nothing."""
-    bomb = Recipient(node, project.Recipient.contract_type, accounts[18].address, value=ETHER)
+    bomb = Recipient(node, compiled["Recipient"], accounts[18].address, value=ETHER)
     before = rich.view("ledger")
     assert bomb.do("force", rich.address) is None
     rich.forced = ETHER

@@ -13,6 +13,7 @@ from pdfed.chain.client import ContractClient
 from pdfed.chain.errors import LogsRefused, NodeUnreachable, ReorgTooDeep
 from pdfed.chain.events import Event
 from pdfed.chain.feed import EventFeed, read_ledger
+from pdfed.chain.rpc import RpcRefused
 from pdfed.journal import Journal
 
 from .conftest import Chain, Proxy, register, send, through
@@ -221,8 +222,7 @@ def test_a_node_that_hangs_up_anywhere_costs_nothing(
     assert places(follow(follower)) == canonical(contract)
 
 
-@pytest.mark.parametrize("gap", [2, 12])
-@pytest.mark.parametrize("calls", range(8))
+@pytest.mark.parametrize(("gap", "calls"), [(2, 0), (2, 1), (2, 2), (2, 3), (2, 4), (2, 5), (12, 2), (12, 3), (12, 4)])
 def test_a_chain_that_is_rewritten_while_it_is_read(
     chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy, gap: int, calls: int
 ) -> None:
@@ -238,8 +238,13 @@ def test_a_chain_that_is_rewritten_while_it_is_read(
         nonlocal left
         left -= 1
         if left == -1:
-            chain.reorg(gap - 1)
+            chain.reorg(gap)
             send(contract, chain.people[1], "keepAlive")
+        if call["method"] == "eth_getLogs" and "blockHash" in call["params"][0]:
+            try:  # geth still answers for blocks that are no longer on the chain
+                return {"result": contract.rpc.call("eth_getLogs", *call["params"])}
+            except RpcRefused:
+                return {"result": []}
         return None
 
     proxy.edit = rewrite
