@@ -65,9 +65,9 @@ class Plan:
 
 PLAN = Plan(
     participants=(
-        Participant("Ada", "trainer", "digits:4-6/12", speed=4, images=12_000),
-        Participant("Ben", "trainer", "digits:6-8/12", speed=3, images=12_000),
-        Participant("Cleo", "trainer", "digits:8-10/12", speed=2, images=12_000),
+        Participant("Ada", "trainer", "digits:4-6/12", speed=4, images=8_000),
+        Participant("Ben", "trainer", "digits:6-8/12", speed=3, images=8_000),
+        Participant("Cleo", "trainer", "digits:8-10/12", speed=2, images=8_000),
         Participant("Vera", "validator", "digits:10-12/12", speed=3),
     )
 )

@@ -88,11 +88,24 @@ def _scorers(given: TaskFile, pictures: ImageSet, work: Path, say: Say) -> Score
             pictures.labels,
             given.task.scoring,
             seed=given.seed,
-            progress=lambda what, share: say(f"training the {what}: {share:.0%}"),
+            progress=in_tenths(say),
         )
         scorers.save(work / bundles.SCORING)
         done.touch()
     return Scorers.load(work / bundles.SCORING, given.task.scoring, given.task.images)
+
+
+def in_tenths(say: Say) -> Callable[[str, float], None]:
+    """Turns fine-grained progress (what, share 0..1) into a line per tenth."""
+    told: dict[str, int] = {}
+
+    def tell(what: str, share: float) -> None:
+        tenth = int(share * 10 + 1e-6)
+        if tenth > told.get(what, 0):
+            told[what] = tenth
+            say(f"training the {what}: {share:.0%}")
+
+    return tell
 
 
 def _scaled(task: TaskSpec, scorers: Scorers, pictures: ImageSet) -> TaskSpec:
@@ -118,9 +131,10 @@ def _train(given: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, say:
         if run.images_seen <= EARLIER * given.genesis_images or not (work / "earlier.safetensors").exists():
             save_weights(run.ema(), work / "earlier.safetensors", task)
         run.save(checkpoint)
+        left = (given.genesis_images - run.images_seen) / progress.images_per_second
         say(
             f"training the genesis: {run.images_seen}/{given.genesis_images} images, "
-            f"{progress.images_per_second:.0f} images/s, loss {progress.loss:.4f}"
+            f"{progress.images_per_second:.0f} images/s, loss {progress.loss:.4f}, {max(0.0, left):.0f} s left"
         )
     save_weights(run.ema(), work / bundles.WEIGHTS, task)
 

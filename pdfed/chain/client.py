@@ -110,6 +110,8 @@ class ContractClient:
         try:
             receipt = send_and_wait(rpc, ecosystem, chain_id, account, None, abi.creation + fields, pool_wei)
         except RpcRefused as refused:
+            if not refused.reverted:
+                raise
             raise TransactionRefused("the deployment", abi.reason(refused.data) or refused.message) from refused
         if int(receipt["status"], 16) != 1:
             raise TransactionRefused("the deployment", f"transaction {receipt['transactionHash']} reverted")
@@ -233,6 +235,8 @@ class ContractClient:
         try:
             return self.abi.answer(name, words(self.rpc.call("eth_call", call, "latest")))
         except RpcRefused as refused:
+            if not refused.reverted:
+                raise
             raise TransactionRefused(f"to say {name}{arguments}", self.abi.reason(refused.data) or refused.message) from refused
         except DecodingError as fault:
             raise NotPDFed(self.address, f"it does not answer {name} as PDFed does") from fault

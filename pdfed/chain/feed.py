@@ -51,7 +51,7 @@ class EventFeed:
         self._client = client
         self._journal = journal
         self._confirmations = confirmations
-        self._page = page
+        self._page = self._most = page
         self.caught_up = False  # whether the last poll found all read
         self._seen: str | None = None  # hash of the head at which nothing was left to do
         journal.declare(_TABLES)
@@ -166,11 +166,13 @@ class EventFeed:
         query = {"address": self._client.address, "fromBlock": hex(self._cursor + 1), "toBlock": hex(end)}
         try:
             logs = self._client.rpc.call("eth_getLogs", query)
-        except (RpcRefused, NodeUnreachable) as fault:  # too many blocks or events; some nodes time out instead
+        except NodeUnreachable as fault:  # too many blocks or events; some nodes time out instead
             if end > self._cursor + 1:
+                if isinstance(fault, RpcRefused):
+                    self._most = end - self._cursor - 1
                 self._page = (end - self._cursor) // 2
                 return []
-            if isinstance(fault, NodeUnreachable):
+            if not isinstance(fault, RpcRefused):
                 raise
             raise LogsRefused(
                 f"{self._client.rpc.where} gives no events of block {end}: {fault.message}.",
@@ -181,6 +183,7 @@ class EventFeed:
         same = all(hashes.get(int(log["blockNumber"], 16), log["blockHash"]) == log["blockHash"] for log in logs)
         if tail[-1].hash != before.hash or not same or not self._linked(tail):
             return []
+        self._page = (self._page + self._most + 1) // 2
         return self._keep(logs, self._times(logs, tail), tail, end)
 
     def _linked(self, blocks: Sequence[Head]) -> bool:

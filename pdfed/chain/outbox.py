@@ -96,7 +96,7 @@ class Outbox:
         """Do what can be done now, without waiting; gives what came to an end.
 
         An outcome is given again after a restart unless `step` was called once more after it. After a reorg the outcome of
-        the same key may come again, and differ. Raises Unfunded, NodeUnreachable, RpcRefused, AccountLocked: all is kept then.
+        the same key may come again, and differ. Raises Unfunded, NodeUnreachable, AccountLocked: all is kept then.
         """
         self._table.told(self._returned)
         self._returned = []

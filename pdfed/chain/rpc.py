@@ -10,29 +10,27 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdfed.chain.errors import ChainError, NodeUnreachable
+from pdfed.chain.errors import NodeUnreachable
 
 TIMEOUT_SECONDS = 30.0  # of one request; Ape would wait 30 minutes
 BATCH = 50  # calls in one request; public nodes allow 100 or more
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class RpcRefused(ChainError):
-    """The node answered a call with an error. `data`: what the contract reverted with, if it did."""
+class RpcRefused(NodeUnreachable):
+    """The node answered a call with an error. `data`: what the contract reverted with, if it did. What is no revert is the
+    node's own trouble (its limits, its load), and like silence it passes."""
 
     def __init__(self, error: Any, method: str = "a call", where: str = "") -> None:
         error = error if isinstance(error, dict) else {"message": str(error)}
         self.message = str(error.get("message", "refused"))
-        super().__init__(
-            f"The Ethereum node {where} refuses {method}: {self.message}.",
-            "Try again, or name another node with --network ethereum:NETWORK:URL.",
-        )
+        super().__init__(where, f"it refuses {method} ({self.message})")
         self.code = error.get("code")
         self.data = _revert_data(error.get("data"))
 
     @property
     def reverted(self) -> bool:
-        """Whether the contract refused, and not the node (its limits, its mood)."""
+        """Whether the contract refused, and not the node."""
         said = self.message.lower()
         return bool(self.data) or self.code == 3 or "revert" in said or "gas required exceeds" in said
 

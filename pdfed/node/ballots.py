@@ -86,7 +86,10 @@ class Ballots:
 
     def _put(self, kind: str, model: ModelFacts, function: str, arguments: tuple[object, ...]) -> str | None:
         key = f"{kind}:{model.id}:{model.bundle.hex()}"
-        if self._outbox.state(key) is not None:
+        state = self._outbox.state(key)
+        if state == "failed" and kind == "reveal":
+            self._outbox.forget(key)  # a reorg may have made it fail; while reveals are open, the bond is at stake
+        elif state is not None:
             return None
         self._outbox.put(key, function, arguments)
         return f"{kind} vote on model {model.id}"

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pdfed.scoring.errors import BadFeatures, BadPictures, MetricUndefined, ModelMissing, ScorersRejected
     from pdfed.scoring.fingerprinter import Fingerprinter
     from pdfed.scoring.frechet import frechet_distance, inception_score
+    from pdfed.scoring.likelihood import fld
+    from pdfed.scoring.nearest import Manifolds, auth_pct, ct_score, precision_recall
+    from pdfed.scoring.overfit import overfit_gaussians_pct
     from pdfed.scoring.qn import Pair, QNScore, qn_score
     from pdfed.scoring.ruler import Ruler, noise_fid_scale
     from pdfed.scoring.scorers import Scorers
@@ -18,12 +21,13 @@ if TYPE_CHECKING:
     from pdfed.scoring.training import train_scorers
     from pdfed.scoring.verifier import Verifier
 
-# Where each name lives. They are imported when first used: the metrics need no torch, and few need transformers.
+# Where each name lives. They are imported when first used: Q-N and most metrics need no torch, and few need transformers.
 _HOMES = {
     "BadFeatures": "errors",
     "BadPictures": "errors",
     "Dinov2": "dinov2",
     "Fingerprinter": "fingerprinter",
+    "Manifolds": "nearest",
     "MemorizationSearch": "search",
     "MetricUndefined": "errors",
     "ModelMissing": "errors",
@@ -33,9 +37,14 @@ _HOMES = {
     "Scorers": "scorers",
     "ScorersRejected": "errors",
     "Verifier": "verifier",
+    "auth_pct": "nearest",
+    "ct_score": "nearest",
+    "fld": "likelihood",
     "frechet_distance": "frechet",
     "inception_score": "frechet",
     "noise_fid_scale": "ruler",
+    "overfit_gaussians_pct": "overfit",
+    "precision_recall": "nearest",
     "qn_score": "qn",
     "train_scorers": "training",
 }
@@ -45,6 +54,7 @@ __all__ = [
     "BadPictures",
     "Dinov2",
     "Fingerprinter",
+    "Manifolds",
     "MemorizationSearch",
     "MetricUndefined",
     "ModelMissing",
@@ -54,9 +64,14 @@ __all__ = [
     "Scorers",
     "ScorersRejected",
     "Verifier",
+    "auth_pct",
+    "ct_score",
+    "fld",
     "frechet_distance",
     "inception_score",
     "noise_fid_scale",
+    "overfit_gaussians_pct",
+    "precision_recall",
     "qn_score",
     "train_scorers",
 ]

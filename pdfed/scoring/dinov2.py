@@ -19,8 +19,8 @@ from pdfed.scoring.pictures import checked
 NAME = "facebook/dinov2-large"
 SIDE = 224
 BATCH = 16
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
 OFFSET = 0.1  # added by the hub's code to the side of the grid before it takes the scale of the position embeddings
 
 
@@ -35,15 +35,18 @@ class Dinov2:
     def load(cls, source: str | Path = NAME) -> Dinov2:
         """From a folder that `save_pretrained` made, or by its hub name from the cache; nothing is downloaded.
 
-        Raises ModelMissing.
+        Raises ModelMissing, also if a tensor is absent: transformers would fill it with random numbers.
         """
         try:
-            return cls(Dinov2Model.from_pretrained(str(source), local_files_only=True, use_safetensors=True))
+            model, found = Dinov2Model.from_pretrained(
+                str(source), local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
         except (OSError, ValueError) as fault:
-            raise ModelMissing(
-                f"The task takes its FID on DINOv2 features, but {source} is neither a folder of weights nor in the cache.",
-                f"Run `hf download {NAME}` once on this machine, or choose a task with `features: fingerprint`.",
-            ) from fault
+            raise _missing(f"{source} is neither a folder of weights nor in the hub's cache") from fault
+        absent = [key for key in found["missing_keys"] if not key.endswith("mask_token")]
+        if absent or found["mismatched_keys"]:
+            raise _missing(f"{source} lacks {len(absent)} of their tensors, {len(found['mismatched_keys'])} have another shape")
+        return cls(model)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """float32 [N,1024] of uint8 [N,H,W,C]. Raises BadPictures."""
@@ -53,11 +56,18 @@ class Dinov2:
         return np.concatenate(found) if found else np.zeros((0, self._model.config.hidden_size), np.float32)
 
 
+def _missing(reason: str) -> ModelMissing:
+    return ModelMissing(
+        f"The task takes its FID on DINOv2 features, but {reason}.",
+        f"Run `hf download {NAME}` once on this machine, or choose a task with `features: fingerprint`.",
+    )
+
+
 def preprocess(image: np.ndarray) -> Tensor:
     """uint8 [H,W,C] → float32 [3,224,224]: PIL bicubic to 224×224, /255, ImageNet mean and standard deviation."""
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).convert("RGB")
     pixels = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32) / 255
-    return torch.from_numpy((pixels - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)
+    return torch.from_numpy((pixels - MEAN) / STD).permute(2, 0, 1)
 
 
 def _batches(images: np.ndarray) -> Iterator[Tensor]:

@@ -51,6 +51,8 @@ class ResNet50Backbone(nn.Module):
     side = 224
     width = 2048
     pooled_side = 1
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()

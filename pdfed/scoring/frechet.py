@@ -34,7 +34,10 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 def _square(a: np.ndarray) -> np.ndarray:
     """A matrix R of at most d rows with RᵀR = AᵀA, so that singular values of products stay the same."""
-    return np.linalg.qr(a, mode="r") if len(a) > a.shape[1] else a
+    if len(a) <= a.shape[1]:
+        return a
+    triangle: np.ndarray = np.linalg.qr(a)[1]
+    return triangle
 
 
 def inception_score(probabilities: np.ndarray, *, splits: int = 10) -> tuple[float, float]:

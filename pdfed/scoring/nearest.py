@@ -39,9 +39,7 @@ def auth_pct(train: np.ndarray, generated: np.ndarray) -> float:
     return float(100 * np.mean(own[nearest] < to_train))
 
 
-def ct_score(
-    train: np.ndarray, test: np.ndarray, generated: np.ndarray, *, seed: int = 0, cells: Cells | None = None
-) -> float:
+def ct_score(train: np.ndarray, test: np.ndarray, generated: np.ndarray, *, seed: int = 0, cells: Cells | None = None) -> float:
     """C_T: ≪ 0 if generated samples are nearer to the training set than test samples are (copying), ≫ 0 if farther.
 
     On the first 64 principal components of train if d > 64. Per cell, the Z-scored Mann–Whitney U of the distances to the
@@ -116,9 +114,7 @@ def _cells(
         means = KMeans(n_clusters=C_T_CELLS, n_init=10, random_state=draws).fit(train)
         return (means.labels_, means.predict(test), means.predict(generated))
     labels = tuple(np.asarray(given) for given in cells)
-    if len(labels) != 3 or any(
-        given.shape != (len(of),) for given, of in zip(labels, (train, test, generated), strict=True)
-    ):
+    if len(labels) != 3 or any(given.shape != (len(of),) for given, of in zip(labels, (train, test, generated), strict=True)):
         raise BadFeatures(
             f"Cells have shapes {[given.shape for given in labels]}.", "Give one label per sample of train, test and generated."
         )

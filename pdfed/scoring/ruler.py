@@ -7,11 +7,13 @@ samples → fingerprints → shortlist (faiss, eq. 5) → verifier (eqs. 2–4) 
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pdfed.scoring.dinov2 import NAME as DINOV2
 from pdfed.scoring.dinov2 import Dinov2
 from pdfed.scoring.frechet import frechet_distance
 from pdfed.scoring.pictures import checked, checked_labels
@@ -30,7 +32,7 @@ class Ruler:
     """Scores samples against one node's training pictures (novelty) and test pictures (quality).
 
     train_images: uint8 [N,H,W,C], N ≥ 1; train_labels: int [N]; test_images: uint8 [M,H,W,C], M ≥ 2. What these give is
-    computed once, here. Raises BadPictures, ModelMissing.
+    computed once, here. `dinov2`: folder or hub name of the weights that `features: dinov2` takes. Raises BadPictures, ModelMissing.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Ruler:
         train_images: np.ndarray,
         train_labels: np.ndarray,
         test_images: np.ndarray,
+        *,
+        dinov2: str | Path = DINOV2,
     ) -> None:
         self._train = checked(train_images, at_least=1)
         checked(test_images, at_least=2)
@@ -52,7 +56,7 @@ class Ruler:
             shortlist=scoring.shortlist,
             intra_class=scoring.intra_class,
         )
-        self._dinov2 = Dinov2.load() if scoring.features == "dinov2" else None
+        self._dinov2 = Dinov2.load(dinov2) if scoring.features == "dinov2" else None
         self._test_features = self._features(test_images)
 
     def score(self, samples: np.ndarray, labels: np.ndarray) -> QNScore:

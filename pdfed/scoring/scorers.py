@@ -50,7 +50,7 @@ class Scorers:
         fingerprinter = Fingerprinter(scoring.fingerprinter, images.size, images.channels)
         verifier = Verifier(fingerprinter.backbone.width)
         for name, model in ((FINGERPRINTER, fingerprinter), (VERIFIER, verifier)):
-            model.load_state_dict({key: value for key, value in _screened(Path(folder) / name, model).items()})
+            model.load_state_dict(_screened(Path(folder) / name, model))
         return cls(fingerprinter, verifier)
 
 

@@ -30,7 +30,7 @@ def compiled(project: Any) -> dict[str, Any]:
     digest = sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     stamp = Path(project.path) / ".build" / "contracts.sha256"
     unchanged = stamp.is_file() and stamp.read_text() == digest
-    contracts = project.load_contracts(use_cache=unchanged)
+    contracts = project.load_contracts(*files, use_cache=unchanged)
     stamp.write_text(digest)
     return {name: container.contract_type for name, container in contracts.items()}
 

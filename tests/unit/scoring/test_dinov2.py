@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DINOv2 features: the original's preprocessing and position embeddings; absent weights are a named error."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import Dinov2Config, Dinov2Model
+
+from pdfed.scoring import Dinov2, ModelMissing, Ruler
+from pdfed.scoring.dinov2 import preprocess
+
+from conftest import Digits, Trained  # isort: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The architecture of facebook/dinov2-large with fewer and narrower layers, random weights, and its 37×37 grid."""
+    torch.manual_seed(0)
+    config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, patch_size=14, image_size=518)
+    path = tmp_path_factory.mktemp("dinov2")
+    Dinov2Model(config).save_pretrained(path)
+    return path
+
+
+def test_features_come_from_a_local_folder(folder: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    extractor = Dinov2.load(folder)
+    features = extractor.features(images)
+    assert features.shape == (20, 32) and features.dtype == np.float32 and np.isfinite(features).all()
+    assert np.allclose(features[17:], extractor.features(images[17:]), atol=1e-5)
+    grey = extractor.features(images[:2, :, :, :1])
+    assert np.allclose(grey, extractor.features(images[:2, :, :, :1].repeat(3, axis=3)), atol=1e-5)
+
+
+def test_position_embeddings_are_those_of_the_original(folder: Path) -> None:
+    plain, extractor = Dinov2Model.from_pretrained(folder).eval(), Dinov2.load(folder)
+    trained = plain.embeddings.position_embeddings.detach()
+    square = trained[:, 1:].reshape(1, 37, 37, 32).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(square, scale_factor=(16.1 / 37, 16.1 / 37), mode="bicubic", antialias=False)
+    fitted = extractor._model.embeddings.position_embeddings
+    assert fitted.shape == (1, 257, 32) and torch.equal(fitted[:, :1], trained[:, :1])
+    assert torch.allclose(fitted[:, 1:], expected.permute(0, 2, 3, 1).reshape(1, 256, 32))
+    picture = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        theirs = plain(pixel_values=preprocess(picture[0])[None]).pooler_output.numpy()
+    assert not np.allclose(extractor.features(picture), theirs, atol=1e-5)
+
+
+def test_preprocessing_is_pil_bicubic_to_224_with_imagenet_normalisation() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
+    resized = np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC)) / 255
+    expected = (resized - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    assert np.allclose(preprocess(image).permute(1, 2, 0).numpy(), expected, atol=1e-5)
+
+
+def test_absent_weights_are_a_named_error_with_what_to_do(tmp_path: Path, folder: Path, digits: Digits, trained: Trained) -> None:
+    with pytest.raises(ModelMissing, match="hf download facebook/dinov2-large"):
+        Dinov2.load(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelMissing):
+        Dinov2.load(tmp_path / "empty")
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop("layernorm.weight")
+    save_file(tensors, tmp_path / "empty" / "model.safetensors", metadata={"format": "pt"})
+    shutil.copy(folder / "config.json", tmp_path / "empty")
+    with pytest.raises(ModelMissing, match="lacks 1 of their tensors"):
+        Dinov2.load(tmp_path / "empty")
+    scoring = trained.scoring.model_copy(update={"features": "dinov2"})
+    with pytest.raises(ModelMissing):  # never a silent fall back to fingerprints
+        Ruler(trained.scorers, scoring, *digits.train, digits.test[0], dinov2=tmp_path / "nothing")
+
+
+def test_a_ruler_takes_its_fid_on_dinov2_when_the_task_says_so(folder: Path, digits: Digits, trained: Trained) -> None:
+    scoring = trained.scoring.model_copy(update={"features": "dinov2", "fid_scale": 1.0})
+    test = digits.test[0][:20]
+    ruler = Ruler(trained.scorers, scoring, *digits.train, test, dinov2=folder)
+    assert ruler.score(test, digits.test[1][:20]).fid == pytest.approx(0, abs=1e-3)
+    noise = np.random.default_rng(0).integers(0, 256, test.shape, dtype=np.uint8)
+    assert ruler.score(noise, digits.test[1][:20]).fid > 0.01

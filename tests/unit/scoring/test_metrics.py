@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison metrics give what their authors' implementations give, and say so when they can't.
+
+golden.json: values of independent, naive implementations on seeded inputs, always checked. Where ../shared/reference lies
+beside the checkout, the values of the authors' own code on its inputs are checked too, in the same tests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdfed.scoring import (
+    BadFeatures,
+    MetricUndefined,
+    auth_pct,
+    ct_score,
+    fld,
+    frechet_distance,
+    inception_score,
+    overfit_gaussians_pct,
+    precision_recall,
+)
+
+HERE = Path(__file__).parent
+REFERENCE = HERE.parents[3] / "shared" / "reference"
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    generated: np.ndarray
+    cells: tuple[np.ndarray, ...]
+    values: dict[str, Any]
+
+
+def golden_cases() -> list[Case]:
+    return [golden_case(name, values) for name, values in json.loads((HERE / "golden.json").read_text()).items()]
+
+
+def golden_case(name: str, values: dict[str, Any]) -> Case:
+    draws, n = np.random.default_rng(values["seed"]), values["n"]
+    train, test, generated = (draws.normal(size=(n, values["d"])).astype(np.float32) for _ in range(3))
+    generated[: values["copied"]] = train[: values["copied"]]
+    generated[values["copied"] :] *= np.float32(1.2)
+    cells = np.arange(n) % (3 if n > 80 else 1)
+    return Case(name, train, test, generated, (cells, cells, cells), values)
+
+
+def reference_cases() -> list[Case]:
+    if not (REFERENCE / "metrics.json").is_file():
+        return []
+    arrays = np.load(REFERENCE / "metrics.npz")
+    found = []
+    for name, values in json.loads((REFERENCE / "metrics.json").read_text()).items():
+        if not name.startswith("_"):
+            sets = [arrays[f"{name}__{part}"] for part in ("train", "test", "gen")]
+            cells = tuple(arrays[f"{name}__ct_{part}_cells"] for part in ("train", "test", "gen"))
+            found.append(Case(name, *sets, cells, values))
+    return found
+
+
+CASES = golden_cases() + reference_cases()
+by_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@by_case
+def test_frechet_distance_is_the_reference(case: Case) -> None:
+    assert frechet_distance(case.generated, case.test) == pytest.approx(case.values["FD_test_float64_eigvals"], rel=1e-6)
+
+
+@by_case
+def test_auth_pct_is_the_reference(case: Case) -> None:
+    assert auth_pct(case.train, case.generated) == pytest.approx(case.values["AuthPct_float64_exact"], abs=1e-9)
+
+
+@by_case
+@pytest.mark.filterwarnings("ignore::pdfed.scoring.errors.MetricUndefined")
+def test_ct_score_is_the_reference(case: Case) -> None:
+    found = ct_score(case.train, case.test, case.generated, cells=case.cells)
+    expected = case.values["C_T_given_cells"]
+    if isinstance(expected, str):  # the reference crashed: too few samples for its cells
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+@by_case
+@pytest.mark.parametrize("against", ["test", "train", "gap"])
+def test_fld_is_the_reference(case: Case, against: Any) -> None:
+    found = fld(case.train, case.test, case.generated, against=against)
+    assert found == pytest.approx(case.values[f"FLD_{against}_noshuffle"], rel=1e-3)
+
+
+@by_case
+def test_overfit_gaussians_pct_is_the_reference(case: Case) -> None:
+    found = overfit_gaussians_pct(case.train, case.test, case.generated)
+    assert found - 50 == pytest.approx(case.values["FLS_overfit_dgm_minus50"], abs=1e-4)
+
+
+def sets(n: int = 60, d: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    draws = np.random.default_rng(5)
+    return tuple(draws.normal(size=(n, d)) for _ in range(3))  # type: ignore[return-value]
+
+
+THREE = [fld, overfit_gaussians_pct, ct_score]
+TWO = [frechet_distance, auth_pct, precision_recall]
+
+
+@pytest.mark.parametrize("metric", THREE + TWO)
+@pytest.mark.parametrize("spoil", ["nan", "empty", "flat", "other width", "text"])
+def test_features_that_no_metric_can_take_are_named(metric: Callable[..., Any], spoil: str) -> None:
+    given_sets = list(sets()[: 3 if metric in THREE else 2])
+    spoilt = given_sets[-1]
+    given_sets[-1] = {
+        "nan": np.where(np.arange(60)[:, None] == 3, np.nan, spoilt),
+        "empty": spoilt[:0],
+        "flat": spoilt[:, 0],
+        "other width": spoilt[:, :4],
+        "text": spoilt.astype(str),
+    }[spoil]
+    with pytest.raises(BadFeatures) as fault:
+        metric(*given_sets)
+    assert fault.value.cause and fault.value.remedy
+
+
+def test_ct_score_without_enough_samples_is_nan_and_says_why() -> None:
+    train, test, generated = sets()
+    with pytest.warns(MetricUndefined, match="more than 20 generated"):
+        assert np.isnan(ct_score(train, test, generated[:20]))
+    lonely = np.zeros(60, int), np.arange(60) % 2, np.ones(60, int)
+    with pytest.warns(MetricUndefined, match="no training samples"):
+        assert np.isnan(ct_score(train, test, generated, cells=lonely))
+
+
+def test_ct_score_repeats_with_its_seed_and_sinks_with_copies() -> None:
+    train, test, generated = sets(200, 70)
+    assert ct_score(train, test, generated, seed=3) == ct_score(train, test, generated, seed=3)
+    copied = np.concatenate([train[:100], generated[:100]])
+    assert ct_score(train, test, copied) < ct_score(train, test, generated) - 3
+
+
+def test_fld_shuffles_by_its_seed_only() -> None:
+    train, test, generated = sets()
+    assert fld(train, test, generated, shuffle_seed=1) == fld(train, test, generated, shuffle_seed=1)
+    assert fld(train, test, generated, shuffle_seed=1) != fld(train, test, generated, shuffle_seed=2)
+
+
+def test_fld_takes_features_that_never_vary() -> None:
+    train, test, generated = (np.pad(part, ((0, 0), (0, 1)), constant_values=2.0) for part in sets())
+    assert np.isfinite(fld(train, test, generated))
+    assert np.isfinite(overfit_gaussians_pct(train, test, generated))
+
+
+def test_fld_does_not_depend_on_the_size_of_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test, generated = sets(200)
+    whole = fld(train, test, generated)
+    monkeypatch.setattr("pdfed.scoring.likelihood.PIECE", 1000)
+    monkeypatch.setattr("pdfed.scoring.likelihood.KEPT", 0)
+    assert fld(train, test, generated) == pytest.approx(whole, rel=0.02)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), n=st.integers(2, 40), m=st.integers(2, 40), d=st.integers(1, 30), far=st.sampled_from([0.0, 1e5])
+)
+def test_frechet_distance_is_a_distance(seed: int, n: int, m: int, d: int, far: float) -> None:
+    draws = np.random.default_rng(seed)
+    x, y = draws.normal(size=(n, d)) + far, draws.normal(size=(m, d)) + far
+    there, back = frechet_distance(x, y), frechet_distance(y, x)
+    assert there >= 0 and there == pytest.approx(back, rel=1e-6, abs=1e-5)
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-5)
+    assert frechet_distance(x, x + 2) == pytest.approx(4 * d, rel=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 30), m=st.integers(1, 30), grid=st.booleans())
+def test_auth_pct_is_what_its_definition_says(seed: int, n: int, m: int, grid: bool) -> None:
+    draws = np.random.default_rng(seed)
+    train, generated = draws.normal(size=(n, 2)), draws.normal(size=(m, 2))
+    if grid:  # many ties
+        train, generated = train.round(), generated.round()
+    between = np.linalg.norm(train[:, None] - train[None], axis=2)
+    np.fill_diagonal(between, np.inf)
+    to_train = np.linalg.norm(generated[:, None] - train[None], axis=2)
+    nearest = to_train.argmin(axis=1)
+    expected = 100 * np.mean(between.min(axis=1)[nearest] < to_train.min(axis=1))
+    assert auth_pct(train, generated) == pytest.approx(expected)
+
+
+def test_auth_pct_of_copies_is_0() -> None:
+    train, _, generated = sets()
+    assert auth_pct(train, train) == 0
+    assert auth_pct(train, generated + 100) == 100
+
+
+def test_inception_score_of_certain_classes_is_their_number() -> None:
+    certain = np.eye(4)[np.arange(400) % 4]
+    assert inception_score(certain) == (pytest.approx(4), pytest.approx(0))
+    assert inception_score(np.full((400, 4), 0.25)) == (pytest.approx(1), pytest.approx(0))
+    with pytest.raises(BadFeatures):
+        inception_score(np.full((400, 4), 0.5))
+    with pytest.raises(BadFeatures):
+        inception_score(certain[:5], splits=10)
+
+
+def test_precision_recall_tells_quality_from_variety() -> None:
+    real, same, _ = sets(200)
+    collapsed = precision_recall(real, real[:1] + 0.01 * same)
+    assert collapsed.precision > 0.9 and collapsed.recall < 0.1 and collapsed.coverage < 0.2
+    alike = precision_recall(real, same)
+    assert alike.precision > 0.7 and alike.recall > 0.7 and 0.7 < alike.density < 1.4 and alike.coverage > 0.8
+    away = precision_recall(real, same + 100)
+    assert (away.precision, away.recall, away.density, away.coverage) == (0, 0, 0, 0)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On real digits the ruler tells noise, other people's digits, spoilt digits and copies of the training set apart."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pdfed.scoring import BadPictures, MemorizationSearch, Ruler, noise_fid_scale
+from pdfed.scoring.augment import blur
+from pdfed.scoring.pictures import to_tensor
+
+from conftest import Digits, Trained  # isort: skip
+
+
+def pixels(x: torch.Tensor) -> np.ndarray:
+    return (x.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def test_noise_scores_1000_by_fid_and_nothing_by_novelty(digits: Digits, trained: Trained, ruler: Ruler) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, digits.unseen[0].shape, dtype=np.uint8)
+    score = ruler.score(noise, digits.unseen[1])
+    assert score.fid == pytest.approx(1000, rel=0.15)
+    assert score.rc == 0 and score.value == pytest.approx(score.fid / 2, rel=0.01)
+    assert noise_fid_scale(trained.scorers, digits.public[0]) == trained.scoring.fid_scale
+
+
+def test_held_out_digits_score_far_better_than_noise_and_few_are_called_copies(digits: Digits, ruler: Ruler) -> None:
+    score = ruler.score(*digits.unseen)
+    assert score.fid < 350
+    assert score.rc <= 0.02
+    assert score.n_generated == 500
+
+
+def test_planted_copies_are_found_and_worsen_the_score(digits: Digits, ruler: Ruler) -> None:
+    images, labels = (part.copy() for part in digits.unseen)
+    images[:100], labels[:100] = digits.train[0][:100], digits.train[1][:100]
+    clean, planted = ruler.score(*digits.unseen), ruler.score(images, labels)
+    found = {(pair.sample, pair.training) for pair in planted.pairs}
+    assert len(found & {(at, at) for at in range(100)}) >= 95
+    assert planted.memorized_ppm >= 190_000 > 20_000 >= clean.memorized_ppm
+    assert planted.value > clean.value * 1.15
+    softened = images.copy()
+    torch.manual_seed(0)
+    x = to_tensor(images[:100])
+    softened[:50], softened[50:100] = pixels(blur(x[:50])), pixels(x[50:] + 0.05 * torch.randn_like(x[50:]))
+    found = {(pair.sample, pair.training) for pair in ruler.score(softened, labels).pairs}
+    assert len(found & {(at, at) for at in range(100)}) >= 80
+
+
+def test_worse_pictures_score_worse(digits: Digits, ruler: Ruler) -> None:
+    images, labels = digits.unseen
+    x, other = to_tensor(images), to_tensor(images[np.random.default_rng(0).permutation(500)])
+    torch.manual_seed(0)
+    fids = [ruler.score(part, labels).fid for part in (images, pixels(x + 0.25 * torch.randn_like(x)), pixels((x + other) / 2))]
+    assert fids[0] < fids[1] < fids[2]
+
+
+def test_scoring_in_steps_gives_the_same_and_stays_bounded(digits: Digits, ruler: Ruler) -> None:
+    images, labels = digits.unseen
+    steps, slowest = ruler.scoring(images, labels), 0.0
+    shares = []
+    while True:
+        started = time.process_time()
+        try:
+            shares.append(next(steps))
+        except StopIteration as end:
+            score = end.value
+            break
+        slowest = max(slowest, time.process_time() - started)
+    assert score == ruler.score(images, labels)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) >= 5
+    assert slowest < 0.5
+
+
+def test_fingerprint_search_and_verify_take_under_5_ms_per_sample(digits: Digits, ruler: Ruler) -> None:
+    copies = digits.train[0][np.arange(500) % 200]  # the worst case: every sample has pairs to verify
+    started = time.process_time()
+    ruler.score(copies, digits.train[1][np.arange(500) % 200])
+    assert (time.process_time() - started) / 500 < 0.005
+
+
+def test_odd_samples_are_named(digits: Digits, trained: Trained, ruler: Ruler) -> None:
+    images, labels = digits.unseen
+    for bad_images, bad_labels in ((images[:1], labels[:1]), (images / 255, labels), (images, labels[:3]), (images, labels / 2)):
+        with pytest.raises(BadPictures):
+            ruler.score(bad_images, bad_labels)
+    with pytest.raises(BadPictures):
+        Ruler(trained.scorers, trained.scoring, images[:0], labels[:0], images)
+    with pytest.raises(BadPictures):
+        Ruler(trained.scorers, trained.scoring, images, labels, images[:1])
+
+
+def prints(rows: list[float]) -> np.ndarray:
+    return np.asarray(rows, np.float32)[:, None]
+
+
+def test_eq_5_by_hand() -> None:
+    search = MemorizationSearch(prints([0, 1, 3, 10, 14]), np.array([0, 0, 0, 1, 1]), shortlist=3, intra_class=0.5)
+    nearest = np.array([1, 1, 2])
+    assert search.thresholds == pytest.approx([nearest.mean() - 0.5 * nearest.std()] * 3 + [4.0] * 2)
+
+
+def test_a_class_of_one_picture_takes_the_threshold_of_the_set_and_a_set_of_one_only_itself() -> None:
+    search = MemorizationSearch(prints([0, 1, 3, 9]), np.array([0, 0, 0, 1]), shortlist=3, intra_class=0.0)
+    assert search.thresholds[3] == pytest.approx(np.mean([1, 1, 2, 6]))
+    alone = MemorizationSearch(prints([2]), np.array([0]), shortlist=5, intra_class=0.5)
+    samples, training = alone.candidates(prints([2, 2.1]), np.array([0, 0]))
+    assert (samples.tolist(), training.tolist()) == ([0], [0])
+
+
+def test_candidates_come_from_every_class_and_from_the_own_one() -> None:
+    # The sample at 5 lies among class 1, and its own class 0 is farther away than a shortlist of 2 reaches.
+    rows, classes = [0, 8, 4.6, 4.8, 5.1, 5.3], np.array([0, 0, 1, 1, 1, 1])
+    search = MemorizationSearch(prints(rows), classes, shortlist=2, intra_class=0.0)
+    samples, training = search.candidates(prints([5]), np.array([0]))
+    assert samples.tolist() == [0] * 4 and training.tolist() == [0, 1, 3, 4]
+    samples, training = search.candidates(prints([5]), np.array([7]))  # a class of which the node has nothing
+    assert training.tolist() == [3, 4]
+
+
+def test_search_of_many_equals_search_of_each() -> None:
+    draws = np.random.default_rng(0)
+    train, labels = draws.normal(size=(300, 16)).astype(np.float32), draws.integers(0, 4, 300)
+    search = MemorizationSearch(train, labels, shortlist=4, intra_class=-3.0)
+    samples, classes = draws.normal(size=(1500, 16)).astype(np.float32), draws.integers(0, 4, 1500)
+    together = set(zip(*(column.tolist() for column in search.candidates(samples, classes)), strict=True))
+    for at in (0, 700, 1023, 1024, 1499):
+        _, training = search.candidates(samples[at : at + 1], classes[at : at + 1])
+        assert {(at, int(row)) for row in training} == {pair for pair in together if pair[0] == at}

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scoring models: trained in little time on real digits, kept exactly, and received as hostile input."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pdfed.scoring import BadPictures, Fingerprinter, Scorers, ScorersRejected, Verifier, train_scorers
+from pdfed.scoring.augment import augment
+from pdfed.scoring.fingerprinter import contrastive_loss
+from pdfed.scoring.pictures import to_tensor
+from pdfed.scoring.verifier import WINDOWS
+from pdfed.spec import Images, Scoring
+
+from conftest import IMAGES, Digits, Trained  # isort: skip
+
+
+def test_eq_1_by_hand() -> None:
+    originals = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.6, 0.8]]), dim=1)
+    copies = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1], [0.0, 1.0]]), dim=1)
+
+    def d(a: torch.Tensor, b: torch.Tensor) -> float:
+        return math.exp(float(a @ b) / 0.5)
+
+    expected = [
+        -math.log(d(originals[i], copies[i]) / (d(originals[i], copies[i]) + d(originals[i], originals[1 - i]))) for i in (0, 1)
+    ]
+    assert float(contrastive_loss(originals, copies, 0.5)) == pytest.approx(sum(expected) / 2, rel=1e-5)
+
+
+def test_there_are_55_windows_and_the_verifier_is_symmetric() -> None:
+    torch.manual_seed(0)
+    verifier = Verifier(64)
+    q, i = torch.rand(20, 64, 7, 7), torch.rand(20, 64, 7, 7)
+    descriptors = verifier.descriptors(q)
+    assert descriptors.shape == (20, WINDOWS, 16) and WINDOWS == 55
+    assert torch.allclose(descriptors.norm(dim=2), torch.ones(20, 55), atol=1e-5)
+    assert np.allclose(verifier.scores(q, i), verifier.scores(i, q))
+    assert ((verifier.scores(q, i) >= 0) & (verifier.scores(q, i) <= 1)).all()
+    assert verifier.scores(q[:0], i[:0]).shape == (0,)
+
+
+def test_a_window_s_descriptor_is_the_generalised_mean_of_its_cells() -> None:
+    torch.manual_seed(0)
+    verifier = Verifier(64)
+    maps = torch.rand(1, 64, 7, 7)
+    cells = verifier.reduce(maps).clamp(min=1e-2)[0, :, 1:4, 2:5]
+    expected = torch.nn.functional.normalize(cells.pow(3).mean((1, 2)).pow(1 / 3), dim=0)
+    assert torch.allclose(verifier.descriptors(maps)[0, 5 + 2], expected, atol=1e-5)  # 3×3 windows, row 1, column 2
+
+
+@pytest.mark.parametrize(
+    ("preset", "side", "channels", "width"), [("small", 16, 1, 64), ("small", 64, 3, 64), ("resnet50", 32, 1, 2048)]
+)
+def test_presets_give_unit_fingerprints_and_7x7_maps(preset: str, side: int, channels: int, width: int) -> None:
+    torch.manual_seed(0)
+    fingerprinter = Fingerprinter(preset, side, channels).eval()
+    images = np.random.default_rng(0).integers(0, 256, (3, side, side, channels), dtype=np.uint8)
+    prints, maps = fingerprinter.fingerprints(images), fingerprinter.maps(images)
+    assert prints.shape == (3, 256) and prints.dtype == np.float32 and np.allclose(np.linalg.norm(prints, axis=1), 1, atol=1e-4)
+    assert maps.shape == (3, width, 7, 7)
+    assert fingerprinter.fingerprints(images[:0]).shape == (0, 256)
+    assert np.allclose(Verifier(width).scores(maps, maps.flip(0)), Verifier(width).scores(maps, maps.flip(0)), atol=1)
+
+
+def test_fingerprints_find_a_changed_picture_among_others_of_its_class(digits: Digits, trained: Trained) -> None:
+    images = np.concatenate([digits.train[0], digits.unseen[0]])
+    torch.manual_seed(1)
+    changed = (augment(to_tensor(images)) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    of = trained.scorers.fingerprinter.fingerprints
+    nearest = (of(changed) @ of(images).T).argmax(axis=1)
+    assert (nearest == np.arange(len(images))).mean() > 0.93  # 70 of the 700 others are of the same class
+
+
+def test_progress_is_told_for_both_models(trained: Trained) -> None:
+    assert [what for what, share in trained.said if share == 1] == ["fingerprinter", "verifier"]
+    assert all(0 < share <= 1 for _, share in trained.said)
+
+
+def test_training_repeats_with_its_seed(digits: Digits) -> None:
+    images, labels = digits.public[0][:40], digits.public[1][:40]
+    before = torch.random.get_rng_state()
+    one, same, other = (
+        train_scorers(images, labels, Scoring(training_images=100), seed=seed).fingerprinter.fingerprints(images)
+        for seed in (1, 1, 2)
+    )
+    assert np.array_equal(one, same) and not np.allclose(one, other, atol=1e-3)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_too_few_or_odd_pictures_are_named(digits: Digits) -> None:
+    images, labels = digits.public
+    for bad_images, bad_labels in (
+        (images[:3], labels[:3]),
+        (images.astype(float), labels),
+        (images[..., 0], labels),
+        (images, labels[:-1]),
+    ):
+        with pytest.raises(BadPictures):
+            train_scorers(bad_images, bad_labels, Scoring(training_images=100), seed=0)
+
+
+def test_kept_scorers_score_like_the_trained_ones_and_have_the_same_bytes(
+    tmp_path: Path, digits: Digits, trained: Trained
+) -> None:
+    trained.scorers.save(tmp_path / "a")
+    loaded = Scorers.load(tmp_path / "a", trained.scoring, IMAGES)
+    images = digits.unseen[0][:50]
+    assert np.array_equal(loaded.fingerprinter.fingerprints(images), trained.scorers.fingerprinter.fingerprints(images))
+    maps = loaded.fingerprinter.maps(images)
+    assert np.array_equal(loaded.verifier.scores(maps, maps.flip(0)), trained.scorers.verifier.scores(maps, maps.flip(0)))
+    loaded.save(tmp_path / "b")
+    for name in ("fingerprinter.safetensors", "verifier.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def spoil(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header, data = content[8 : 8 + length], content[8 + length :]
+    tensors = load_file(path)
+    key = sorted(tensors)[0]
+
+    def with_header(new: bytes, body: bytes = data) -> None:
+        path.write_bytes(len(new).to_bytes(8, "little") + new + body)
+
+    match how:
+        case "missing":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "cut":
+            path.write_bytes(content[:-7])
+        case "longer":
+            path.write_bytes(content + b"x" * 64)
+        case "huge":
+            with path.open("ab") as file:
+                file.truncate(1 << 40)
+        case "header length lies":
+            path.write_bytes((1 << 62).to_bytes(8, "little") + content[8:])
+        case "header nested":
+            with_header(b"[" * length)
+        case "header is a list":
+            with_header(b"[]".ljust(length))
+        case "key twice":
+            with_header(header.rstrip()[:-1] + b"," + json.dumps(key).encode() + b":{}}")
+        case "unknown key":
+            with_header(header.replace(key.encode(), key.encode()[:-1] + b"?"))
+        case "overlapping":
+            table = json.loads(header)
+            names = [name for name in table if name != "__metadata__"]
+            same = [name for name in names if table[name]["shape"] == table[names[0]]["shape"]]
+            table[same[-1]]["data_offsets"] = [0, 4]
+            with_header(json.dumps(table).encode())
+        case "other shape":
+            save_file({**tensors, key: tensors[key].flatten()[None]}, path)
+        case "other type":
+            save_file({**tensors, key: tensors[key].double()}, path)
+        case "nan":
+            tensors[key].view(-1)[0] = float("nan")
+            save_file(tensors, path)
+        case "negative variance":
+            tensors[next(name for name in tensors if name.endswith("running_var"))][0] = -1
+            save_file(tensors, path)
+
+
+HOSTILE = [
+    "missing", "empty", "cut", "longer", "huge", "header length lies", "header nested", "header is a list", "key twice",
+    "unknown key", "overlapping", "other shape", "other type", "nan", "negative variance",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", ["fingerprinter.safetensors", "verifier.safetensors"])
+@pytest.mark.parametrize("how", HOSTILE)
+def test_hostile_files_are_rejected_with_the_reason(tmp_path: Path, trained: Trained, how: str, which: str) -> None:
+    trained.scorers.save(tmp_path)
+    spoil(tmp_path / which, how)
+    with pytest.raises(ScorersRejected, match="was rejected: "):
+        Scorers.load(tmp_path, trained.scoring, IMAGES)
+
+
+def test_scorers_of_another_task_are_rejected(tmp_path: Path, trained: Trained) -> None:
+    trained.scorers.save(tmp_path)
+    colour = Images(size=16, channels=3, classes=("a",))
+    with pytest.raises(ScorersRejected):
+        Scorers.load(tmp_path, trained.scoring, colour)
+    with pytest.raises(ScorersRejected):
+        Scorers.load(tmp_path, trained.scoring.model_copy(update={"fingerprinter": "resnet50"}), IMAGES)
