@@ -2,7 +2,7 @@
 """A whole federation on one machine: a local chain, three trainers and a validator on real handwritten digits.
 
 The same contract, node, scoring and provenance as on a public network; only the chain and the store are local. The nodes
-are stepped in turn, each as many times as it is fast: a slow node is slow, and nobody waits for it.
+take turns, each for as long as it is fast: a slow node is slow, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from pdfed.spec import NodeConfig, TaskFile, TaskSpec, read_task_file
 from pdfed.storage import LocalStore
 
 ETHER = 10**18
+TURN_SECONDS = 0.25
 STUCK_SECONDS = 120.0  # without any activity: the demo moves the clock past the windows
 
 
@@ -44,7 +45,7 @@ class DemoFailed(PDFedError):
 
 @dataclass(frozen=True)
 class Participant:
-    """One node of the demo. speed: steps per turn; data: its own part of the digits."""
+    """One node of the demo. speed: its share of the machine, in quarter seconds a turn; data: its own part of the digits."""
 
     name: str
     role: str
@@ -65,10 +66,10 @@ class Plan:
 
 PLAN = Plan(
     participants=(
-        Participant("Ada", "trainer", "digits:4-6/12", speed=4, images=8_000),
-        Participant("Ben", "trainer", "digits:6-8/12", speed=3, images=8_000),
-        Participant("Cleo", "trainer", "digits:8-10/12", speed=2, images=8_000),
-        Participant("Vera", "validator", "digits:10-12/12", speed=3),
+        Participant("Ada", "trainer", "digits:4-6/12", speed=4, images=4_000),
+        Participant("Ben", "trainer", "digits:6-8/12", speed=3, images=4_000),
+        Participant("Cleo", "trainer", "digits:8-10/12", speed=2, images=4_000),
+        Participant("Vera", "validator", "digits:10-12/12", speed=2),
     )
 )
 
@@ -81,6 +82,22 @@ class Seat:
     node: Node
     last: Activity = field(default_factory=lambda: Activity("idle", ""))
     submissions: int = 0
+    time_left: float = 0.0  # seconds of its turn; a step that took longer is paid for in the next turns
+
+    def take_turn(self) -> bool:
+        """Step for this turn's time; whether there was anything to do."""
+        self.time_left += self.who.speed * TURN_SECONDS
+        worked = False
+        while self.time_left > 0:
+            start = time.monotonic()
+            done = self.node.step()
+            if done.kind == "idle":
+                self.time_left = 0.0
+                break
+            worked, self.last = True, done
+            self.time_left -= time.monotonic() - start
+        self.submissions = self.node.drafts.published()
+        return worked
 
 
 @dataclass(frozen=True)
@@ -144,7 +161,7 @@ def demo_task() -> TaskFile:
     """The digits preset with short windows, and a genesis that leaves something to learn."""
     given = read_task_file("digits")
     terms = given.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
-    return given.model_copy(update={"terms": terms, "genesis_images": 6_000})
+    return given.model_copy(update={"terms": terms, "genesis_images": 3_000})
 
 
 def _open_node(
@@ -167,13 +184,8 @@ def _federate(seats: list[Seat], chain: LocalChain, plan: Plan, watcher: Watcher
     while True:
         idle = True
         for seat in seats:
-            for _ in range(seat.who.speed):
-                done = seat.node.step()
-                if done.kind != "idle":
-                    idle = False
-                    seat.last = done
-                seat.submissions = seat.node.drafts.published()
-                watcher.show(seats, seats[0].node.ledger, time.monotonic() - started)
+            idle = not seat.take_turn() and idle
+            watcher.show(seats, seats[0].node.ledger, time.monotonic() - started)
         ledger = seats[0].node.ledger
         enough = len(ledger.models) - 1 >= plan.submissions
         for seat in seats:

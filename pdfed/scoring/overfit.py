@@ -11,7 +11,7 @@ from pdfed.scoring.matrices import feature_matrices
 
 STEPS = 100  # of Adam; the second half at a tenth of the rate
 RATE = 0.5
-PIECE = 4_000_000  # numbers worked on at once: 32 MB
+PIECE = 250_000  # numbers worked on at once: 2 MB
 
 
 def overfit_gaussians_pct(train: np.ndarray, test: np.ndarray, generated: np.ndarray) -> float:

@@ -32,7 +32,8 @@ class Ruler:
     """Scores samples against one node's training pictures (novelty) and test pictures (quality).
 
     train_images: uint8 [N,H,W,C], N ≥ 1; train_labels: int [N]; test_images: uint8 [M,H,W,C], M ≥ 2. What these give is
-    computed once, here. `dinov2`: folder or hub name of the weights that `features: dinov2` takes. Raises BadPictures, ModelMissing.
+    computed once, here. `dinov2`: folder or hub name of the weights that `features: dinov2` takes.
+    Raises BadPictures, ModelMissing.
     """
 
     def __init__(

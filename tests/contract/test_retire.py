@@ -157,6 +157,20 @@ def test_a_sign_of_life_starts_the_count_anew(town, ada, ben, cleo, dan, reverts
     town.do("retire", ada, dan)
 
 
+def test_a_model_heard_in_the_second_of_the_last_activity_does_not_count(town, ada, ben, cleo, dan, reverts):
+    """Within a second nobody knows which came first: in doubt, the node stays."""
+    hear(town, ada, [ben, cleo], 1)
+    town.do("keepAlive", dan, at=town.ghost.heard_times[-1])
+    hear(town, ada, [ben, cleo], HEARD_TO_RETIRE - 1)
+    town.wait(town.terms.unbonding)
+    account, active_at, heard_since, _ = still_active(town, dan)
+    assert active_at == heard_since
+    with reverts("StillActive", *still_active(town, dan)):
+        town.do("retire", ada, account)
+    hear(town, ada, [ben, cleo], 1)
+    town.do("retire", ada, dan)
+
+
 def test_late_votes_are_no_sign_of_life(town, ada, ben, cleo, dan):
     hear(town, ada, [ben, cleo])
     town.do("lateVote", dan, 1, score_of(0))

@@ -67,7 +67,7 @@ def test_presets_give_unit_fingerprints_and_7x7_maps(preset: str, side: int, cha
     assert prints.shape == (3, 256) and prints.dtype == np.float32 and np.allclose(np.linalg.norm(prints, axis=1), 1, atol=1e-4)
     assert maps.shape == (3, width, 7, 7)
     assert fingerprinter.fingerprints(images[:0]).shape == (0, 256)
-    assert np.allclose(Verifier(width).scores(maps, maps.flip(0)), Verifier(width).scores(maps, maps.flip(0)), atol=1)
+    assert Verifier(width).scores(maps, maps.flip(0)).shape == (3,)
 
 
 def test_fingerprints_find_a_changed_picture_among_others_of_its_class(digits: Digits, trained: Trained) -> None:
