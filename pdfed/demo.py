@@ -158,10 +158,12 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
 
 
 def demo_task() -> TaskFile:
-    """The digits preset with short windows, and a genesis that leaves something to learn."""
+    """The digits preset with short windows, scoring models trained half as long, and a genesis that leaves something to learn."""
     given = read_task_file("digits")
     terms = given.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
-    return given.model_copy(update={"terms": terms, "genesis_images": 3_000})
+    scoring = given.task.scoring.model_copy(update={"training_images": 30_000})
+    task = given.task.model_copy(update={"scoring": scoring})
+    return given.model_copy(update={"task": task, "terms": terms, "genesis_images": 3_000})
 
 
 def _open_node(

@@ -27,6 +27,8 @@ EPOCHS = 50
 RATE = 0.5
 SETTLED = 5e-4  # the fit ends when the loss has stayed within this for five epochs
 ORIGIN_SHARE = 0.9**2  # a component at train's mean, at 0.9 of its true distance, takes part in the fit only
+FAINTEST = -87.0  # of a logarithm: its exponential is still a normal float32; beyond it, exp takes ten times as long
+LARGEST_FLOAT = 3e38
 LOG_2_PI = float(np.log(2 * np.pi))
 
 
@@ -114,21 +116,27 @@ class _Mixture:
         pulls, shares = torch.zeros_like(widths), torch.zeros_like(widths)
         origin_pull, origin_share, total = torch.zeros(1), torch.zeros(1), 0.0
         scale = -(torch.tensor(1.0) / (2 * self._half)) / len(batch)
-        for start in range(0, len(batch), self._rows()):
-            part = slice(start, start + self._rows())
+        # Reused by every piece: fresh memory would cost more than the arithmetic.
+        rows = min(self._rows(), len(batch))
+        all_quotients = torch.empty(rows, len(widths))
+        all_logs, all_weights = torch.empty(2, rows, len(widths) + 1)
+        for start in range(0, len(batch), rows):
+            part = slice(start, start + rows)
             distances = self._distances(batch[part]) if kept is None else kept[part]
-            quotients = (-0.5 * distances).div_(widths)
+            quotients, logs, weights = (given[: len(distances)] for given in (all_quotients, all_logs, all_weights))
+            torch.mul(distances, -0.5, out=quotients).div_(widths)
             origin_quotients = -0.5 * to_origin[part] / origin_width
-            logs = torch.empty(len(distances), len(widths) + 1)
-            logs[:, :-1] = self._from_quotients(quotients)
+            torch.sub(quotients, self._half * self.log_widths, out=logs[:, :-1])
+            logs[:, :-1].sub_(self._half * LOG_2_PI).sub_(math.log(len(widths)))
             logs[:, -1:] = origin_quotients - self._half * self._origin_width - self._half * LOG_2_PI
-            likelihood = logs.logsumexp(dim=1)
+            top = logs.amax(dim=1, keepdim=True)
+            likelihood = torch.sub(logs, top, out=weights).clamp_(min=FAINTEST).exp_().sum(dim=1, keepdim=True).log_().add_(top)
             total += likelihood.double().sum().item()
-            gradient = logs.sub_(likelihood[:, None]).exp_().mul_(scale).neg_()
+            gradient = logs.sub_(likelihood).clamp_(min=FAINTEST).exp_().mul_(-scale)
             of_centres, of_origin = gradient[:, :-1], gradient[:, -1:]
             shares += of_centres.sum(dim=0)
             origin_share += of_origin.sum(dim=0)
-            pulls += quotients.div_(widths).mul_(of_centres).sum(dim=0)
+            pulls += quotients.div_(widths).clamp_(min=-LARGEST_FLOAT).mul_(of_centres).sum(dim=0)
             origin_pull += (of_origin * (origin_quotients / origin_width)).sum(dim=0)
         self.log_widths.grad = pulls * widths + shares * self._half
         self._origin_width.grad = origin_pull * origin_width + origin_share * self._half

@@ -16,7 +16,7 @@ from transformers import Dinov2Config, Dinov2Model
 from pdfed.scoring import Dinov2, ModelMissing, Ruler
 from pdfed.scoring.dinov2 import preprocess
 
-from conftest import Digits, Trained  # isort: skip
+from .conftest import Digits, Trained
 
 
 @pytest.fixture(scope="module")

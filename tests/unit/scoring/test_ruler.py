@@ -13,7 +13,7 @@ from pdfed.scoring import BadPictures, MemorizationSearch, Ruler, noise_fid_scal
 from pdfed.scoring.augment import blur
 from pdfed.scoring.pictures import to_tensor
 
-from conftest import Digits, Trained  # isort: skip
+from .conftest import Digits, Trained
 
 
 def pixels(x: torch.Tensor) -> np.ndarray:
@@ -40,23 +40,27 @@ def test_planted_copies_are_found_and_worsen_the_score(digits: Digits, ruler: Ru
     images[:100], labels[:100] = digits.train[0][:100], digits.train[1][:100]
     clean, planted = ruler.score(*digits.unseen), ruler.score(images, labels)
     found = {(pair.sample, pair.training) for pair in planted.pairs}
-    assert len(found & {(at, at) for at in range(100)}) >= 95
-    assert planted.memorized_ppm >= 190_000 > 20_000 >= clean.memorized_ppm
+    assert len(found & {(at, at) for at in range(100)}) > 85  # a sixth of a deployment's training; with all of it, 100
+    assert planted.memorized_ppm >= 170_000 > 20_000 >= clean.memorized_ppm
     assert planted.value > clean.value * 1.15
     softened = images.copy()
     torch.manual_seed(0)
     x = to_tensor(images[:100])
     softened[:50], softened[50:100] = pixels(blur(x[:50])), pixels(x[50:] + 0.05 * torch.randn_like(x[50:]))
     found = {(pair.sample, pair.training) for pair in ruler.score(softened, labels).pairs}
-    assert len(found & {(at, at) for at in range(100)}) >= 80
+    assert len(found & {(at, at) for at in range(100)}) > 75
 
 
 def test_worse_pictures_score_worse(digits: Digits, ruler: Ruler) -> None:
     images, labels = digits.unseen
     x, other = to_tensor(images), to_tensor(images[np.random.default_rng(0).permutation(500)])
     torch.manual_seed(0)
-    fids = [ruler.score(part, labels).fid for part in (images, pixels(x + 0.25 * torch.randn_like(x)), pixels((x + other) / 2))]
-    assert fids[0] < fids[1] < fids[2]
+    noise = torch.randn_like(x)
+    noisy = [ruler.score(pixels(x + strength * noise), labels).fid for strength in (0.0, 0.15, 0.25, 0.4)]
+    blended = [ruler.score(pixels((1 - share) * x + share * other), labels).fid for share in (0.0, 0.2, 0.5)]
+    gone = ruler.score(images[labels > 2], labels[labels > 2]).fid  # three classes missing
+    assert noisy == sorted(noisy) and blended == sorted(blended)
+    assert min(noisy[2], blended[2], gone) > 1.5 * noisy[0]
 
 
 def test_scoring_in_steps_gives_the_same_and_stays_bounded(digits: Digits, ruler: Ruler) -> None:

@@ -19,7 +19,7 @@ from pdfed.scoring.pictures import to_tensor
 from pdfed.scoring.verifier import WINDOWS
 from pdfed.spec import Images, Scoring
 
-from conftest import IMAGES, Digits, Trained  # isort: skip
+from .conftest import IMAGES, Digits, Trained
 
 
 def test_eq_1_by_hand() -> None:
