@@ -2,12 +2,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv/bin
 STAMP  := .build/setup.stamp
+BUILT  := .build/contracts.stamp
 # Several processes share the cores: one thread each, and none spins while it waits.
 QUIET  := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false
 
 .PHONY: setup demo test lint unit contract integration lock clean
 
-setup: $(STAMP)
+setup: $(STAMP) $(BUILT)
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -19,9 +20,14 @@ setup: $(STAMP)
 $(STAMP): .venv/pyvenv.cfg requirements.lock package.json package-lock.json ape-config.yaml setup/toolchain.py setup/solc.js
 	$(VENV)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.lock)"
 	$(VENV)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm install --ignore-scripts --no-save --no-audit --no-fund --loglevel=error
 	$(VENV)/python setup/toolchain.py
 	@mkdir -p $(@D) && touch $@
+
+# All of them whenever one changed: Ape alone would leave those as they were that import the changed one.
+$(BUILT): $(STAMP) $(wildcard contracts/*.sol contracts/test/*.sol)
+	$(VENV)/ape compile --force > .build/compile.log 2>&1 || { cat .build/compile.log; exit 1; }
+	@touch $@
 
 demo: setup
 	$(VENV)/ape run demo

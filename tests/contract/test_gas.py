@@ -176,7 +176,7 @@ def _jury(meter: Meter, crowd: list[str]) -> None:
         labels.pop(0)
         if not labels:
             return
-    pytest.fail("fewer than two of nine nodes were drawn for a jury of six")
+    pytest.fail("fewer than two of nine nodes were drawn for a jury of eight")
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def _measure(federate: Callable[..., Federation], crowd: list[str]) -> dict[str,
     meter.used["deployment"] = meter.fed.deployment.gas
     for journey in (_nodes, _models, _money, _retirement):
         journey(meter, crowd)
-    drawn = Meter(federate(jury=6))
+    drawn = Meter(federate(jury=8))
     _jury(drawn, crowd)
     new = Meter(federate(pool=0))
     _firsts(new, crowd)

@@ -82,7 +82,7 @@ def test_only_who_is_drawn_votes(federate, crowd):
 
 
 def test_the_first_commit_draws_the_jury(federate, crowd):
-    fed = federate(jury=6)
+    fed = federate(jury=8)
     fed.join(*crowd)
     id = fed.submit(crowd[0])
     seed = fed.node.block_hash(fed.ghost.models[id].born_block)
@@ -156,7 +156,7 @@ def test_a_freak_jury_cant_overflow(federate, node, crowd, reverts):
     for giant in crowd[:5]:
         node.rpc("anvil_setBalance", giant, hex(30_000 * ETHER))
         fed.join(giant, stake=stake)
-    for _ in range(60):
+    for _ in range(400):  # one in twenty is such a jury
         id = fed.submit(crowd[0])
         ghost = fed.ghost.models[id]
         seed = node.block_hash(ghost.born_block)
@@ -165,7 +165,7 @@ def test_a_freak_jury_cant_overflow(federate, node, crowd, reverts):
             break
         fed.settle(id)
     else:
-        pytest.fail("no jury of three in 60 draws")
+        pytest.fail("no jury of three in 400 draws")
     eligible = (2**31 - 1) // 5 * 4
     fed.commit(id, jury[0], score_of(1))
     fed.commit(id, jury[1], score_of(1))
