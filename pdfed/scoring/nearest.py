@@ -35,8 +35,9 @@ def auth_pct(train: np.ndarray, generated: np.ndarray) -> float:
     if len(train) < 2:
         raise BadFeatures("AuthPct needs at least 2 training samples; got 1.", "Give more samples.")
     to_train, nearest = _nearest(generated, train)
-    own, _ = _nearest(train, train, skip_self=True)
-    return float(100 * np.mean(own[nearest] < to_train))
+    asked, at = np.unique(nearest, return_inverse=True)
+    own, _ = _nearest(train[asked], train, skip=asked)
+    return float(100 * np.mean(own[at] < to_train))
 
 
 def ct_score(train: np.ndarray, test: np.ndarray, generated: np.ndarray, *, seed: int = 0, cells: Cells | None = None) -> float:
@@ -133,13 +134,14 @@ def _undefined(reason: str) -> float:
     return float("nan")
 
 
-def _nearest(of: np.ndarray, among: np.ndarray, *, skip_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """L2 distance [n] and position [n] of the nearest row of `among` (the first of equally near ones) to each row of `of`."""
+def _nearest(of: np.ndarray, among: np.ndarray, *, skip: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """L2 distance [n] and position [n] of the nearest row of `among` (the first of equally near ones) to each row of `of`.
+    `skip`: for each row of `of`, a position in `among` that does not count."""
     distances, positions = np.empty(len(of)), np.empty(len(of), np.int64)
     for part, squared in _squared_distances(of, among):
         rows = np.arange(len(squared))
-        if skip_self:
-            squared[rows, part.start + rows] = np.inf
+        if skip is not None:
+            squared[rows, skip[part]] = np.inf
         least = squared.min(axis=1, keepdims=True)
         # The product form is off by some 1e-16 of the norms: what is that near to the least is measured again, exactly,
         # so that ties are ties and copies have distance 0.
