@@ -59,7 +59,7 @@ class Plan:
     """What the demo does. submissions: at least so many; pool: wei."""
 
     participants: tuple[Participant, ...]
-    submissions: int = 12
+    submissions: int = 15
     pool: int = 10 * ETHER
     seed: int = 0
 
@@ -163,7 +163,7 @@ def demo_task() -> TaskFile:
     terms = given.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
     scoring = given.task.scoring.model_copy(update={"training_images": 30_000})
     task = given.task.model_copy(update={"scoring": scoring})
-    return given.model_copy(update={"task": task, "terms": terms, "genesis_images": 3_000})
+    return given.model_copy(update={"task": task, "terms": terms, "genesis_images": 2_000})
 
 
 def _open_node(
