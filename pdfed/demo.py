@@ -36,6 +36,7 @@ from pdfed.storage import LocalStore
 
 ETHER = 10**18
 TURN_SECONDS = 0.25
+SHOWN, SHOWN_GUIDANCE = 10, 1.0  # samples of each class in samples.png, and their guidance
 STUCK_SECONDS = 120.0  # without any activity: the demo moves the clock past the windows
 
 
@@ -222,7 +223,8 @@ def _caught_up(node: Node) -> Ledger:
 
 
 def draw_samples(weights: Path, task: TaskSpec, target: Path, seed: int) -> float:
-    """Ten samples of every class into `target`; the share of 1,000 that a classifier trained on real digits recognises."""
+    """Ten samples of every class into `target`, drawn with guidance, as people would. Returns the share of 1,000 samples drawn
+    as for scoring, without guidance, that a classifier trained on real digits recognises."""
     from sklearn.neural_network import MLPClassifier
 
     state = load_weights(weights, task)
@@ -230,9 +232,10 @@ def draw_samples(weights: Path, task: TaskSpec, target: Path, seed: int) -> floa
     per_class = 1000 // classes
     labels = np.repeat(np.arange(classes, dtype=np.int64), per_class)
     images, labels = sample_all(state, task, seed=seed + 1, labels=labels)
-    shown = np.concatenate([images[labels == label][:10] for label in range(classes)])
+    by_class = np.repeat(np.arange(classes, dtype=np.int64), SHOWN)
+    shown, _ = sample_all(state, task, seed=seed + 1, labels=by_class, guidance=SHOWN_GUIDANCE)
     target.parent.mkdir(parents=True, exist_ok=True)
-    grid(shown, 10, 3).save(target)
+    grid(shown, SHOWN, 3).save(target)
     real = load("digits", task.images)
     judge = MLPClassifier((64,), max_iter=300, random_state=0)
     with warnings.catch_warnings():
