@@ -60,7 +60,7 @@ class Plan:
     """What the demo does. submissions: at least so many; pool: wei."""
 
     participants: tuple[Participant, ...]
-    submissions: int = 15
+    submissions: int = 12
     pool: int = 10 * ETHER
     seed: int = 0
 
