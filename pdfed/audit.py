@@ -22,7 +22,6 @@ from pdfed.storage import ContentUnavailable, DeadlinePassed, Store, StoreUnreac
 from pdfed.strategy import GENESIS
 
 FETCH_SECONDS = 600.0
-MAX_GENESIS_BYTES = 4_000_000_000
 
 OK, FAILED, UNAVAILABLE = "ok", "failed", "unavailable"
 
@@ -140,7 +139,7 @@ class _Inspector:
     def _checks(self, model: ModelFacts) -> Iterator[Check]:
         """In order; what can't be checked because an earlier check failed is left out."""
         folder = self._scratch / str(model.id)
-        limit = self._task.max_bundle_bytes if self._task is not None else MAX_GENESIS_BYTES
+        limit = self._task.max_bundle_bytes if self._task is not None else bundles.MAX_GENESIS_BYTES
         try:
             self._store.fetch(cid_from_digest(model.bundle), folder, limit, FETCH_SECONDS)
         except (ContentUnavailable, DeadlinePassed, StoreUnreachable) as fault:

@@ -29,6 +29,7 @@ NO_CONTRACT = "0x" + "00" * 20  # the genesis is signed before its contract exis
 
 MAX_MANIFEST_BYTES = 4_000_000
 MAX_CARD_BYTES = 100_000
+MAX_GENESIS_BYTES = 4_000_000_000  # before the task spec is known, its own limit can't be
 
 
 class BundleRejected(PDFedError):

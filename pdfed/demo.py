@@ -26,7 +26,6 @@ from pdfed.chain.local import LocalChain
 from pdfed.data import load
 from pdfed.deployment import contract_terms
 from pdfed.diffusion import grid, load_weights, sample_all
-from pdfed.errors import PDFedError
 from pdfed.genesis import make_genesis
 from pdfed.mechanism import BallotState
 from pdfed.node import Activity, Node, open_workplace
@@ -38,10 +37,6 @@ ETHER = 10**18
 TURN_SECONDS = 0.25
 SHOWN, SHOWN_GUIDANCE = 10, 1.0  # samples of each class in samples.png, and their guidance
 STUCK_SECONDS = 120.0  # without any activity: the demo moves the clock past the windows
-
-
-class DemoFailed(PDFedError):
-    """The federation ran, but something it must show did not hold."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from pdfed.spec import NodeConfig, TaskSpec, read_task_json
 from pdfed.storage import Store, cid_from_digest
 
 GENESIS_SECONDS = 600.0
-MAX_GENESIS_BYTES = 4_000_000_000  # before the task spec is known, its own limit can't be
 
 
 @dataclass(frozen=True)
@@ -147,5 +146,5 @@ def fetch_genesis(store: Store, digest: bytes, bundle_folder: Path) -> Path:
     folder = bundle_folder / cid
     if not folder.is_dir():
         bundle_folder.mkdir(parents=True, exist_ok=True)
-        store.fetch(cid, folder, MAX_GENESIS_BYTES, GENESIS_SECONDS)
+        store.fetch(cid, folder, bundles.MAX_GENESIS_BYTES, GENESIS_SECONDS)
     return folder
