@@ -210,8 +210,7 @@ interface IPDFed {
     event CommitForfeited(uint32 indexed id, address indexed voter, uint256 amount);
     /// @notice A model was settled.
     /// @param scored whether its quorum was met; else the figures are 0.
-    /// @param gain steps
-    /// against its baseline.
+    /// @param gain steps against its baseline.
     /// @param level steps against the genesis.
     /// @param payout wei released from the pool.
     event ModelSettled(uint32 indexed id, bool scored, int16 gain, int32 level, uint256 payout);

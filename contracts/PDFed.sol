@@ -45,6 +45,8 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     uint256 private constant _UNIT = 1e36;
     /// Fixed-point bits of the bucket's thresholds.
     uint8 private constant _THRESHOLD_BITS = 190;
+    /// A 1 in each of the eight 32-bit weights of a histogram's slot.
+    uint256 private constant _ONES = type(uint256).max / type(uint32).max;
 
     // ------------------------------------------------------------------------------------------------------- terms
 
@@ -295,24 +297,18 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         _lockedFees += _received();
 
         uint32 eligibleWeight = progress.activeWeight - uint32(_weight(author.stake));
+        uint32 parent = parents[0];
+        Tally memory tally;
+        tally.submittedAt = uint40(block.timestamp);
+        tally.commitSpan = uint32(_commitWindow);
+        tally.bornBlock = uint32(block.number);
         ModelRecord storage record = _models[id];
         record.author = msg.sender;
-        record.parent = parents[0];
+        record.parent = parent;
         record.baseline = progress.champion;
         record.eligibleWeight = eligibleWeight;
         record.bundle = bundle;
-        record.tally = Tally({
-            submittedAt: uint40(block.timestamp),
-            commitSpan: uint32(_commitWindow),
-            bornBlock: uint32(block.number),
-            committedWeight: 0,
-            revealedWeight: 0,
-            openBallots: 0,
-            level: 0,
-            gain: 0,
-            advance: 0,
-            outcome: Phase.None
-        });
+        record.tally = tally;
         emit ModelSubmitted(id, msg.sender, bundle, parents, progress.champion, eligibleWeight);
     }
 
@@ -333,19 +329,17 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         uint256 committed = tally.committedWeight + weight;
         if (committed > _MAX_COMMITTED_WEIGHT) revert WeightLimit(committed, _MAX_COMMITTED_WEIGHT);
 
-        unchecked {
-            // At most one per model, and one per unit of committed weight: both fit 32 bits.
-            voter.openCommits += 1;
-            tally.openBallots += 1;
-        }
-        NodeRecord storage account = _nodes[msg.sender];
-        account.openCommits = voter.openCommits;
-        account.clock = uint40(block.timestamp);
         vote.commitment = commitment;
         vote.weight = uint32(weight);
         vote.state = BallotState.Committed;
-        record.tally.committedWeight = uint32(committed);
-        record.tally.openBallots = tally.openBallots;
+        unchecked {
+            // At most one per model, and one per unit of committed weight: both fit 32 bits.
+            record.tally.openBallots = tally.openBallots + 1;
+            record.tally.committedWeight = uint32(committed);
+            NodeRecord storage account = _nodes[msg.sender];
+            account.openCommits = voter.openCommits + 1;
+            account.clock = uint40(block.timestamp);
+        }
         emit VoteCommitted(id, msg.sender, commitment, sealedScore, uint64(weight));
         // A drawn jury's weight is random: reaching the eligible weight says nothing about who is still to come.
         if (_jury == 0 && committed == eligible) {
@@ -364,12 +358,15 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         if (vote.commitment != commitment) revert CommitmentMismatch(vote.commitment, commitment);
 
         uint32 weight = vote.weight;
-        vote.state = BallotState.Revealed;
-        _nodes[msg.sender].openCommits -= 1;
-        record.tally.openBallots = tally.openBallots - 1;
-        record.tally.revealedWeight = tally.revealedWeight + weight;
         uint256 bucket = _bucket(score.qn, score.baselineQn);
-        _histograms[id][bucket >> 3] += uint256(weight) << ((bucket & 7) << 5);
+        vote.state = BallotState.Revealed;
+        unchecked {
+            // Takes back what the commit added; the weights of a model together fit 32 bits.
+            _nodes[msg.sender].openCommits -= 1;
+            record.tally.openBallots = tally.openBallots - 1;
+            record.tally.revealedWeight = tally.revealedWeight + weight;
+            _histograms[id][bucket >> 3] += uint256(weight) << ((bucket & 7) << 5);
+        }
         emit VoteRevealed(id, msg.sender, score, weight);
     }
 
@@ -815,18 +812,23 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         );
     }
 
-    /// @dev The smallest bucket with 2 · cumulative ≥ total, less 64.
+    /// @dev The smallest bucket with 2 · cumulative ≥ total, less 64: its slot first, then the bucket within. A slot times
+    /// `_ONES` has the sum of its eight weights on top; nothing carries, as all weights of a model together fit 32 bits.
     function _medianGain(uint32 id, uint256 total) private view returns (int8) {
         uint256[16] storage slots = _histograms[id];
-        uint256 cumulative;
-        uint256 bucket;
-        while (true) {
-            uint256 weights = slots[bucket >> 3];
-            for (uint256 next = bucket + 8; bucket < next; ++bucket) {
-                cumulative += uint32(weights);
-                if (2 * cumulative >= total) return int8(int256(bucket) - 64);
-                weights >>= 32;
+        unchecked {
+            uint256 missing = (total + 1) / 2; // weight up to and with the median's bucket
+            uint256 bucket = 0;
+            uint256 weights = slots[0];
+            for (uint256 sum; (sum = (weights * _ONES) >> 224) < missing; weights = slots[bucket >> 3]) {
+                missing -= sum;
+                bucket += 8;
             }
+            for (; uint32(weights) < missing; weights >>= 32) {
+                missing -= uint32(weights);
+                ++bucket;
+            }
+            return int8(int256(bucket) - 64);
         }
     }
 

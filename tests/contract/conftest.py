@@ -14,7 +14,8 @@ import pytest
 
 from pdfed.mechanism import Terms
 
-from .federation import ETHER, TERMS, Federation, Interface, Node, Reverted, with_terms
+from .chain import Interface, Node, Reverted
+from .federation import ETHER, TERMS, Federation, with_terms
 
 # A chain of our own on a free port: Ape's usual one may be somebody else's.
 os.environ.setdefault("APE_FOUNDRY_HOST", "auto")
@@ -44,7 +45,7 @@ def interface(compiled: dict[str, Any]) -> Interface:
 @pytest.fixture(scope="session")
 def node(chain: Any) -> Node:
     """Ape's local chain."""
-    node = Node(chain.provider)
+    node = Node(str(chain.provider.uri))
     node.rpc("anvil_autoImpersonateAccount", True)
     return node
 

@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A deployed contract and its ghost, driven in lockstep: every call made here runs on both, and they must agree.
-
-Compiled by Ape and run on Ape's local anvil. Transactions go to the node directly (about 300 a second instead of 16).
-"""
+"""A deployed contract and its ghost, driven in lockstep: every call made here runs on both, and they must agree."""
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
-from time import sleep
-from types import SimpleNamespace
 from typing import Any
 
-from eth_abi import decode, encode
 from eth_hash.auto import keccak
 from eth_utils import to_checksum_address
 
 from pdfed import mechanism
-from pdfed.mechanism import BallotState, Call, Mechanism, MechanismError, Phase, Role, Score, Terms
+from pdfed.mechanism import Call, Mechanism, MechanismError, Phase, Role, Score, Terms
+
+from .chain import Interface, Node, Reverted
 
 ETHER = 10**18
 MILLI = 10**15
-GAS = 15_000_000
 
 TERMS = Terms(
     genesis=keccak(b"genesis"),
@@ -40,98 +35,16 @@ TERMS = Terms(
 )
 
 
-class Reverted(Exception):
-    """The contract (and its ghost) refused a call with this error."""
-
-    def __init__(self, name: str, *figures: object) -> None:
-        super().__init__(f"{name}({', '.join(map(repr, figures))})")
-        self.name, self.figures = name, figures
-
-
 @dataclass(frozen=True)
 class Done:
-    """A transaction that took effect. `events`: (name, args) in order."""
+    """A transaction that took effect. `function`: what was called, empty for the deployment; `events`: (name, args) in order."""
 
+    function: str
     events: list[tuple[str, dict[str, Any]]]
     gas: int
     time: int
     block: int
     transaction: str
-
-
-class Node:
-    """The local chain behind Ape, spoken to directly."""
-
-    def __init__(self, provider: Any) -> None:
-        self._request = provider.web3.provider.make_request
-
-    def rpc(self, method: str, *params: Any) -> Any:
-        reply = self._request(method, list(params))
-        if "error" in reply:
-            raise RuntimeError(f"{method}: {reply['error']}")
-        return reply["result"]
-
-    def send(self, sender: str, to: str | None, data: bytes, value: int, time: int | None = None) -> tuple[dict, bytes | None]:
-        """Mine one transaction, at a time if given. Returns its receipt, and the revert data if it failed."""
-        if time is not None:
-            self.rpc("evm_setNextBlockTimestamp", time)
-        transaction = {"from": sender, "data": "0x" + data.hex(), "value": hex(value), "gas": hex(GAS), "gasPrice": "0x0"}
-        digest = self.rpc("eth_sendTransaction", transaction | ({"to": to} if to else {}))
-        while (receipt := self.rpc("eth_getTransactionReceipt", digest)) is None:
-            sleep(0.001)
-        if receipt["status"] == "0x1":
-            return receipt, None
-        trace = self.rpc("debug_traceTransaction", digest, {"tracer": "callTracer"})
-        return receipt, bytes.fromhex(trace.get("output", "0x")[2:])
-
-    def balance(self, account: str) -> int:
-        return int(self.rpc("eth_getBalance", account, "latest"), 16)
-
-    def time(self) -> int:
-        return int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
-
-    def block_hash(self, number: int) -> bytes:
-        return bytes.fromhex(self.rpc("eth_getBlockByNumber", hex(number), False)["hash"][2:])
-
-    def code(self, address: str) -> bytes:
-        return bytes.fromhex(self.rpc("eth_getCode", address, "latest")[2:])
-
-
-class Interface:
-    """A compiled contract's functions, events and errors, encoded and decoded."""
-
-    def __init__(self, contract_type: Any) -> None:
-        entries = [entry.model_dump() for entry in contract_type.abi]
-        self.functions = {e["name"]: e for e in entries if e["type"] == "function"}
-        self.constructor = next((e for e in entries if e["type"] == "constructor"), {"inputs": []})
-        self.events = {keccak(_signature(e).encode()): e for e in entries if e["type"] == "event"}
-        self.errors = {keccak(_signature(e).encode())[:4]: e for e in entries if e["type"] == "error"}
-        self.deployment = bytes.fromhex(contract_type.deployment_bytecode.bytecode[2:])
-
-    def call_data(self, function: str, args: tuple) -> bytes:
-        entry = self.functions[function]
-        return keccak(_signature(entry).encode())[:4] + _encode(entry["inputs"], args)
-
-    def deployment_data(self, args: tuple) -> bytes:
-        return self.deployment + _encode(self.constructor["inputs"], args)
-
-    def result(self, function: str, data: bytes) -> Any:
-        values = _decode(self.functions[function]["outputs"], data)
-        return values[0] if len(values) == 1 else values
-
-    def error(self, data: bytes) -> Reverted:
-        entry = self.errors.get(data[:4])
-        return Reverted(entry["name"], *_decode(entry["inputs"], data[4:])) if entry else Reverted("", data)
-
-    def event(self, log: dict) -> tuple[str, dict[str, Any]]:
-        topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
-        entry = self.events[topics[0]]
-        indexed = [i for i in entry["inputs"] if i["indexed"]]
-        plain = [i for i in entry["inputs"] if not i["indexed"]]
-        found = {i["name"]: _decode([i], topic)[0] for i, topic in zip(indexed, topics[1:], strict=True)}
-        data = _decode(plain, bytes.fromhex(log["data"][2:]))
-        found |= {i["name"]: value for i, value in zip(plain, data, strict=True)}
-        return entry["name"], {i["name"]: found[i["name"]] for i in entry["inputs"]}
 
 
 class Federation:
@@ -141,6 +54,7 @@ class Federation:
         self.node, self.interface, self.terms = node, interface, terms
         self.now = max(node.time() + 1, 1_900_000_000)
         self.refusing: set[str] = set()  # recipients that won't take a payment
+        self.paid_in = pool
         self.withdrawn = 0
         self.forced = 0  # wei that came in by selfdestruct
         self.salts: dict[tuple[int, str], tuple[Score, bytes]] = {}
@@ -154,8 +68,9 @@ class Federation:
             raise error
         self.address = to_checksum_address(receipt["contractAddress"])
         self.ghost = Mechanism(terms, call, address=self.address, chain_id=chain_id)
-        self.deployment = self._done(receipt, self.now)
+        self.deployment = self._done("", receipt, self.now)
         assert self.deployment.events == _ghost_events(self.ghost, 0)
+        self.history = [self.deployment]  # all that took effect
         self.now += 1
 
     # ------------------------------------------------------------------------------------------ calls
@@ -174,9 +89,11 @@ class Federation:
         if error:
             assert len(self.ghost.events) == before
             raise error
+        self.paid_in += value
         self.withdrawn += result if function == "withdraw" else 0
-        done = self._done(receipt, time)
+        done = self._done(function, receipt, time)
         assert done.events == _ghost_events(self.ghost, before)
+        self.history.append(done)
         return done
 
     def call_data(self, function: str, *args: Any) -> bytes:
@@ -187,11 +104,19 @@ class Federation:
 
     def view(self, function: str, *args: Any, caller: str = mechanism.ZERO_ADDRESS) -> Any:
         """What a view gives at the latest block (call `tick` first to look at a later time). Raises Reverted."""
-        request = {"to": self.address, "from": caller, "data": "0x" + self.call_data(function, *args).hex()}
-        reply = self.node._request("eth_call", [request, "latest"])
-        if "error" in reply:
-            raise self.interface.error(bytes.fromhex(reply["error"].get("data", "0x")[2:]))
-        return self.interface.result(function, bytes.fromhex(reply["result"][2:]))
+        data, refused = self.node.call(self.address, self.call_data(function, *args), caller)
+        if refused:
+            raise self.interface.error(data)
+        return self.interface.result(function, data)
+
+    def views(self, *questions: tuple) -> list[Any]:
+        """What several views give, each as (function, arguments…), asked for in one call."""
+        batch = [(function, args) for function, *args in questions]
+        data, refused = self.node.call(self.address, self.call_data("multicall", batch), mechanism.ZERO_ADDRESS)
+        if refused:
+            raise self.interface.error(data)
+        answers = self.interface.result("multicall", data)
+        return [self.interface.result(function, answer) for (function, *_), answer in zip(questions, answers, strict=True)]
 
     def wait(self, seconds: int) -> None:
         """Let time pass: the next call happens so much later."""
@@ -267,15 +192,15 @@ class Federation:
         self.tick()
         self.check_ledger()
         ghost = self.ghost
-        for name, value in {
+        heads = {
             "modelCount": ghost.model_count(),
             "champion": ghost.champion,
             "frontier": ghost.frontier,
             "pool": ghost.pool,
             "activeWeight": ghost.active_weight(),
             "nextToSettle": ghost.next_to_settle,
-        }.items():
-            assert self.view(name) == value, name
+        }
+        assert self.views(*((name,) for name in heads)) == list(heads.values()), heads
         for account in self._people:
             self._check_account(account)
         for id in range(len(ghost.models)):
@@ -289,14 +214,16 @@ class Federation:
         assert self.node.balance(self.address) == ours.total + self.forced
 
     def _check_account(self, account: str) -> None:
-        assert self.view("credit", account) == self.ghost.credits.get(account, 0)
         node = self.ghost.nodes.get(account, mechanism.Node(Role.NONE, 0, 0, 0))
         expected = (node.role, node.stake, node.joined_at, node.exit_at, node.open_commits)
-        assert tuple(vars(self.view("node", account)).values()) == expected
+        credit, seen = self.views(("credit", account), ("node", account))
+        assert credit == self.ghost.credits.get(account, 0)
+        assert tuple(vars(seen).values()) == expected
 
     def _check_model(self, id: int) -> None:
-        ghost = self.ghost.models[id]
-        seen = self.view("model", id)
+        ghost, people = self.ghost.models[id], sorted(self._people)
+        ballots = (("ballot", id, account) for account in people)
+        seen, phase, histogram, *found = self.views(("model", id), ("phase", id), ("histogram", id), *ballots)
         assert vars(seen) == {
             "author": ghost.author,
             "bundle": ghost.bundle,
@@ -312,18 +239,17 @@ class Federation:
             "payout": ghost.payout,
             "phase": self.ghost.phase(id, self.now),
         }
-        assert self.view("phase", id) == seen.phase
-        assert self.view("histogram", id) == ghost.histogram
-        for account in self._people:
-            ballot = self.ghost.ballot(id, account)
-            found = self.view("ballot", id, account)
-            assert tuple(vars(found).values()) == (ballot.commitment, ballot.weight, ballot.state)
+        assert phase == seen.phase
+        assert histogram == ghost.histogram
+        for account, ballot in zip(people, found, strict=True):
+            expected = self.ghost.ballot(id, account)
+            assert tuple(vars(ballot).values()) == (expected.commitment, expected.weight, expected.state)
 
-    def _done(self, receipt: dict, time: int) -> Done:
+    def _done(self, function: str, receipt: dict, time: int) -> Done:
         logs = [log for log in receipt["logs"] if to_checksum_address(log["address"]) == self.address]
         number = int(receipt["blockNumber"], 16)
         gas = int(receipt["gasUsed"], 16)
-        return Done([self.interface.event(log) for log in logs], gas, time, number, receipt["transactionHash"])
+        return Done(function, [self.interface.event(log) for log in logs], gas, time, number, receipt["transactionHash"])
 
 
 def score_of(steps: int, memorized: int = 0) -> Score:
@@ -361,38 +287,3 @@ def _ghost_events(ghost: Mechanism, start: int) -> list[tuple[str, dict[str, Any
 
 def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
-
-
-def _type(entry: dict) -> str:
-    if not entry["type"].startswith("tuple"):
-        return entry["type"]
-    return f"({','.join(_type(c) for c in entry['components'])}){entry['type'][5:]}"
-
-
-def _signature(entry: dict) -> str:
-    return f"{entry['name']}({','.join(_type(i) for i in entry['inputs'])})"
-
-
-def _encode(inputs: list[dict], args: tuple) -> bytes:
-    return encode([_type(i) for i in inputs], args)
-
-
-def _decode(outputs: list[dict], data: bytes) -> list[Any]:
-    values = decode([_type(o) for o in outputs], data)
-    return [_plain(o, value) for o, value in zip(outputs, values, strict=True)]
-
-
-def _plain(entry: dict, value: Any) -> Any:
-    """Addresses checksummed, lists as lists, scores as `Score`, other structs by field name."""
-    if entry["type"] == "tuple":
-        fields = {c["name"]: _plain(c, v) for c, v in zip(entry["components"], value, strict=True)}
-        if set(fields) == {"qn", "baselineQn", "memorized"}:
-            return Score(*fields.values())
-        return SimpleNamespace(**fields)
-    if entry["type"] == "address":
-        return to_checksum_address(value)
-    kind = (entry.get("internalType") or "").removeprefix("enum IPDFed.")
-    enums = {"Role": Role, "Phase": Phase, "BallotState": BallotState}
-    if kind in enums:
-        return enums[kind](value)
-    return list(value) if isinstance(value, tuple) else value

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pdfed.mechanism import bucket
 
-from .federation import TERMS, Federation, Interface, Node
+from .chain import Interface, Node
+from .federation import TERMS, Federation
 
 BITS = 190  # of the contract's thresholds
 PRECISION = 1_000  # bits of ours

@@ -15,7 +15,8 @@ from eth_hash.auto import keccak
 
 from pdfed.mechanism import Call, MechanismError, Phase, ballot_weight
 
-from .federation import ETHER, MILLI, Reverted, score_of
+from .chain import Reverted
+from .federation import ETHER, MILLI, score_of
 
 
 def drawn(fed, id, voters):

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import pytest
 from eth_hash.auto import keccak
-from eth_utils import to_checksum_address
 
 from pdfed.mechanism import ZERO_ADDRESS
 
-from .federation import ETHER, Interface
+from .federation import ETHER
+from .recipient import REENTER, REFUSE, RETURN_MUCH, WASTE_GAS, Recipient
 
-ACCEPT, REFUSE, REENTER, WASTE_GAS, RETURN_MUCH = range(5)
 NEW = "0x1111111111111111111111111111111111111111"
 
 
@@ -29,24 +28,6 @@ def rich(fed, ada):
     fed.wait(fed.terms.unbonding)
     fed.do("claimStake", ada)
     return fed
-
-
-class Recipient:
-    """A contract that behaves as told when it is paid."""
-
-    def __init__(self, node, contract_type, owner: str, value: int = 0) -> None:
-        self.node, self.owner, self.interface = node, owner, Interface(contract_type)
-        receipt, failure = node.send(owner, None, self.interface.deployment, value)
-        assert failure is None
-        self.address = to_checksum_address(receipt["contractAddress"])
-
-    def do(self, function: str, *args, value: int = 0) -> bytes | None:
-        return self.node.send(self.owner, self.address, self.interface.call_data(function, args), value)[1]
-
-    def view(self, function: str):
-        data = "0x" + self.interface.call_data(function, ()).hex()
-        reply = self.node.rpc("eth_call", {"to": self.address, "data": data}, "latest")
-        return self.interface.result(function, bytes.fromhex(reply[2:]))
 
 
 @pytest.fixture

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every call costs the same, however many nodes, models and votes there are: measured at 1 and at 200."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from eth_utils import to_checksum_address
+
+from pdfed.mechanism import HEARD_TO_RETIRE, Role, ballot_weight
+from tests.contract.chain import Interface, Node
+from tests.contract.federation import ETHER, Federation, score_of, with_terms
+from tests.contract.meter import Meter, full
+
+MANY = 200
+SLACK = 500  # gas: a figure that is a byte longer, a bucket that is looked at later
+
+Federate = Callable[..., Federation]
+
+
+def crowd(fed: Federation, size: int) -> list[str]:
+    """Fresh accounts with funds, whose addresses have no zero byte."""
+    accounts = [to_checksum_address(full("voter", number)[:20]) for number in range(size)]
+    for account in accounts:
+        fed.node.rpc("anvil_setBalance", account, hex(10 * ETHER))
+    return accounts
+
+
+def measure(fed: Federation, people: list[str], size: int) -> dict[str, int]:
+    """Gas of every call in a task of so many nodes, models of the past, and votes on the model in question."""
+    meter, voters = Meter(fed), crowd(fed, size)
+    author, rival, whale, leaver, late = people[:5]
+    fed.join(author, rival, leaver, *voters)
+    fed.join(whale, stake=1000 * ETHER)  # whose vote is always enough
+    for first, second in ((author, rival), (rival, author)):  # so that everybody has had credit, and there were royalties
+        fed.advance(first, [whale, second], 10)
+    past = [fed.advance(author, [whale], 1) for _ in range(size)]
+    assert fed.view("frontier") == 20
+
+    meter.do("register", "register", late, Role.VALIDATOR, value=ETHER)
+    for function in ("topUp", "requestExit", "cancelExit", "keepAlive"):
+        meter.do(function, function, late, value=ETHER if function == "topUp" else 0)
+    id = meter.submit("submit", author, past[-1])
+    for voter in voters:
+        meter.commit("commitVote", id, voter, score_of(60))
+    meter.commit("commitVote", id, whale, score_of(60))
+    meter.commit("commitVote, of a leaver", id, leaver, score_of(60))
+    fed.do("requestExit", leaver)
+    fed.now = max(fed.now, fed.ghost.models[id].reveals_open_at)
+    for voter in [*voters, whale]:
+        meter.reveal("revealVote", id, voter)
+    fed.now = fed.deadline(id)
+    meter.do("settle", "settle", author, id)
+    meter.do("forfeit", "forfeit", author, id, leaver)
+    meter.do("lateVote", "lateVote", late, id, score_of(-3))
+    fed.do("claimFees", whale, [1])
+    meter.do("claimFees", "claimFees", whale, [id])
+    meter.do("claimRoyalties", "claimRoyalties", author, [1])
+    meter.do("fund", "fund", whale, value=ETHER)
+    meter.do("withdraw", "withdraw", whale, whale)
+    fed.wait(fed.terms.unbonding)
+    meter.do("claimStake", "claimStake", leaver)
+    for _ in range(HEARD_TO_RETIRE):
+        fed.advance(author, [whale], 1)
+    fed.wait(fed.terms.unbonding)
+    meter.do("retire", "retire", author, voters[0])
+    meter.do("multicall", "multicall", whale, [("keepAlive", ()), ("claimFees", ([2],))])
+    fed.wait(fed.terms.sunset)
+    meter.do("reclaim", "reclaim", author)
+    return meter.used
+
+
+@pytest.fixture(scope="module")
+def costs(node: Node, interface: Interface, people: list[str]) -> Iterator[list[dict[str, int]]]:
+    """Gas by call, with one node, model and vote, and with many."""
+    snapshot = node.rpc("evm_snapshot")
+    terms = with_terms(quorum=1, commit_window=1000, reveal_window=1000, unbonding=2000)
+    yield [measure(Federation(node, interface, terms, people[19], pool=10 * ETHER), people, size) for size in (1, MANY)]
+    node.rpc("evm_revert", snapshot)
+
+
+def test_invariant_21_a_call_among_200_costs_what_it_costs_alone(costs: list[dict[str, int]]) -> None:
+    alone, among_many = costs
+    risen = {call: (alone[call], gas) for call, gas in among_many.items() if gas > alone[call] + SLACK}
+    assert risen == {}
+
+
+def test_invariant_21_settlement_is_within_its_limit_at_200(costs: list[dict[str, int]]) -> None:
+    assert max(cost["settle"] for cost in costs) <= 200_000
+
+
+def test_invariant_21_every_call_was_measured(costs: list[dict[str, int]], interface: Interface) -> None:
+    """All functions that change the state."""
+    changing = {name for name, entry in interface.functions.items() if entry["stateMutability"] in ("nonpayable", "payable")}
+    assert {label.split(",")[0] for label in costs[0]} == changing
+
+
+def test_invariant_21_a_jury_of_many_costs_what_a_jury_of_few_costs(federate: Federate, people: list[str]) -> None:
+    """Drawing, voting and settling with a jury, among 8 and among 200 nodes."""
+    seen = []
+    for size in (8, MANY):
+        fed = federate(jury=4, quorum=1, commit_bond=0)
+        meter, voters = Meter(fed), crowd(fed, size)
+        fed.join(people[0], *voters)
+        id, drawn = draw(fed, meter, people[0], voters)
+        fed.now = fed.ghost.models[id].reveals_open_at
+        for voter in drawn:
+            meter.reveal("revealVote", id, voter)
+        meter.do("settle", "settle", people[0], id)
+        seen.append(meter.used)
+    assert {call: (seen[0][call], gas) for call, gas in seen[1].items() if gas > seen[0][call] + SLACK} == {}
+
+
+def draw(fed: Federation, meter: Meter, author: str, voters: list[str]) -> tuple[int, list[str]]:
+    """A model on whose jury are two at least, who commit; its id, and who they are."""
+    drawn: list[str] = []
+    while len(drawn) < 2:
+        id = fed.submit(author)
+        seed, eligible = fed.node.block_hash(fed.ghost.models[id].born_block), fed.ghost.models[id].eligible_weight
+        drawn = [voter for voter in voters if ballot_weight(seed, id, voter, 100, eligible, fed.terms.jury)]
+    for earlier in range(1, id):
+        fed.settle(earlier)
+    meter.commit("commitVote, drawing the jury", id, drawn[0], score_of(60))
+    for voter in drawn[1:]:
+        meter.commit("commitVote, of a juror", id, voter, score_of(60))
+    return id, drawn

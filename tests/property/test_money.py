@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Money on the deployed contract: what it depends on, and what it doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal, localcontext
+from math import sqrt
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pdfed.mechanism import BPS, STEPS_PER_HALVING, ballot_weight
+from tests.contract.federation import ETHER, Federation, score_of
+
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+SEEDS = 1500  # juries drawn for one figure
+Federate = Callable[..., Federation]
+
+
+@FEW
+@given(
+    gains=st.lists(st.integers(-20, 63), min_size=1, max_size=6),
+    release=st.sampled_from([1, 1000, 2500, 9999]),
+    pool=st.sampled_from([1, 10**9, 10 * ETHER, 10**6 * ETHER]),
+)
+def test_invariant_14_what_was_paid_depends_only_on_the_frontier(
+    federate: Federate, people: list[str], gains: list[int], release: int, pool: int
+) -> None:
+    """Whatever the way to it: the pool is what the release leaves at the frontier, within pool · 2e-18 + 1 wei a settlement."""
+    fed, (author, voter, *_) = federate(pool=0, release=release, royalty=5000, submission_fee=0, min_gain=1), people
+    fed.node.rpc("anvil_setBalance", voter, hex(2 * pool + 10 * ETHER))
+    fed.do("fund", voter, value=pool)
+    fed.join(author, voter)
+    for gain in gains:
+        fed.advance(author, [voter], gain)
+    frontier = fed.view("frontier")
+    assert frontier == sum(gain for gain in gains if gain >= 1)
+    with localcontext() as context:
+        context.prec = 60
+        left = pool * (1 - Decimal(release) / BPS) ** (Decimal(frontier) / STEPS_PER_HALVING)
+        assert abs(fed.view("pool") - left) <= len(gains) * (pool * Decimal("2e-18") + 1)
+
+
+@FEW
+@given(
+    parts=st.lists(st.integers(100, 300), min_size=2, max_size=5),
+    gains=st.tuples(st.integers(-64, 63), st.integers(-64, 63)),
+    rival=st.integers(100, 900),
+    fee=st.integers(0, 10**17),
+)
+def test_invariant_15_splitting_a_stake_changes_no_gain_and_no_fee(
+    federate: Federate, people: list[str], parts: list[int], gains: tuple[int, int], rival: int, fee: int
+) -> None:
+    """A stake whole, or as several identities with the same vote at multiples of minStake / 100: less than a wei each."""
+    seen = []
+    for stakes in ([sum(parts)], parts):
+        fed = federate(submission_fee=fee, commit_bond=0)
+        author, other, *split = people[: 2 + len(stakes)]
+        fed.join(author)
+        fed.join(other, stake=rival * ETHER // 100)
+        for voter, stake in zip(split, stakes, strict=True):
+            fed.join(voter, stake=stake * ETHER // 100)
+        id = fed.submit(author)
+        fed.vote(id, {other: score_of(gains[0])} | {voter: score_of(gains[1]) for voter in split})
+        fed.settle(id)
+        for voter in split:
+            fed.do("claimFees", voter, [id])
+        seen.append((fed.view("model", id).gain, sum(fed.view("credit", voter) for voter in split)))
+    assert seen[0][0] == seen[1][0]
+    assert 0 <= seen[0][1] - seen[1][1] < len(parts)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    parts=st.lists(st.integers(100, 2000), min_size=2, max_size=5),
+    others=st.integers(1000, 100_000),
+    jury=st.integers(1, 40),
+    first=st.integers(0, 2**128),
+)
+def test_invariant_15_splitting_a_stake_expects_the_same_weight_on_a_jury(
+    parts: list[int], others: int, jury: int, first: int
+) -> None:
+    """Over many seeds: whole or split, a stake's mean weight is its stake, within five standard errors and the floor."""
+    eligible = sum(parts) + others
+    for stakes in ([sum(parts)], parts):
+        drawn = [
+            sum(
+                ballot_weight(seed.to_bytes(32, "big"), 1, f"0x{voter:040x}", w, eligible, jury) for voter, w in enumerate(stakes)
+            )
+            for seed in range(first, first + SEEDS)
+        ]
+        mean = sum(drawn) / SEEDS
+        error = sqrt(sum((weight - mean) ** 2 for weight in drawn)) / SEEDS
+        floor = jury * sum(parts) / eligible  # what rounding eligible / jury down may cost
+        assert -5 * error - floor - 1 <= mean - sum(parts) <= 5 * error + 1
+
+
+@FEW
+@given(
+    gains=st.lists(st.integers(-5, 30), min_size=2, max_size=4),
+    lineages=st.data(),
+)
+def test_invariant_16_parents_move_no_wei(
+    federate: Federate, people: list[str], gains: list[int], lineages: st.DataObject
+) -> None:
+    """The same submissions and votes, every model from the genesis, or from whatever its author says."""
+    ledgers = []
+    for honest in (True, False):
+        fed = federate()
+        fed.join(*people[:3])
+        for index, gain in enumerate(gains):
+            known = st.lists(st.integers(0, index), min_size=1, max_size=8, unique=True)
+            parents = [0] if honest else lineages.draw(known)
+            fed.advance(people[index % 3], [p for p in people[:3] if p != people[index % 3]], gain, *parents)
+        fed.do("claimRoyalties", people[0], [id for id, model in enumerate(fed.ghost.models) if model.advance])
+        ledgers.append((vars(fed.view("ledger")), [fed.view("credit", account) for account in people[:3]]))
+    assert ledgers[0] == ledgers[1]
+
+
+@FEW
+@given(
+    weights=st.lists(st.integers(100, 999), min_size=1, max_size=6),
+    fee=st.sampled_from([0, 1, 2, 7, 10**15 + 1]),
+    jury=st.sampled_from([0, 3]),
+)
+def test_invariant_17_fee_shares_are_within_the_fee(
+    federate: Federate, people: list[str], weights: list[int], fee: int, jury: int
+) -> None:
+    """Everyone claims: what the voters get is at most what was kept of the fee, and less than a wei each is left of it."""
+    fed, author, voters = federate(submission_fee=fee, commit_bond=0, jury=jury), people[0], people[1 : 1 + len(weights)]
+    fed.join(author)
+    for voter, weight in zip(voters, weights, strict=True):
+        fed.join(voter, stake=weight * ETHER // 100)
+    id = fed.submit(author)
+    seed = fed.node.block_hash(fed.ghost.models[id].born_block)
+    eligible = sum(weights)
+    drawn = [v for v, w in zip(voters, weights, strict=True) if ballot_weight(seed, id, v, w, eligible, jury)]
+    fed.vote(id, {voter: score_of(1) for voter in drawn})
+    fed.settle(id)
+    kept = fed.view("ledger").lockedFees
+    for voter in drawn:
+        fed.do("claimFees", voter, [id])
+    claimed = sum(fed.view("credit", voter) for voter in voters)
+    assert claimed <= kept <= fee
+    assert kept - claimed < max(1, len(drawn))

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Votes on the deployed contract: what a commitment is bound to, and what the median does with any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pdfed import mechanism
+from pdfed.mechanism import Score
+from tests.contract.chain import Node, Reverted
+from tests.contract.federation import ETHER, Federation, score_of
+
+SCORE, SALT = Score(31_000_000, 47_000_000, 12), b"s" * 32
+FEW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+GAINS = st.integers(-64, 63)
+Federate = Callable[..., Federation]
+
+
+def refused(fed: Federation, voter: str, id: int, score: Score, salt: bytes) -> str:
+    """The error that a reveal meets."""
+    with pytest.raises(Reverted) as refusal:
+        fed.do("revealVote", voter, id, score, salt)
+    return refusal.value.name
+
+
+def committed(fed: Federation, voter: str, id: int, commitment: bytes) -> None:
+    """Commit, and go to where reveals are open."""
+    fed.do("commitVote", voter, id, fed.ghost.models[id].bundle, commitment, bytes(32))
+    fed.now = max(fed.now, fed.ghost.models[id].reveals_open_at)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"chain_id": 1},
+        {"contract": "0x" + "11" * 20},
+        {"model": 2},
+        {"baseline": 1},
+        {"voter": "0x" + "22" * 20},
+        {"score": replace(SCORE, qn=SCORE.qn + 1)},
+        {"score": replace(SCORE, baseline_qn=SCORE.baseline_qn + 1)},
+        {"score": replace(SCORE, memorized=13)},
+        {"salt": b"t" * 32},
+    ],
+    ids=["chain", "contract", "model", "baseline", "voter", "qn", "baselineQn", "memorized", "salt"],
+)
+def test_invariant_09_a_commitment_for_anything_else_is_never_revealed(
+    federate: Federate, people: list[str], other: dict[str, Any]
+) -> None:
+    fed, (author, voter, *_) = federate(), people
+    fed.join(author, voter)
+    id = fed.submit(author)
+    facts = {"chain_id": fed.ghost.chain_id, "contract": fed.address, "model": id, "baseline": 0, "voter": voter}
+    forged = mechanism.vote_commitment(**(facts | {"score": SCORE, "salt": SALT} | other))
+    committed(fed, voter, id, forged)
+    assert refused(fed, voter, id, SCORE, SALT) == "CommitmentMismatch"
+
+
+def test_invariant_09_a_vote_on_another_contract_is_worth_nothing_here(federate: Federate, people: list[str]) -> None:
+    """The same people, model and score: what was committed there is replayed here."""
+    author, voter = people[:2]
+    there = federate()
+    there.join(author, voter)
+    id = there.submit(author)
+    replayed = there.ghost.vote_commitment(id, voter, SCORE, SALT)
+    committed(there, voter, id, replayed)
+    there.do("revealVote", voter, id, SCORE, SALT)
+    here = federate()
+    here.join(author, voter)
+    assert here.submit(author) == id
+    committed(here, voter, id, replayed)
+    assert refused(here, voter, id, SCORE, SALT) == "CommitmentMismatch"
+
+
+def test_invariant_09_a_vote_before_the_chain_split_is_worth_nothing_after(
+    federate: Federate, node: Node, people: list[str]
+) -> None:
+    """The chain goes on under another id, as after a split: what was committed on the old one can't be replayed."""
+    fed, (author, voter, *_) = federate(), people
+    fed.join(author, voter)
+    id = fed.submit(author)
+    committed(fed, voter, id, fed.ghost.vote_commitment(id, voter, SCORE, SALT))
+    old = fed.ghost.chain_id
+    node.rpc("anvil_setChainId", 1)
+    fed.ghost.chain_id = 1
+    try:
+        assert refused(fed, voter, id, SCORE, SALT) == "CommitmentMismatch"
+    finally:
+        node.rpc("anvil_setChainId", old)
+        fed.ghost.chain_id = old
+    fed.do("revealVote", voter, id, SCORE, SALT)
+
+
+@FEW
+@given(gains=st.lists(GAINS, min_size=2, max_size=6), data=st.data())
+def test_invariant_11_the_order_of_reveals_does_not_matter(
+    federate: Federate, people: list[str], gains: list[int], data: st.DataObject
+) -> None:
+    fed, voters = federate(), people[1 : 1 + len(gains)]
+    fed.join(people[0])
+    for index, voter in enumerate(voters):
+        fed.join(voter, stake=(1 + index % 3) * ETHER)
+    found = []
+    for order in (voters, data.draw(st.permutations(voters))):
+        id = fed.submit(people[0], bundle=bytes([1 + len(found)]) * 32)
+        fed.vote(id, {voter: score_of(gains[voters.index(voter)]) for voter in order})
+        fed.settle(id)
+        found.append((fed.view("model", id).gain, fed.view("histogram", id)))
+    assert found[0] == found[1]
+
+
+@FEW
+@given(
+    honest=st.lists(st.tuples(st.integers(-9, 9), st.integers(100, 400)), min_size=1, max_size=4),
+    hostile=st.lists(GAINS, min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_invariant_12_under_half_of_the_weight_cant_leave_the_honest_range(
+    federate: Federate, people: list[str], honest: list[tuple[int, int]], hostile: list[int], data: st.DataObject
+) -> None:
+    fed, author = federate(min_stake=ETHER // 100, commit_bond=0, quorum=1), people[0]
+    fed.join(author)
+    most = (sum(weight for _, weight in honest) - 1) // len(hostile)  # together one unit of weight short of half
+    stakes = [weight for _, weight in honest] + [data.draw(st.integers(min(100, most), most)) for _ in hostile]
+    voters = people[1 : 1 + len(stakes)]
+    for voter, weight in zip(voters, stakes, strict=True):
+        if weight >= 100:
+            fed.join(voter, stake=weight * ETHER // 10_000)
+    gains = [gain for gain, _ in honest] + hostile
+    id = fed.submit(author)
+    fed.vote(id, {v: score_of(gain) for v, gain, weight in zip(voters, gains, stakes, strict=True) if weight >= 100})
+    fed.settle(id)
+    said = [gain for gain, _ in honest]
+    assert min(said) <= fed.view("model", id).gain <= max(said)
+
+
+@FEW
+@given(memorized=st.lists(st.integers(0, 10**6), min_size=3, max_size=3), late=st.integers(0, 10**6))
+def test_invariant_20_the_whistle_and_late_votes_move_no_balance(
+    federate: Federate, people: list[str], memorized: list[int], late: int
+) -> None:
+    """The same votes, with and without the whistle blown and a newcomer's late vote."""
+    author, *voters, newcomer = people[:5]
+    ledgers = []
+    for whistles in ([0, 0, 0], memorized):
+        fed = federate()
+        fed.join(author, *voters)
+        id = fed.submit(author)
+        fed.vote(id, {voter: score_of(9 + index, whistles[index]) for index, voter in enumerate(voters)})
+        fed.settle(id)
+        fed.join(newcomer)
+        before = astuple(fed.ghost.ledger())
+        if whistles is memorized:
+            fed.do("lateVote", newcomer, id, score_of(-64, late))
+        fed.do("claimFees", voters[0], [id])
+        ledgers.append((before, vars(fed.view("ledger")), [fed.view("credit", account) for account in people[:5]]))
+    assert ledgers[0] == ledgers[1]
