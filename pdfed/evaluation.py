@@ -14,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pdfed.diffusion import load_weights, samples
+from pdfed.diffusion import balanced_labels, load_weights, samples
 from pdfed.journal import Journal
 from pdfed.mechanism import Score
+from pdfed.rowfile import RowFile, keep_within
 from pdfed.scoring import QNScore, Ruler
 from pdfed.spec import TaskSpec
 
 MICRO = 1_000_000  # the contract counts Q-N in millionths
+CACHE_BYTES = 256_000_000  # of samples on disk, beside the journal: those of 250 models at 32 px; the oldest go first
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS evaluation_score (
@@ -59,38 +61,35 @@ def weights_key(weights: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+def known_score(journal: Journal, key: bytes) -> OwnScore | None:
+    """What this journal's node found of the weights with this key, if it scored them."""
+    journal.declare(_TABLES)
+    found = journal.rows("SELECT qn, fid, va, vc, rc, memorized, samples FROM evaluation_score WHERE weights = ?", (key,))
+    return OwnScore(*found[0]) if found else None
+
+
 class Evaluator:
-    """Scores models on this node's data with this node's noise."""
+    """Scores models on this node's data with this node's noise. Samples are kept in `samples/` beside the journal."""
 
     def __init__(self, task: TaskSpec, ruler: Ruler, noise: bytes, journal: Journal) -> None:
         self._task = task
         self._ruler = ruler
         self._noise = noise
         self._journal = journal
+        self._cache = None if journal.path == ":memory:" else Path(journal.path).parent / "samples"
         journal.declare(_TABLES)
 
     def known(self, key: bytes) -> OwnScore | None:
         """The score of the weights with this key, if they were scored before."""
-        found = self._journal.rows(
-            "SELECT qn, fid, va, vc, rc, memorized, samples FROM evaluation_score WHERE weights = ?", (key,)
-        )
-        return OwnScore(*found[0]) if found else None
+        return known_score(self._journal, key)
 
     def scoring(self, weights: Path) -> Generator[str, None, QNScore]:
         """Score a weights file, a bounded piece of work per `next`; yields what it is doing, returns the score.
 
         Nothing is remembered yet: call `keep` with the result. Raises WeightsRejected.
         """
-        state = load_weights(weights, self._task)
-        images, labels = [], []
-        wanted = self._task.sampling.images
-        done = 0
-        for batch, batch_labels in samples(state, self._task, seed=self._noise):
-            images.append(batch)
-            labels.append(batch_labels)
-            done += len(batch)
-            yield f"sampling {done}/{wanted}"
-        judging = self._ruler.scoring(np.concatenate(images), np.concatenate(labels))
+        drawn = yield from self._drawing(weights)
+        judging = self._ruler.scoring(drawn, balanced_labels(self._task, len(drawn)))
         while True:
             try:
                 next(judging)
@@ -98,6 +97,27 @@ class Evaluator:
                 result: QNScore = end.value
                 return result
             yield "judging"
+
+    def _drawing(self, weights: Path) -> Generator[str, None, np.ndarray]:
+        """uint8 [n,S,S,C]: what these weights draw from this node's noise, batch after batch. What was drawn before, by this
+        process or one that was killed, is read from disk."""
+        state = load_weights(weights, self._task)
+        wanted, side, channels = self._task.sampling.images, self._task.images.size, self._task.images.channels
+        kept: RowFile | None = None
+        batches: list[np.ndarray] = []
+        if self._cache is not None:
+            drawing = hashlib.sha256(weights_key(weights) + self._task.model_dump_json().encode() + self._noise).hexdigest()
+            kept = RowFile(self._cache / drawing, (side, side, channels), "uint8")
+            keep_within(self._cache, CACHE_BYTES, drawing)
+            batches.append(kept.read()[:wanted])
+        done = sum(map(len, batches))
+        for batch, _ in samples(state, self._task, seed=self._noise, n=wanted, skip=done):
+            if kept is not None:
+                kept.append(batch)
+            batches.append(batch)
+            done += len(batch)
+            yield f"sampling {done}/{wanted}"
+        return np.concatenate(batches)
 
     def keep(self, key: bytes, score: QNScore) -> OwnScore:
         """Remember a score. Call it inside the transaction that also counts what the score found."""

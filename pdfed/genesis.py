@@ -89,9 +89,11 @@ def _scorers(given: TaskFile, pictures: ImageSet, work: Path, say: Say) -> Score
             given.task.scoring,
             seed=given.seed,
             progress=in_tenths(say),
+            checkpoint=work / "scorers.training",
         )
         scorers.save(work / bundles.SCORING)
         done.touch()
+        (work / "scorers.training").unlink()
     return Scorers.load(work / bundles.SCORING, given.task.scoring, given.task.images)
 
 

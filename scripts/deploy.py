@@ -18,7 +18,12 @@ from pdfed.spec import SpecError, read_task_file, wei
 @click.option("--public", default=None, help="Pictures that are not private: a folder, an .npz, or digits:a-b/n.")
 @click.option("--pool", default="0.1 ether", show_default=True, help="The first pool, paid by --account.")
 @click.option("--account", required=True, help="Alias of an Ape account.")
-@click.option("--store", default="local:.pdfed/store", show_default=True, help="Where the genesis bundle is published.")
+@click.option(
+    "--store",
+    default="local:.pdfed/store",
+    show_default=True,
+    help="Where the genesis bundle is published: local:PATH or kubo:HOST:PORT.",
+)
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), default=Path(".pdfed"), show_default=True)
 @click.option(
     "--voters", type=click.IntRange(1), default=5, show_default=True, help="Voters expected, for the margin of minGain."
@@ -56,9 +61,10 @@ def cli(
     torch.set_num_threads(threads)
     from pdfed.chain.accounts import load_account, wallet_signer
     from pdfed.chain.client import ContractClient
-    from pdfed.chain.networks import connected
-    from pdfed.deployment import contract_terms
+    from pdfed.chain.networks import connected, network_name
+    from pdfed.deployment import contract_terms, record_of, write_record
     from pdfed.genesis import make_genesis
+    from pdfed.report.progress import show_bytes
     from pdfed.storage import open_store
 
     shelf = open_store(store)
@@ -66,13 +72,14 @@ def cli(
         sponsor = load_account(account, needs=first_pool)
         address = str(sponsor.address)
         genesis = make_genesis(given, home, address, chain_id, wallet_signer(sponsor), click.echo)
-        shelf.add(genesis.folder)
-        shelf.pin(genesis.cid)
+        show_bytes("Publishing the genesis bundle", shelf.adding(genesis.folder))
         terms = contract_terms(given.terms, genesis, address, voters)
         click.echo(f"Noise of one vote: {genesis.noise:.2f} steps of 1/64 halving; minGain {terms.min_gain}.")
         client = ContractClient.deploy(terms, first_pool, sponsor)
         click.echo(f"Deployed on chain {chain_id}: {client.address}")
         click.echo(f"Genesis bundle: ipfs://{genesis.cid}")
+        record = record_of(client, network_name(), address, first_pool, genesis.cid)
+        click.echo(f"Recorded: {write_record(home, record)}")
         click.echo("\nSend this to participants:")
         click.echo(f"  ape run node --network {network} --contract {client.address} --data ./my-pictures --account me")
         click.echo(f"  store: {store} (it must hold {genesis.cid})")

@@ -31,7 +31,14 @@ class NodeCommand(FriendlyCommand):
 @click.option(
     "--role", type=click.Choice(["trainer", "validator"]), default=None, help="A validator only scores.  [default: trainer]"
 )
-@click.option("--store", default=None, help="Where bundles are read and published.  [default: local:.pdfed/store]")
+@click.option(
+    "--store",
+    default=None,
+    help="Where bundles are read and published: local:PATH, kubo:HOST:PORT, gateway:URL (read only), or several with commas, "
+    "tried in turn.  [default: local:.pdfed/store]",
+)
+@click.option("--keep-last", type=int, default=None, help="Settled models kept besides the champion's lineage and the own.")
+@click.option("--quota-mb", type=int, default=None, help="MB of bundles kept on disk and pinned in the store.")
 @click.option("--home", default=None, help="Folder of journals and checkpoints.  [default: .pdfed]")
 @click.option("--stake", default=None, help='Such as "0.1 ether".  [default: the minimum of the task]')
 @click.option("--images-per-submission", type=int, default=None, help="Training budget of one submission, images seen.")

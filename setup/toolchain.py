@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the compiler and the local chain where Ape looks for them. Run by `make setup`, with the project's own Python.
+"""Puts the compiler, the local chain and forge where they are looked for. Run by `make setup`, with the project's own Python.
 
 A native solc of the pinned version, or an anvil, that the user already has is used instead of the npm one.
 Writes nothing outside the checkout: the paths reach every program of `.venv` through `pdfed.pth`.
@@ -61,17 +61,21 @@ def place_compiler(version: str) -> str:
     return f"solc {version}: npm package"
 
 
-def place_anvil() -> str:
-    own = shutil.which("anvil")
-    if own is not None and BINARIES not in Path(own).parents:
-        (BINARIES / "anvil").unlink(missing_ok=True)
-        return f"anvil: {own}"
+def place_foundry(program: str) -> str:
+    """Link one of Foundry's programs. An anvil that the user has is as good as any; forge is the pinned one, whose reports and
+    random games are the same everywhere, unless npm has none for this machine."""
+    own = shutil.which(program)
+    if own is not None and BINARIES in Path(own).parents:
+        own = None
     machine = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
-    package = ROOT / "node_modules" / "@foundry-rs" / f"anvil-{sys.platform}-{machine}" / "bin" / "anvil"
+    package = ROOT / "node_modules" / "@foundry-rs" / f"{program}-{sys.platform}-{machine}" / "bin" / program
+    if own is not None and (program == "anvil" or not package.is_file()):
+        place(Path(own), BINARIES / program)
+        return f"{program}: {own}"
     if not package.is_file():
-        sys.exit(f"The npm package of anvil has no program for {sys.platform}/{platform.machine()}: install Foundry yourself.")
-    place(package, BINARIES / "anvil")
-    return "anvil: npm package"
+        sys.exit(f"The npm package of {program} has none for {sys.platform}/{platform.machine()}: install Foundry yourself.")
+    place(package, BINARIES / program)
+    return f"{program}: npm package"
 
 
 def tell_python() -> None:
@@ -89,7 +93,8 @@ def main() -> None:
         sys.exit("Run `make setup`: this program prepares the project's own .venv.")
     os.chdir(ROOT)
     print(place_compiler(pinned_solc()))
-    print(place_anvil())
+    print(place_foundry("anvil"))
+    print(place_foundry("forge"))
     tell_python()
 
 

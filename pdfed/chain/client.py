@@ -7,6 +7,7 @@ Addresses are checksummed str, words bytes, money wei, times Unix seconds.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -87,6 +88,7 @@ class ContractClient:
         self.abi = abi
         self._head: tuple[float, Head] | None = None
         self._deployment_block: int | None = None
+        self.deployment: str | None = None  # hash of the transaction, where this client made it
 
     @classmethod
     def at(cls, address: str) -> ContractClient:
@@ -117,6 +119,7 @@ class ContractClient:
             raise TransactionRefused("the deployment", f"transaction {receipt['transactionHash']} reverted")
         client = cls(checksummed(receipt["contractAddress"]), chain_id, rpc, ecosystem, abi)
         client._deployment_block = int(receipt["blockNumber"], 16)
+        client.deployment = str(receipt["transactionHash"])
         return client
 
     # ------------------------------------------------------------------------------------------------ the chain
@@ -155,6 +158,10 @@ class ContractClient:
         """Time of the newest block: what the contract would see."""
         return self.head().timestamp
 
+    def code(self) -> bytes:
+        """The code at the address, immutables filled in."""
+        return words(self.rpc.call("eth_getCode", self.address, "latest"))
+
     def balance(self, account: str) -> int:
         return int(self.rpc.call("eth_getBalance", account, "latest"), 16)
 
@@ -191,6 +198,18 @@ class ContractClient:
         """Raises TransactionRefused (UnknownModel) for an unknown id."""
         author, *values, phase = self._view("model", id)[0]
         return ModelRecord(*(checksummed(author), *values, Phase(phase)))
+
+    def models(self, ids: Sequence[int]) -> list[ModelRecord]:
+        """Several models in few requests. Raises as `model`."""
+        calls = [{"to": self.address, "data": "0x" + self.abi.call_data("model", (id,)).hex()} for id in ids]
+        found = []
+        for id, answer in zip(ids, self.rpc.batch([("eth_call", (call, "latest")) for call in calls]), strict=True):
+            if isinstance(answer, RpcRefused):
+                found.append(self.model(id))  # which says why
+                continue
+            author, *values, phase = self.abi.answer("model", words(answer))[0]
+            found.append(ModelRecord(*(checksummed(author), *values, Phase(phase))))
+        return found
 
     def ballot(self, id: int, voter: str) -> BallotRecord:
         commitment, weight, state = self._view("ballot", id, voter)[0]

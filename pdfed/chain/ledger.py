@@ -20,6 +20,7 @@ from pdfed.mechanism import (
     Role,
     Score,
     Terms,
+    ballot_weight,
     bucket,
     fee_share,
     heard,
@@ -70,7 +71,7 @@ class Vote:
 @dataclass
 class ModelFacts:
     """A submitted model, or the genesis (id 0, no parents, times 0). `phase_settled`: NONE until settled.
-    `ballots` by voter; `block`: where it was born; `advance`: steps by which it moved the frontier, 0 if it did not."""
+    `ballots` by voter; `block`, `birth_hash`: where it was born; `advance`: steps by which it moved the frontier, else 0."""
 
     id: int
     author: str
@@ -85,6 +86,7 @@ class ModelFacts:
     committed_weight: int = 0
     revealed_weight: int = 0
     open_ballots: int = 0
+    birth_hash: bytes = b""
     jury_seed: bytes = b""
     phase_settled: Phase = Phase.NONE
     gain: int = 0
@@ -152,6 +154,17 @@ class Ledger:
 
     def weight(self, stake: int) -> int:
         return weight_of(stake, self.terms.min_stake)
+
+    def on_jury(self, id: int, account: str) -> bool:
+        """Whether a registered account is on the jury of a model; always, where everyone votes.
+
+        Until the first commit draws the jury, this is what that commit will draw if it comes within 256 blocks; later the
+        contract draws from another block.
+        """
+        model = self.models[id]
+        weight = self.weight(self.nodes[account].stake)
+        seed = model.jury_seed or model.birth_hash
+        return ballot_weight(seed, id, account, weight, model.eligible_weight, self.terms.jury) > 0
 
     def phase(self, id: int, now: int) -> Phase:
         """Where a model stands at a time, as the contract would say. Raises KeyError for an unknown id."""
@@ -250,6 +263,7 @@ class Ledger:
         self.models[id] = ModelFacts(
             id, author, bundle, tuple(parents), baseline, eligible_weight, event.timestamp, opens, event.block
         )
+        self.models[id].birth_hash = bytes.fromhex(event.block_hash.removeprefix("0x"))
         self.locked_fees += self.terms.submission_fee
         self._touch(author, event)
 

@@ -108,3 +108,10 @@ def _check_answers(provider: Any, choice: str) -> None:
     from web3 import HTTPProvider
 
     Rpc(HTTPProvider(url)).call("eth_chainId")
+
+
+def network_name() -> str:
+    """The connected network's own name: "sepolia", "local"."""
+    import ape
+
+    return str(ape.networks.provider.network.name)

@@ -34,7 +34,8 @@ class Exclusions:
             )
 
     def excluded(self) -> set[bytes]:
-        """Pictures whose count, min–max normalised over the counted ones, lies above its 95th percentile."""
+        """Pictures whose count, min–max normalised over the counted ones, lies above its 95th percentile; where more than a
+        twentieth of them share the highest count, nothing lies above, and it is these."""
         rows = self._journal.rows("SELECT picture, confirmed FROM data_memorised")
         if not rows:
             return set()
@@ -44,7 +45,7 @@ class Exclusions:
             return set()
         normalised = (counts - counts.min()) / spread
         limit = np.percentile(normalised, PERCENTILE)
-        return {bytes(picture) for (picture, _), value in zip(rows, normalised, strict=True) if value > limit}
+        return {bytes(picture) for (picture, _), value in zip(rows, normalised, strict=True) if value > limit or value == 1}
 
     def remaining(self, images: ImageSet) -> ImageSet:
         """The pictures that may be trained on."""

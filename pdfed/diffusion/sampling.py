@@ -45,12 +45,14 @@ def samples(
     steps: int | None = None,
     guidance: float | None = None,
     batch: int = BATCH,
+    skip: int = 0,
 ) -> Iterator[tuple[Pictures, Labels]]:
     """Draw samples batch after batch, in order: (uint8 [b,S,S,C], int64 [b]).
 
     labels: classes to draw (default: `n` of them, balanced). n: how many (default: the task's number). steps: network
     evaluations per sample (default: the task's). guidance: w of classifier-free guidance (default: the task's); doubles the
     evaluations. batch: bounds memory and the work between two yields; the samples do not depend on it but for rounding.
+    skip: samples at the start that are not drawn again; those after them are the same.
     Raises ValueError for a label that is no class.
     """
     wanted = balanced_labels(task, n or task.sampling.images) if labels is None else np.asarray(labels, dtype=np.int64)
@@ -61,7 +63,7 @@ def samples(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network_with(task, weights).eval().requires_grad_(False).to(device)
     solver = scheduler(task.training)
-    for first in range(0, len(wanted), batch):
+    for first in range(skip, len(wanted), batch):
         chunk = wanted[first : first + batch]
         noise = initial_noise(task, seed, first, len(chunk)).to(device)
         solver.set_timesteps(evaluations, device=device)

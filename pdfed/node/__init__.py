@@ -5,6 +5,7 @@ core.py      the step: follow the chain, send, queue what is due, do one piece o
 inbox.py     models of others: fetch, verify, screen, score
 draft.py     the own next submission: train, judge, sign, submit, publish
 ballots.py   votes: commit, reveal
+shelf.py     what is kept: pins in the store, bundles on disk
 workplace.py what all of them work with, opened once
 """
 

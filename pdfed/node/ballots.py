@@ -56,7 +56,7 @@ class Ballots:
         if node is None or node.role == Role.NONE or node.exit_at:
             return False
         needed = self._place.terms.commit_bond * (node.open_commits + 1)
-        return node.joined_at < model.submitted_at and node.stake >= needed
+        return node.joined_at < model.submitted_at and node.stake >= needed and ledger.on_jury(model.id, self._place.address)
 
     def _commit(self, model: ModelFacts, score: Score) -> str | None:
         place = self._place

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pdfed.chain.errors import ReorgTooDeep
 from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
-from pdfed.chain.outbox import Outbox
+from pdfed.chain.outbox import Outbox, Outcome
 from pdfed.evaluation import OwnScore
 from pdfed.mechanism import BallotState, Phase, Role
 from pdfed.node.ballots import Ballots
 from pdfed.node.draft import Drafts, DraftState
 from pdfed.node.inbox import Inbox
+from pdfed.node.shelf import Shelf
 from pdfed.node.workplace import Workplace
 from pdfed.storage import cid_from_digest
 
@@ -28,7 +29,7 @@ COURTESY_SECONDS = 20.0  # the author settles first; others step in after this l
 
 @dataclass(frozen=True)
 class Activity:
-    """What a step did. kind: "event" | "chain" | "score" | "train" | "publish" | "idle"; text: one line for people."""
+    """What a step did. kind: "event" | "chain" | "score" | "keep" | "train" | "publish" | "idle"; text: one line for people."""
 
     kind: str
     text: str
@@ -46,6 +47,7 @@ class Node:
         self.outbox = Outbox(place.client, place.account, place.journal)
         self.inbox = Inbox(place)
         self.drafts = Drafts(place, self.inbox)
+        self.shelf = Shelf(place, self.inbox)
         self.ballots = Ballots(place, self.outbox)
         self.ledger = Ledger.from_events(self.feed.events(), place.terms)
         self.own: dict[int, OwnScore] = self.inbox.own_scores(self.ledger)
@@ -96,6 +98,7 @@ class Node:
             for change in changes:
                 self.ledger.apply(change.event)
         self.own = self.inbox.own_scores(self.ledger)
+        self.shelf.changed = True
         last = changes[-1]
         return Activity("event", f"{len(changes)} events, the last {'undone: ' if last.undo else ''}{last.event.name}")
 
@@ -119,10 +122,20 @@ class Node:
                     self.drafts.submitted(draft)
                 else:
                     self.drafts.give_up(draft, outcome.error or "refused")
-            if outcome.key.startswith("commit:") and "JuryNotDrawn" in (outcome.error or ""):
-                self.outbox.forget(outcome.key)  # the jury is drawn in the block after the model's: the vote is queued again
+            if self._jury_to_come(outcome):
+                self.outbox.forget(outcome.key)  # the vote is queued again
         said = [outcome.key.split(":")[0] + ("" if outcome.ok else f" refused: {outcome.error}") for outcome in outcomes]
         return Activity("chain", ", ".join(said))
+
+    def _jury_to_come(self, outcome: Outcome) -> bool:
+        """Whether a commit was refused by a jury that is not drawn yet: in the model's own block, or after the 256 blocks
+        that the contract remembers, from when on every block would draw another one until somebody's commit draws it."""
+        kind, _, model = outcome.key.partition(":")
+        if kind != "commit" or outcome.ok:
+            return False
+        facts = self.ledger.models.get(int(model.partition(":")[0]))
+        undrawn = "NotOnJury" in (outcome.error or "") and facts is not None and not facts.jury_seed
+        return undrawn or "JuryNotDrawn" in (outcome.error or "")
 
     def _queue(self) -> Activity | None:
         """Queue every transaction that is due. Nothing is decided before the node has read the whole log."""
@@ -197,26 +210,40 @@ class Node:
     # ------------------------------------------------------------------ work
 
     def _work(self) -> Activity | None:
-        """One piece of the most urgent job: publishing before scoring, scoring before training."""
-        for kind, open_job in (("publish", self._publishing), ("score", self._scoring), ("train", self._drafting)):
+        """One piece of the most urgent job: publishing before scoring, scoring before training; while one waits, the next."""
+        waiting = None
+        jobs = (("publish", self._publishing), ("score", self._scoring), ("keep", self._keeping), ("train", self._drafting))
+        for kind, open_job in jobs:
             job = self._jobs.get(kind) or open_job()
             if job is None:
                 continue
             self._jobs[kind] = job
             try:
-                return Activity(kind, next(job))
+                done = Activity(kind, next(job))
             except StopIteration:
                 del self._jobs[kind]
                 self.own = self.inbox.own_scores(self.ledger)
-        return None
+                self.shelf.changed = self.shelf.changed or kind != "keep"
+            else:
+                if done.text:
+                    return done
+                waiting = Activity(kind, "waiting for the store")
+        return waiting
 
     def _publishing(self) -> Iterator[str] | None:
         draft = self.drafts.current()
-        return self.drafts.mined(draft) if draft is not None and draft.stage == "publish" else None
+        due = draft is not None and draft.stage == "publish" and time.monotonic() >= self.drafts.publish_at
+        return self.drafts.mined(draft) if draft is not None and due else None
 
     def _scoring(self) -> Iterator[str] | None:
         model = self.inbox.next_model(self.ledger) if self._caught_up else None
         return self.inbox.work(model, self.ledger) if model is not None else None
+
+    def _keeping(self) -> Iterator[str] | None:
+        """Pins, once the node knows what is on chain and no draft may choose its parents at the same time."""
+        draft = self.drafts.current()
+        parents = [digest for digest, _ in draft.parents] if draft is not None else []
+        return self.shelf.work(self.ledger, parents) if self._caught_up and self.registered else None
 
     def _drafting(self) -> Iterator[str] | None:
         """Go on with the draft in hand, or open one, if this node trains now."""
@@ -225,12 +252,17 @@ class Node:
         draft = self.drafts.current()
         if draft is None:
             limit = self.place.config.max_submissions
-            if (limit is not None and self.drafts.published() >= limit) or not self.drafts.begin(self.ledger, self.own):
+            if (limit is not None and self.drafts.published() >= limit) or not self.drafts.begin(self.ledger, self._own_here()):
                 return None
             draft = self.drafts.current()
         if draft is None or draft.stage not in ("train", "judge", "sign"):
             return None
         return self.drafts.work(draft, lambda: self.own[self.ledger.champion])
+
+    def _own_here(self) -> dict[int, OwnScore]:
+        """Own scores of the models whose bundles are on this machine."""
+        folder = self.place.bundle_folder
+        return {id: score for id, score in self.own.items() if folder(self.ledger.models[id].bundle).is_dir()}
 
     def _role(self) -> Role:
         node = self.ledger.nodes.get(self.place.address)

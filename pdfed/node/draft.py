@@ -22,14 +22,15 @@ from pdfed.chain.ledger import Ledger
 from pdfed.data import ImageSet
 from pdfed.diffusion import TrainingRun, load_weights, merge, save_weights
 from pdfed.evaluation import OwnScore, weights_key
-from pdfed.node.inbox import Inbox, score_weights
+from pdfed.node.inbox import Inbox, paced, score_weights
 from pdfed.node.workplace import Workplace
 from pdfed.provenance import Claim, Parent, TrainingFacts, dataset_root, sign_model
-from pdfed.storage import cid_from_digest, cid_of, digest_of
+from pdfed.storage import StoreUnreachable, cid_from_digest, cid_of, digest_of
 from pdfed.strategy import choose_parents, should_submit
 
 SLICE_SECONDS = 0.5  # of training per step
 CHECKPOINT_SECONDS = 20.0
+RETRY_SECONDS = 10.0  # between attempts to publish while the store can't be used
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS draft (
@@ -57,6 +58,7 @@ class Drafts:
         self._place = place
         self._inbox = inbox
         self._running: tuple[TrainingRun, Path] | None = None
+        self.publish_at = 0.0  # time.monotonic() from which on the store is tried again
         place.journal.declare(_TABLES)
 
     def current(self) -> DraftState | None:
@@ -103,14 +105,18 @@ class Drafts:
             yield self._sign(draft)
 
     def mined(self, draft: DraftState) -> Iterator[str]:
-        """Publish a bundle whose submission is on chain."""
+        """Publish a bundle whose submission is on chain. A store that can't be used now is tried again later."""
         assert draft.bundle is not None
-        folder = self._place.bundle_folder(draft.bundle)
-        yield f"publishing {cid_from_digest(draft.bundle)}"
-        added = self._place.store.add(folder)
-        self._place.store.pin(added)
+        cid, folder = cid_from_digest(draft.bundle), self._place.bundle_folder(draft.bundle)
+        try:
+            for sent in paced(self._place.store.adding(folder, self._place.address)):
+                yield f"publishing {cid}: {sent / 1e6:.1f} MB"
+        except StoreUnreachable as fault:
+            self.publish_at = time.monotonic() + RETRY_SECONDS
+            yield f"publishing {cid}: {fault.cause} {fault.remedy} Trying again."
+            return
         self._end(draft, "published")
-        yield f"published {added}"
+        yield f"published {cid}"
 
     def give_up(self, draft: DraftState, reason: str) -> str:
         """Drop a draft whose submission the chain refused."""

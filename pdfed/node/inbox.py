@@ -17,6 +17,8 @@ from pdfed import bundle as bundles
 from pdfed.chain.ledger import Ledger, ModelFacts
 from pdfed.diffusion import Weights, WeightsRejected, load_weights, weights_distance
 from pdfed.evaluation import OwnScore, weights_key
+from pdfed.journal import Journal
+from pdfed.node.privacy import auditing, keep_audit
 from pdfed.node.workplace import Workplace
 from pdfed.provenance import ProvenanceError
 from pdfed.storage import (
@@ -86,7 +88,7 @@ class Inbox:
         The rest of the past is left alone: a newcomer starts to train in minutes, however long the history is.
         """
         now = time.monotonic()
-        for model in wanted(ledger):
+        for model in wanted(ledger, self._place.address):
             received = self.received(model, ledger)
             if received is not None and received.state in ("scored", "rejected"):
                 continue
@@ -95,7 +97,7 @@ class Inbox:
         return None
 
     def work(self, model: ModelFacts, ledger: Ledger) -> Iterator[str]:
-        """Fetch, verify and score one model. May be stopped at any point and begun again."""
+        """Fetch, verify and score one model. May be stopped at any point and begun again. Says nothing where it only waits."""
         key = key_of(model, ledger)
         try:
             yield from self._fetch(model)
@@ -118,9 +120,11 @@ class Inbox:
         if folder.is_dir():
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
-        cid = cid_from_digest(model.bundle)
-        for received in self._place.store.fetching(cid, folder, self._place.task.max_bundle_bytes, FETCH_SECONDS):
-            yield f"fetching model {model.id}: {received / 1e6:.1f} MB"
+        cid, limit = cid_from_digest(model.bundle), self._place.task.max_bundle_bytes
+        before = -1
+        for received in paced(self._place.store.fetching(cid, folder, limit, FETCH_SECONDS, resume=True)):
+            yield "" if received == before else f"fetching model {model.id}: {received / 1e6:.1f} MB"
+            before = received
 
     def _check(self, model: ModelFacts, key: bytes, parents: Sequence[bytes]) -> Iterator[str]:
         place = self._place
@@ -155,6 +159,24 @@ class Inbox:
         self._received[key] = Received(state, reason, weights)
 
 
+def paced(steps: Iterator[int], seconds: float = 0.25) -> Iterator[int]:
+    """Every so often the latest of many counts of bytes; also when there is no progress, so that a node can do other things."""
+    shown, end = -1, time.monotonic() + seconds
+    for count in steps:
+        if count == shown or time.monotonic() > end:
+            yield count
+            end = time.monotonic() + seconds
+        shown = count
+
+
+def scored_weights(journal: Journal, ledger: Ledger) -> dict[int, bytes]:
+    """The weights (sha256) of every model of the ledger that this journal's node has scored."""
+    journal.declare(_TABLES)
+    rows = dict(journal.rows("SELECT submission, weights FROM inbox_model WHERE state = 'scored' AND weights IS NOT NULL"))
+    keys = {model.id: key_of(model, ledger) for model in ledger.models.values()}
+    return {model: rows[key] for model, key in keys.items() if key in rows}
+
+
 def parents_of(model: ModelFacts, ledger: Ledger) -> tuple[bytes, ...]:
     """Bundle digests of a model's parents, in the contract's order."""
     return tuple(ledger.models[parent].bundle for parent in model.parents)
@@ -170,12 +192,13 @@ def submission_key(author: str, bundle: bytes, parents: Sequence[bytes]) -> byte
     return hashlib.sha256(b"".join((author.lower().encode(), bundle, *parents))).digest()
 
 
-def wanted(ledger: Ledger) -> Iterator[ModelFacts]:
-    """Models this node needs a score of, most urgent first; some come twice."""
+def wanted(ledger: Ledger, me: str) -> Iterator[ModelFacts]:
+    """Models that the node `me` needs a score of, most urgent first; some come twice. Those of other juries it leaves alone."""
     yield ledger.models[GENESIS]
     for model in ledger.unsettled():
-        yield ledger.models[model.baseline]
-        yield model
+        if me not in ledger.nodes or ledger.on_jury(model.id, me):
+            yield ledger.models[model.baseline]
+            yield model
     yield ledger.models[ledger.champion]
 
 
@@ -192,7 +215,9 @@ def score_weights(place: Workplace, weights: Path, label: str) -> Generator[str,
         except StopIteration as end:
             found = end.value
             break
+    audit = yield from auditing(place, weights, found, label)
     with place.journal.transaction():
         own = place.evaluator.keep(key, found)
+        keep_audit(place.journal, key, audit)
         place.exclusions.count([place.train.hashes[pair.training] for pair in found.pairs])
     return own

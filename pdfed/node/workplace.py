@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,13 @@ from pdfed.spec import NodeConfig, TaskSpec, read_task_json
 from pdfed.storage import Store, cid_from_digest
 
 GENESIS_SECONDS = 600.0
+SAY_SECONDS = 5.0  # between two words about the progress of a download
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """A node's open resources. `home` holds: journal.sqlite, bundles/, draft/, identity/, secret."""
+    """A node's open resources. `home` holds: journal.sqlite, bundles/, draft/, fingerprints/, identity/,
+    samples/, secret."""
 
     config: NodeConfig
     client: ContractClient
@@ -80,7 +83,7 @@ def open_workplace(
     terms = client.terms()
     check_stake(config, terms, client, str(account.address))
     say("fetching the genesis bundle")
-    genesis = fetch_genesis(store, terms.genesis, home / "bundles")
+    genesis = fetch_genesis(store, terms.genesis, home / "bundles", say)
     task = read_task_json((genesis / bundles.TASK).read_bytes())
     bundles.verify_bundle(
         bundles.open_bundle(genesis), author=None, parents=(), chain_id=client.chain_id, contract=bundles.NO_CONTRACT
@@ -95,7 +98,7 @@ def open_workplace(
     secret = NodeSecret.load_or_create(home / "secret", account, client.chain_id, client.address)
     say("fingerprinting the training pictures")
     scorers = Scorers.load(genesis / bundles.SCORING, task.scoring, task.images)
-    ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images)
+    ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images, cache=home / "fingerprints")
     return Workplace(
         config=config,
         client=client,
@@ -140,11 +143,15 @@ def take_lock(home: Path) -> IO[bytes]:
     return lock
 
 
-def fetch_genesis(store: Store, digest: bytes, bundle_folder: Path) -> Path:
-    """The verified genesis bundle, from this machine or from the store."""
+def fetch_genesis(store: Store, digest: bytes, bundle_folder: Path, say: Callable[[str], None]) -> Path:
+    """The verified genesis bundle, from this machine or from the store; an interrupted download goes on."""
     cid = cid_from_digest(digest)
     folder = bundle_folder / cid
     if not folder.is_dir():
         bundle_folder.mkdir(parents=True, exist_ok=True)
-        store.fetch(cid, folder, bundles.MAX_GENESIS_BYTES, GENESIS_SECONDS)
+        shown = time.monotonic()
+        for received in store.fetching(cid, folder, bundles.MAX_GENESIS_BYTES, GENESIS_SECONDS, resume=True):
+            if time.monotonic() - shown > SAY_SECONDS:
+                shown = time.monotonic()
+                say(f"fetching the genesis bundle: {received / 1e6:.1f} MB")
     return folder

@@ -12,31 +12,43 @@ from pdfed.provenance.claims import (
     eip712_message,
 )
 from pdfed.provenance.commitment import dataset_root
+from pdfed.provenance.credentials import Credentials
+from pdfed.provenance.embedded import CONVERTED, ExportCredentials, sign_embedded, verify_embedded
 from pdfed.provenance.errors import (
     AncestorAltered,
     IdentityUnreadable,
     IngredientsDiffer,
     ManifestInvalid,
     PictureAltered,
+    ProofInvalid,
     ProvenanceError,
     WalletProofInvalid,
     WeightsAltered,
 )
 from pdfed.provenance.identity import Identity
-from pdfed.provenance.models import sign_model, verify_model
-from pdfed.provenance.pictures import PictureCredentials, sign_picture, verify_picture
+from pdfed.provenance.inclusion import MAX_PROOF_BYTES, InclusionProof, prove_inclusion, read_inclusion_proof
+from pdfed.provenance.models import read_manifest, sign_model, verify_model
+from pdfed.provenance.pictures import Drawing, PictureCredentials, PictureSigner, sign_picture, verify_picture
 
 __all__ = [
+    "CONVERTED",
+    "MAX_PROOF_BYTES",
     "AncestorAltered",
     "Claim",
+    "Credentials",
+    "Drawing",
+    "ExportCredentials",
     "Identity",
     "IdentityUnreadable",
+    "InclusionProof",
     "Ingredient",
     "IngredientsDiffer",
     "ManifestInvalid",
     "Parent",
     "PictureAltered",
     "PictureCredentials",
+    "PictureSigner",
+    "ProofInvalid",
     "Provenance",
     "ProvenanceError",
     "Record",
@@ -46,8 +58,13 @@ __all__ = [
     "WeightsAltered",
     "dataset_root",
     "eip712_message",
+    "prove_inclusion",
+    "read_inclusion_proof",
+    "read_manifest",
+    "sign_embedded",
     "sign_model",
     "sign_picture",
+    "verify_embedded",
     "verify_model",
     "verify_picture",
 ]

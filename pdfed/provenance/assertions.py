@@ -89,29 +89,29 @@ def read_title(manifest: Mapping[str, Any]) -> str:
 
 def read_facts(data: Mapping[str, Any]) -> TrainingFacts:
     """The training facts, each of its type and in range. Raises ManifestInvalid."""
-    _only(data, TRAINING, {field.name for field in fields(TrainingFacts)})
+    only(data, TRAINING, {field.name for field in fields(TrainingFacts)})
     epsilon = data["epsilon"]
     if epsilon is not None:
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not math.isfinite(epsilon) or epsilon <= 0:
             raise _invalid(f"epsilon is {str(epsilon)[:40]!r}, not a positive number")
         epsilon = float(epsilon)
     return TrainingFacts(
-        objective=_words(data, "objective"),
-        optimiser=_words(data, "optimiser"),
-        images_seen=_count(data, "images_seen"),
-        steps=_count(data, "steps"),
-        seed=_count(data, "seed"),
-        exchange=_words(data, "exchange"),
-        private_images=_count(data, "private_images"),
+        objective=words(data, "objective"),
+        optimiser=words(data, "optimiser"),
+        images_seen=count(data, "images_seen"),
+        steps=count(data, "steps"),
+        seed=count(data, "seed"),
+        exchange=words(data, "exchange"),
+        private_images=count(data, "private_images"),
         dataset_root=_match(data, "dataset_root", _HASH),
-        excluded=_count(data, "excluded"),
+        excluded=count(data, "excluded"),
         epsilon=epsilon,
     )
 
 
 def read_claim(data: Mapping[str, Any]) -> tuple[Claim, bytes]:
     """The claim, addresses checksummed, and the wallet's signature. Raises ManifestInvalid."""
-    _only(data, WALLET, {"author", "chain_id", "contract", "parents", "signature"})
+    only(data, WALLET, {"author", "chain_id", "contract", "parents", "signature"})
     parents = _list(data, "parents")
     if len(parents) > MAX_PARENTS or not all(isinstance(parent, str) and _HASH.fullmatch(parent) for parent in parents):
         raise _invalid("its parents are no bundle digests, or too many")
@@ -119,7 +119,7 @@ def read_claim(data: Mapping[str, Any]) -> tuple[Claim, bytes]:
         raise _invalid("it names a parent twice")
     claim = Claim(
         author=to_checksum_address(_match(data, "author", _ADDRESS)),
-        chain_id=_count(data, "chain_id"),
+        chain_id=count(data, "chain_id"),
         contract=to_checksum_address(_match(data, "contract", _ADDRESS)),
         parents=tuple(bytes.fromhex(parent) for parent in parents),
     )
@@ -141,7 +141,8 @@ def _invalid(cause: str) -> ManifestInvalid:
     return ManifestInvalid(f"The manifest can't be accepted: {cause}.", LEFT_ALONE)
 
 
-def _only(data: Mapping[str, Any], label: str, names: set[str]) -> None:
+def only(data: Mapping[str, Any], label: str, names: set[str]) -> None:
+    """Raises ManifestInvalid unless `data` has exactly these fields."""
     if set(data) != names:
         raise _invalid(f"{label} holds other fields than it should")
 
@@ -153,14 +154,16 @@ def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def _words(data: Mapping[str, Any], name: str) -> str:
+def words(data: Mapping[str, Any], name: str) -> str:
+    """A short printable field. Raises ManifestInvalid."""
     value = data[name]
     if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= _MAX_WORDS:
         raise _invalid(f"{name} is not a short word")
     return value
 
 
-def _count(data: Mapping[str, Any], name: str) -> int:
+def count(data: Mapping[str, Any], name: str) -> int:
+    """A field that counts, 0..2⁶³−1. Raises ManifestInvalid."""
     value = data[name]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
         raise _invalid(f"{name} is {str(value)[:40]!r}, not a count from 0 to 2⁶³−1")

@@ -36,15 +36,54 @@ def dataset_root(hashes: Sequence[bytes], salt: bytes) -> bytes:
 
     salt: at least 16 secret bytes; with it known, anyone can test which pictures are in. Raises ValueError.
     """
+    level = _leaves(hashes, salt)
+    while len(level) > 1:
+        level = _above(level)
+    return level[0] if level else hashlib.sha256(b"").digest()
+
+
+def inclusion_path(hashes: Sequence[bytes], salt: bytes, index: int) -> list[bytes]:
+    """The nodes that lead from leaf `index` to the root, lowest first (RFC 6962, 2.1.1). Raises ValueError.
+
+    With the leaf's salt they show that one picture is in; of the others they show nothing but salted hashes.
+    """
+    if not 0 <= index < len(hashes):
+        raise ValueError(f"there is no picture {index} among {len(hashes)}")
+    level, path = _leaves(hashes, salt), []
+    while len(level) > 1:
+        if index ^ 1 < len(level):  # a lone last node goes up unchanged
+            path.append(level[index ^ 1])
+        level, index = _above(level), index // 2
+    return path
+
+
+def root_above(content_hash: bytes, salt_of_leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root that a leaf and its path lead to in a tree of `size` leaves (RFC 9162, 2.1.3.2). Raises ValueError where the
+    path does not fit the place."""
+    if not 0 <= index < size:
+        raise ValueError(f"there is no picture {index} among {size}")
+    found, last, nodes = leaf(salt_of_leaf, content_hash), size - 1, iter(path)
+    while last:
+        if index % 2 or index != last:
+            beside = next(nodes, None)
+            if beside is None:
+                raise ValueError("the path is too short")
+            found = node(beside, found) if index % 2 else node(found, beside)
+        index, last = index // 2, last // 2
+    if next(nodes, None) is not None:
+        raise ValueError("the path is too long")
+    return found
+
+
+def _leaves(hashes: Sequence[bytes], salt: bytes) -> list[bytes]:
     if len(salt) < MIN_SALT_BYTES:
         raise ValueError(f"a salt of {len(salt)} bytes can be guessed; at least {MIN_SALT_BYTES} are needed")
     if any(len(content_hash) != HASH_BYTES for content_hash in hashes):
         raise ValueError(f"a picture's hash has {HASH_BYTES} bytes")
-    level = [leaf(leaf_salt(salt, index), content_hash) for index, content_hash in enumerate(hashes)]
-    if not level:
-        return hashlib.sha256(b"").digest()
-    # Pairing neighbours and moving a lone last node up gives RFC 6962's tree without recursion.
-    while len(level) > 1:
-        lone = [level[-1]] if len(level) % 2 else []
-        level = [node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)] + lone
-    return level[0]
+    return [leaf(leaf_salt(salt, index), content_hash) for index, content_hash in enumerate(hashes)]
+
+
+def _above(level: list[bytes]) -> list[bytes]:
+    """Pairing neighbours and moving a lone last node up gives RFC 6962's tree without recursion."""
+    lone = [level[-1]] if len(level) % 2 else []
+    return [node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)] + lone

@@ -34,5 +34,9 @@ class IngredientsDiffer(ProvenanceError):
     """The parents that the wallet signed are not the ingredients that the manifest carries."""
 
 
+class ProofInvalid(ProvenanceError):
+    """A proof of inclusion that is malformed, or proves nothing."""
+
+
 class IdentityUnreadable(ProvenanceError):
     """The folder with this node's signing keys is damaged."""

@@ -29,7 +29,7 @@ from pdfed.provenance.claims import (
 from pdfed.provenance.errors import IngredientsDiffer, ManifestInvalid, WalletProofInvalid, WeightsAltered
 from pdfed.provenance.identity import Identity
 from pdfed.provenance.reading import BASE, DATASET_ID, INPUT, IPFS, MAX_GENERATIONS, MODEL_FORMAT, Report
-from pdfed.provenance.store import MAX_STORE_BYTES, signed_manifests
+from pdfed.provenance.store import MAX_STORE_BYTES, SignedManifest, signed_manifests
 
 CARRIED_BYTES = MAX_STORE_BYTES * 5 // 8  # of parents' stores; beyond, a parent is named by its CID only
 BASE_LABEL = "base"
@@ -126,6 +126,16 @@ def verify_model(weights: Path, manifest: bytes, *, anchors: str | None = None) 
     return _verified(weights, manifest, anchors)[0]
 
 
+def read_manifest(manifest: bytes, *, anchors: str | None = None) -> Provenance:
+    """As `verify_model` without the weights: who made a model from what, all signatures and wallet proofs checked.
+
+    Whether a file is the one with `weights_sha256` is left to the caller. Raises as `verify_model` but for WeightsAltered.
+    """
+    signed = signed_manifests(manifest)
+    report = reading.read(MODEL_FORMAT, io.BytesIO(), manifest, signed, anchors, without_asset=True)
+    return _provenance(report, signed)
+
+
 def _verified(weights: Path, manifest: bytes, anchors: str | None) -> tuple[Provenance, Report]:
     signed = signed_manifests(manifest)
     try:
@@ -133,21 +143,28 @@ def _verified(weights: Path, manifest: bytes, anchors: str | None) -> tuple[Prov
             report = reading.read(MODEL_FORMAT, asset, manifest, signed, anchors)
     except reading.AssetAltered as fault:
         raise _weights_altered(weights) from fault
+    found = _provenance(report, signed)
+    if found.weights_sha256 != file_sha256(weights):
+        raise _weights_altered(weights)
+    return found, report
+
+
+def _provenance(report: Report, signed: Mapping[str, SignedManifest]) -> Provenance:
     records, depth = reading.lineage(report, [report.active])
     if set(records) != set(signed):
         raise ManifestInvalid("The manifest carries other manifests than its lineage.", LEFT_ALONE)
     own = records.pop(report.active)
-    if own.weights_sha256 != file_sha256(weights):
-        raise _weights_altered(weights)
-    return Provenance(**vars(own), state=report.state, depth=depth, lineage=tuple(records.values())), report
+    return Provenance(**vars(own), state=report.state, depth=depth, lineage=tuple(records.values()))
 
 
 def _weights_altered(weights: Path) -> WeightsAltered:
     return WeightsAltered(f"{weights.name} is not the file that its manifest was signed for.", LEFT_ALONE)
 
 
-def carried(parents: Sequence[Parent]) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+def carried(parents: Sequence[Parent], more: int = 0) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Parents as ingredients, and the stores to add as resources. Raises ProvenanceError for one that does not verify.
+
+    A parent whose own store spans MAX_GENERATIONS + `more` is named by its CID only: a fresh chain begins.
 
     The library's own add_ingredient drops the store of formats it does not know, so the verified one is put in by hand.
     """
@@ -166,7 +183,7 @@ def carried(parents: Sequence[Parent]) -> tuple[list[dict[str, Any]], dict[str, 
             "data_types": [{"type": assertions.MODEL_TYPE}],
         }
         size = sum(map(len, resources.values())) + len(parent.manifest)
-        if provenance.depth < MAX_GENERATIONS and size <= CARRIED_BYTES:
+        if provenance.depth < MAX_GENERATIONS + more and size <= CARRIED_BYTES:
             name = f"{ingredient_label(index)}.c2pa"
             resources[name] = parent.manifest
             entry |= {

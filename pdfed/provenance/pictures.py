@@ -7,19 +7,23 @@ Any C2PA viewer reads them; the model's lineage and wallet proofs are checked he
 from __future__ import annotations
 
 import io
+import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pdfed.provenance import assertions, reading
-from pdfed.provenance.claims import LEFT_ALONE, Parent, Record
+from pdfed.provenance.claims import LEFT_ALONE, Parent
+from pdfed.provenance.credentials import Credentials, Maker, read_credentials
 from pdfed.provenance.errors import ManifestInvalid, PictureAltered
 from pdfed.provenance.identity import Identity
-from pdfed.provenance.models import BASE_LABEL, build, carried
+from pdfed.provenance.models import BASE_LABEL, build
 from pdfed.provenance.reading import INPUT, PICTURE_FORMAT
 from pdfed.provenance.store import signed_manifests
 
 MAX_PICTURE_BYTES = 64_000_000
+DRAWING = "org.pdfed.drawing"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
 _FRAME = 12  # bytes of a chunk's length, kind and check sum
@@ -27,39 +31,55 @@ _CREDENTIALS = b"caBX"  # the PNG chunk of a C2PA store (spec A.3.2)
 
 
 @dataclass(frozen=True)
-class PictureCredentials:
-    """What a verified picture says of itself. signer: the name in the certificate that signed it; not a wallet's proof.
+class Drawing:
+    """How a picture was drawn: who has the model can draw it again. label: a class's name, "" for a sheet of several pictures.
 
-    state: "Valid" | "Trusted". model_cid: the bundle of the model that drew it. lineage: the model first, then its ancestors.
+    seed, index: of its noise. steps: network evaluations, without guidance; guidance: w, 0 for none.
     """
 
-    title: str
-    signer: str
-    state: str
-    model_cid: str
-    model_title: str
-    lineage: tuple[Record, ...]
+    label: str
+    seed: int
+    index: int
+    steps: int
+    guidance: float
+    sampler: str
 
-    @property
-    def authors(self) -> tuple[str, ...]:
-        """The wallets of all who trained the model, nearest first, each once."""
-        return tuple(dict.fromkeys(record.claim.author for record in self.lineage))
+
+@dataclass(frozen=True)
+class PictureCredentials(Credentials):
+    """Credentials of a picture. drawing: None where the maker did not say."""
+
+    drawing: Drawing | None
+
+
+class PictureSigner:
+    """Signs many pictures of one model, which is verified once. Raises ProvenanceError where it does not hold."""
+
+    def __init__(self, model: Parent, identity: Identity) -> None:
+        self._maker = Maker(model, identity, INPUT)
+
+    def sign(self, png: bytes, title: str, drawing: Drawing | None = None) -> bytes:
+        """The PNG with Content Credentials that say: made by this model, so. Raises ProvenanceError."""
+        created = {
+            "action": "c2pa.created",
+            "digitalSourceType": assertions.TRAINED_MEDIA,
+            "parameters": {"ingredientIds": [BASE_LABEL]},
+        }
+        made: list[dict[str, Any]] = [{"label": assertions.ACTIONS, "data": {"actions": [created]}, "created": True}]
+        if drawing is not None:
+            data = asdict(drawing)
+            _read_drawing(data)
+            made.append({"label": DRAWING, "data": data, "created": True})
+        definition = self._maker.definition(title, PICTURE_FORMAT, made)
+        signed = io.BytesIO()
+        maker = self._maker
+        build(definition, maker.resources, maker.identity, PICTURE_FORMAT, io.BytesIO(png), signed, embed=True)
+        return signed.getvalue()
 
 
 def sign_picture(png: bytes, *, title: str, model: Parent, identity: Identity) -> bytes:
-    """The PNG with Content Credentials that say: made by this model. The model is verified first. Raises ProvenanceError."""
-    ingredients, resources = carried([model])
-    ingredients[0]["relationship"] = INPUT
-    definition = {
-        "claim_generator_info": [assertions.GENERATOR],
-        "title": assertions.plain(title),
-        "format": PICTURE_FORMAT,
-        "ingredients": ingredients,
-        "assertions": _assertions(ingredients[0]["title"]),
-    }
-    signed = io.BytesIO()
-    build(definition, resources, identity, PICTURE_FORMAT, io.BytesIO(png), signed, embed=True)
-    return signed.getvalue()
+    """One picture signed by `PictureSigner`. Raises ProvenanceError."""
+    return PictureSigner(model, identity).sign(png, title)
 
 
 def verify_picture(png: bytes, *, anchors: str | None = None) -> PictureCredentials:
@@ -73,23 +93,8 @@ def verify_picture(png: bytes, *, anchors: str | None = None) -> PictureCredenti
         report = reading.read(PICTURE_FORMAT, io.BytesIO(png), store, signed, anchors)
     except reading.AssetAltered as fault:
         raise PictureAltered("The picture was changed after its credentials were signed.", LEFT_ALONE) from fault
-    ingredients = report.ingredients(report.active)
-    if len(ingredients) != 1 or ingredients[0].get("relationship") != INPUT:
-        raise ManifestInvalid("The picture's credentials do not name the one model that made it.", LEFT_ALONE)
-    cid = str(ingredients[0].get("instance_id")).removeprefix(reading.IPFS)
-    reading.digest_in(cid)
-    model = ingredients[0].get("active_manifest")
-    records, _ = reading.lineage(report, [model] if model is not None else [])
-    if set(records) != set(signed) - {report.active}:
-        raise ManifestInvalid("The picture carries other manifests than its model's lineage.", LEFT_ALONE)
-    return PictureCredentials(
-        title=assertions.read_title(report.manifests[report.active]),
-        signer=assertions.plain(signed[report.active].name),
-        state=report.state,
-        model_cid=cid,
-        model_title=assertions.plain(str(ingredients[0].get("title"))),
-        lineage=tuple(records.values()),
-    )
+    found = read_credentials(report, signed, INPUT)
+    return PictureCredentials(**vars(found), drawing=_drawing(report.manifests[report.active]))
 
 
 def credentials_in(png: bytes) -> bytes:
@@ -107,19 +112,23 @@ def credentials_in(png: bytes) -> bytes:
     return found[0]
 
 
-def _assertions(model: str) -> list[dict[str, Any]]:
-    actions = [
-        {
-            "action": "c2pa.created",
-            "digitalSourceType": assertions.TRAINED_MEDIA,
-            "parameters": {"ingredientIds": [BASE_LABEL]},
-        }
-    ]
-    return [
-        {"label": assertions.ACTIONS, "data": {"actions": actions}, "created": True},
-        {
-            "label": assertions.DISCLOSURE,
-            "data": {"modelType": assertions.MODEL_TYPE, "modelName": model},
-            "created": True,
-        },
-    ]
+def _drawing(manifest: Mapping[str, Any]) -> Drawing | None:
+    if not any(str(entry.get("label")).startswith(DRAWING) for entry in manifest["assertions"]):
+        return None
+    return _read_drawing(assertions.created(manifest, DRAWING))
+
+
+def _read_drawing(data: Mapping[str, Any]) -> Drawing:
+    """How a picture was drawn, each field of its type and in range. Raises ManifestInvalid."""
+    assertions.only(data, DRAWING, {field.name for field in fields(Drawing)})
+    guidance = data["guidance"]
+    if isinstance(guidance, bool) or not isinstance(guidance, int | float) or not math.isfinite(guidance):
+        raise ManifestInvalid("The picture's guidance is no number.", LEFT_ALONE)
+    return Drawing(
+        label=assertions.plain(str(data["label"])),
+        seed=assertions.count(data, "seed"),
+        index=assertions.count(data, "index"),
+        steps=assertions.count(data, "steps"),
+        guidance=float(guidance),
+        sampler=assertions.words(data, "sampler"),
+    )

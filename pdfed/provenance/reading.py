@@ -11,7 +11,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from c2pa import C2paError, Context, Reader, Settings
@@ -59,15 +59,25 @@ def offline(anchors: str | None = None) -> Context:
     settings: dict[str, Any] = {
         "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
         "core": {"decode_identity_assertions": False, "allowed_network_hosts": []},
+        "builder": {"thumbnail": {"enabled": False}},  # the picture itself is there to be seen
     }
     if anchors is not None:
         settings["trust"] = {"trust_anchors": anchors}
     return Context(settings=Settings.from_dict(settings))
 
 
-def read(media: str, asset: IO[bytes], store: bytes, signed: Mapping[str, SignedManifest], anchors: str | None) -> Report:
+def read(
+    media: str,
+    asset: IO[bytes],
+    store: bytes,
+    signed: Mapping[str, SignedManifest],
+    anchors: str | None,
+    *,
+    without_asset: bool = False,
+) -> Report:
     """Validate `store` against `asset`. signed: the same store as walked by `signed_manifests`.
 
+    without_asset: the asset is not at hand; everything but its hash is validated.
     Raises ManifestInvalid, AncestorAltered, AssetAltered.
     """
     try:
@@ -87,7 +97,8 @@ def read(media: str, asset: IO[bytes], store: bytes, signed: Mapping[str, Signed
         )
         if set(report.manifests) != set(signed) or set(report.details) != set(signed) or report.active not in signed:
             raise _invalid("the library sees other manifests in it than its boxes hold")
-        _judge(report)
+        _refuse_recorded_failures(report)
+        report = _judged(report, without_asset)
     except (KeyError, TypeError, AttributeError) as fault:
         raise _invalid(f"the C2PA library can't describe it ({assertions.plain(str(fault), 60)})") from fault
     return report
@@ -97,18 +108,47 @@ def _invalid(cause: str) -> ManifestInvalid:
     return ManifestInvalid(f"The manifest can't be accepted: {cause}.", LEFT_ALONE)
 
 
-def _judge(report: Report) -> None:
-    if report.state in (VALID, TRUSTED):
-        return
+def _judged(report: Report, without_asset: bool) -> Report:
+    """The report, if nothing is wrong with it; its state without the asset is what it would be with the right one."""
     failures = report.results["activeManifest"]["failure"]
-    codes = sorted({str(entry["code"]) for entry in failures} - {_UNTRUSTED})
-    if codes == [_MISMATCH] and all(report.active in entry["url"] for entry in failures if entry["code"] == _MISMATCH):
-        raise AssetAltered
-    if codes:
-        raise _invalid(", ".join(codes))
-    deltas = [entry["validationDeltas"]["failure"] for entry in report.results.get("ingredientDeltas") or []]
-    named = sorted({str(entry["code"]) for failure in deltas for entry in failure} - {_UNTRUSTED})
-    raise AncestorAltered(f"A manifest that this one carries was changed ({', '.join(named) or 'its hash differs'}).", LEFT_ALONE)
+    codes = sorted({str(entry["code"]) for entry in failures})
+    wrong = [code for code in codes if code != _UNTRUSTED]
+    if wrong == [_MISMATCH] and all(report.active in entry["url"] for entry in failures if entry["code"] == _MISMATCH):
+        if not without_asset:
+            raise AssetAltered
+        wrong, report = [], replace(report, state=VALID if _UNTRUSTED in codes else TRUSTED)
+    if wrong:
+        raise _invalid(", ".join(wrong))
+    named = sorted(_delta_failures(report.results))
+    if named or report.state not in (VALID, TRUSTED):
+        cause = ", ".join(named) or "its hash differs"
+        raise AncestorAltered(f"A manifest that this one carries was changed ({cause}).", LEFT_ALONE)
+    return report
+
+
+def _delta_failures(results: Mapping[str, Any]) -> set[str]:
+    deltas = [entry["validationDeltas"]["failure"] for entry in results.get("ingredientDeltas") or []]
+    return {str(entry["code"]) for failure in deltas for entry in failure} - {_UNTRUSTED}
+
+
+def _refuse_recorded_failures(report: Report) -> None:
+    """Every carried ancestor was whole when it was taken in, as its child recorded. Raises AncestorAltered.
+
+    The library tells only what changed since then: who signs a changed ancestor's failures into the own manifest would get
+    it through as Valid.
+    """
+    for label in report.manifests:
+        for entry in report.ingredients(label):
+            if "active_manifest" not in entry:
+                continue
+            recorded = entry.get("validation_results")
+            codes = {"no result"}
+            if isinstance(recorded, dict) and "validation_status" not in entry:
+                found = recorded["activeManifest"]["failure"]
+                codes = ({str(each["code"]) for each in found} | _delta_failures(recorded)) - {_UNTRUSTED}
+            if codes:
+                cause = assertions.plain(", ".join(sorted(codes)), 120)
+                raise AncestorAltered(f"An ancestor was changed before it was taken in ({cause}).", LEFT_ALONE)
 
 
 def lineage(report: Report, start: list[str]) -> tuple[dict[str, Record], int]:
@@ -165,17 +205,26 @@ def _asset_hash(detail: Mapping[str, Any]) -> bytes:
 
     For an ancestor the library has no asset to compare with and lets its hash leave parts of the file out; here it may not.
     """
+    digest, left_out = binding(detail)
+    if left_out:
+        raise _invalid("it is not bound to the sha256 of the whole weights file")
+    return digest
+
+
+def binding(detail: Mapping[str, Any]) -> tuple[bytes, list[tuple[int, int]]]:
+    """What a manifest is bound to: the sha256 of its file without some (start, length) ranges. Raises ManifestInvalid."""
     store = detail.get("assertion_store")
-    binding = store.get("c2pa.hash.data") if isinstance(store, dict) else None
-    if not isinstance(binding, dict) or binding.get("alg") != "sha256" or binding.get("exclusions"):
+    data = store.get("c2pa.hash.data") if isinstance(store, dict) else None
+    if not isinstance(data, dict) or data.get("alg") != "sha256":
         raise _invalid("it is not bound to the sha256 of the whole weights file")
     try:
-        digest = base64.b64decode(binding.get("hash", ""), validate=True)
-    except (binascii.Error, TypeError, ValueError) as fault:
+        digest = base64.b64decode(data.get("hash", ""), validate=True)
+        left_out = [(int(each["start"]), int(each["length"])) for each in data.get("exclusions") or []]
+    except (binascii.Error, KeyError, TypeError, ValueError) as fault:
         raise _invalid("its hash of the weights is malformed") from fault
     if len(digest) != 32:
         raise _invalid("its hash of the weights is malformed")
-    return digest
+    return digest, left_out
 
 
 def _ingredients(report: Report, label: str, parents: tuple[bytes, ...], root: str) -> tuple[Ingredient, ...]:

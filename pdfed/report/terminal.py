@@ -12,8 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pdfed.audit import AuditReport, ModelAudit
+from pdfed.audit import AuditReport, ModelAudit, Withdrawal
 from pdfed.chain.ledger import Ledger
+from pdfed.provenance import Credentials
 from pdfed.storage import cid_from_digest
 
 ETHER = 10**18
@@ -61,15 +62,40 @@ def nodes_table(ledger: Ledger, names: dict[str, str] | None = None) -> Table:
 
 
 def audit_table(models: Iterable[ModelAudit]) -> Table:
-    """Every audited model with the checks that did not pass."""
+    """Every audited model with the checks that did not pass: red what failed, yellow what could not be fetched."""
     table = Table(title="Audit", title_justify="left")
     for column in ("id", "author", "CID", "checks", "result"):
         table.add_column(column, overflow="fold")
     for model in models:
-        bad = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in model.checks if check.state != "ok")
-        result = Text("ok", style="green") if model.ok else Text(bad, style="red")
+        bad = [check for check in model.checks if check.state != "ok"]
+        text = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in bad)
+        style = "red" if any(check.state == "failed" for check in bad) else "yellow"
+        result = Text(text, style=style) if bad else Text("ok", style="green")
         table.add_row(str(model.id), short(model.author), model.cid, str(len(model.checks)), result)
     return table
+
+
+def audit_summary(report: AuditReport) -> Group:
+    """What an audit says below its table: the contract's books, the verdict, who made the last model."""
+    lines = [Text(f"{check.name}: {check.state} {check.detail}".rstrip()) for check in report.ledger]
+    last = report.models[-1]
+    for words, shares in (
+        ("Images seen along the lineage of model {}, as its authors say", last.shares),
+        ("Gains along it, as others measured and the contract settled", last.gains),
+    ):
+        if shares:
+            parts = ", ".join(f"{author} {share:.0%}" for author, share in shares.items())
+            lines.append(Text(f"{words.format(last.id)}: {parts}"))
+    failed, missing = report.count("failed"), report.count("unavailable")
+    verdict = f"{len(report.models)} models, {report.count('ok')} checks ok, {failed} failed, {missing} unavailable."
+    lines.append(Text(verdict, style="red" if failed else "yellow" if missing else "green"))
+    return Group(*lines)
+
+
+def audit_line(model: ModelAudit) -> str:
+    """One model's audit in a line."""
+    bad = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in model.checks if check.state != "ok")
+    return f"model {model.id}: {bad or 'ok (' + ', '.join(check.name for check in model.checks) + ')'}"
 
 
 def status_facts(ledger: Ledger, now: int, contract: str) -> dict[str, Any]:
@@ -118,6 +144,8 @@ def audit_facts(report: AuditReport) -> dict[str, Any]:
     return {
         "contract": report.contract,
         "ok": report.ok,
+        "failed": report.count("failed"),
+        "unavailable": report.count("unavailable"),
         "ledger": [vars_of(check) for check in report.ledger],
         "models": [
             {
@@ -127,9 +155,99 @@ def audit_facts(report: AuditReport) -> dict[str, Any]:
                 "parents": list(model.parents),
                 "checks": [vars_of(check) for check in model.checks],
                 "shares": dict(model.shares),
+                "gains": dict(model.gains),
             }
             for model in report.models
         ],
+    }
+
+
+def withdrawal_table(found: Withdrawal, ledger: Ledger) -> Group:
+    """What descends from a withdrawn data set, and where each line is free of it."""
+    table = Table(title=f"Data set {found.commitment}", title_justify="left")
+    for column in ("id", "author", "CID", "is"):
+        table.add_column(column, overflow="fold")
+    words = [(found.trained, "trained on it"), (found.descendants, "descends from it"), (found.last_without, "last without it")]
+    for ids, what in words:
+        for id in ids:
+            model = ledger.models[id]
+            table.add_row(str(id), short(model.author) if id else "genesis", cid_from_digest(model.bundle), what)
+    if not found.trained:
+        unknown = Text("No model that could be read was trained on this data set.", style="yellow")
+        return Group(unknown, *_unread(found))
+    return Group(table, *_unread(found))
+
+
+def _unread(found: Withdrawal) -> list[Text]:
+    return [
+        Text(f"model {id}: not known, its manifest could not be read: {why}", style="red") for id, why in found.unread.items()
+    ]
+
+
+def withdrawal_facts(found: Withdrawal, ledger: Ledger) -> dict[str, Any]:
+    """What `ape run audit --withdrawn … --json` prints."""
+    named = {
+        name: [{"id": id, "author": ledger.models[id].author, "bundle": cid_from_digest(ledger.models[id].bundle)} for id in ids]
+        for name, ids in (
+            ("trained", found.trained),
+            ("descendants", found.descendants),
+            ("last_without", found.last_without),
+        )
+    }
+    return {"commitment": found.commitment, **named, "unread": {str(id): why for id, why in found.unread.items()}}
+
+
+def credentials_table(found: Credentials) -> Group:
+    """The credentials of a picture or of exported weights, for people."""
+    facts = credentials_facts(found)
+    lines = [
+        Text(f"{facts['title']}  ({found.state})", style="bold"),
+        Text(f"made from model {found.model_title!r}, {found.model_cid}"),
+        Text(f"signed by {found.signer or 'nobody named'} (a certificate's name, no wallet's proof)"),
+    ]
+    if facts.get("drawing"):
+        lines.append(
+            Text("drawn with " + ", ".join(f"{name} {value}" for name, value in facts["drawing"].items() if value != ""))
+        )
+    if "same_weights" in facts:
+        lines.append(Text("the weights are " + ("the very ones its author signed" if facts["same_weights"] else "converted")))
+    table = Table(title="Who trained it (each line proven by that wallet's signature)", title_justify="left")
+    for column in ("model", "author", "images seen", "private pictures", "data set", "objective"):
+        table.add_column(column, overflow="fold")
+    for entry in facts["lineage"]:
+        numbers = (str(entry["images_seen"]), str(entry["private_images"]))
+        table.add_row(entry["title"], entry["author"], *numbers, entry["dataset_root"][:16] + "…", entry["objective"])
+    rest = "" if found.complete else "Older ancestors are named by CID only: `ape run audit` follows them."
+    return Group(*lines, table, *([Text(rest, style="yellow")] if rest else []))
+
+
+def credentials_facts(found: Credentials) -> dict[str, Any]:
+    """What `ape run audit --file … --json` prints."""
+    lineage = [
+        {
+            "title": record.title,
+            "author": record.claim.author,
+            "chain_id": record.claim.chain_id,
+            "contract": record.claim.contract,
+            "weights": record.weights_cid,
+            "parents": [parent.cid for parent in record.ingredients],
+            **vars(record.facts),
+        }
+        for record in found.lineage
+    ]
+    special = {name: value for name, value in vars(found).items() if name in ("drawing", "same_weights")}
+    if special.get("drawing") is not None:
+        special["drawing"] = vars(special["drawing"])
+    return {
+        "title": found.title,
+        "state": found.state,
+        "signer": found.signer,
+        "model": found.model_cid,
+        "model_title": found.model_title,
+        **special,
+        "complete": found.complete,
+        "authors": list(found.authors),
+        "lineage": lineage,
     }
 
 
@@ -201,8 +319,7 @@ class LiveDisplay:
 
     def audited(self, model: ModelAudit) -> None:
         self.close()
-        bad = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in model.checks if check.state != "ok")
-        self.say(f"  model {model.id}: {bad or 'ok (' + ', '.join(check.name for check in model.checks) + ')'}")
+        self.say(f"  {audit_line(model)}")
 
     def close(self) -> None:
         if self._live is not None:

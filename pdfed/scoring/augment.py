@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may happen to a copied picture and must not hide it (PDFed, section 3, after Hendrycks & Dietterich).
 
-Colour jitter, crop, noise, blur, JPEG compression, change of resolution, change of format. Each picture of a batch gets its
-own draw from torch's global generator. Plain torch where that is faster: at 16×16, kornia's crop and colour jitter take
-3 and 10 ms per 128 pictures; everything here together takes 3.
+Colour jitter, crop, noise, blur, JPEG compression, change of resolution, change of format, artefacts of models. Each
+picture of a batch gets its own draw from torch's global generator. Plain torch where that is faster: at 16×16, kornia's crop
+and colour jitter take 3 and 10 ms per 128 pictures; everything here together takes 3.
 """
 
 from __future__ import annotations
@@ -60,10 +60,7 @@ def noise(x: Tensor) -> Tensor:
 
 def blur(x: Tensor) -> Tensor:
     """Gaussian blur, σ of 1.5–5 % of the side."""
-    side = x.shape[-1]
-    sigma = _draw(x, 0.015, 0.05).flatten()[:, None].expand(-1, 2) * side
-    kernel = min(2 * round(0.1 * side) + 1, side - 1 | 1)
-    return gaussian_blur2d(x, (kernel, kernel), sigma, border_type="replicate")
+    return _blurred(x, 0.015, 0.05)
 
 
 def jpeg(x: Tensor) -> Tensor:
@@ -100,6 +97,14 @@ def reformat(x: Tensor) -> Tensor:
     return (x * levels).round() / levels
 
 
+def artefacts(x: Tensor) -> Tensor:
+    """What a diffusion model leaves in a copy: fine detail gone (σ of 1–3 % of the side), and blotches, noise of 1/4 of the
+    resolution with a standard deviation of 0.02–0.06, as unfinished training and few sampling steps give."""
+    coarse = [max(2, side // 4) for side in x.shape[-2:]]
+    blotches = interpolate(torch.randn(*x.shape[:2], *coarse), x.shape[-2:], mode="bicubic", align_corners=False)
+    return (_blurred(x, 0.01, 0.03) + blotches * _draw(x, 0.02, 0.06)).clamp(0, 1)
+
+
 CHANGES: dict[str, Change] = {
     "jitter": jitter,
     "crop": crop,
@@ -108,11 +113,13 @@ CHANGES: dict[str, Change] = {
     "jpeg": jpeg,
     "rescale": rescale,
     "reformat": reformat,
+    "artefacts": artefacts,
 }
 
 
-def augment(x: Tensor, *, share: float = 0.4) -> Tensor:
-    """Each change in turn, on each picture with probability `share`. x: [B,C,H,W] in 0..1; same shape and range out."""
+def augment(x: Tensor, *, share: float | Tensor = 0.4) -> Tensor:
+    """Each change in turn, on each picture with probability `share` (one, or [B]). x: [B,C,H,W] in 0..1; same shape and
+    range out."""
     for change in CHANGES.values():
         chosen = (torch.rand(len(x)) < share).nonzero().flatten()
         if len(chosen):
@@ -133,6 +140,19 @@ def vary(x: Tensor, *, share: float = 0.5) -> Tensor:
     theta[:, 1, 1] = angle.cos() * _draw(x, 0.8, 1.2).flatten()
     chosen = torch.rand(len(x), 1, 1, 1) < share
     return torch.where(chosen, _sampled(x, theta), x)
+
+
+def strengths(count: int) -> Tensor:
+    """Shares for `augment`, [count], of 0 to 0.5, most of them small: a third of the pictures stays as it is."""
+    return torch.rand(count).square() / 2
+
+
+def _blurred(x: Tensor, least: float, most: float) -> Tensor:
+    """x under a Gaussian blur with a σ of `least`–`most` of the side."""
+    side = x.shape[-1]
+    sigma = _draw(x, least, most).flatten()[:, None].expand(-1, 2) * side
+    kernel = min(2 * round(0.1 * side) + 1, side - 1 | 1)
+    return gaussian_blur2d(x, (kernel, kernel), sigma, border_type="replicate")
 
 
 def _sampled(x: Tensor, theta: Tensor) -> Tensor:

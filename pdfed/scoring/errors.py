@@ -18,6 +18,10 @@ class ScorersRejected(PDFedError):
     """A file of scoring models that is not what the task's spec says; nothing of it was used."""
 
 
+class CheckpointUnfit(PDFedError):
+    """A checkpoint of scoring models in training that can't be continued from."""
+
+
 class ModelMissing(PDFedError):
     """A feature extractor whose weights are neither in the given folder nor in the hub's cache."""
 

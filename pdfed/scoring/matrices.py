@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from pdfed.scoring.errors import BadFeatures
 
+LARGEST = 1e70  # of a feature: fourth powers are still numbers
+REMEDY = "Give numbers of shape [samples, features]."
 
-def feature_matrices(*, at_least: int = 1, **sets: np.ndarray) -> list[np.ndarray]:
-    """The named sets as float64 [n,d] of one d, n ≥ `at_least`, every number finite. Raises BadFeatures."""
+
+def feature_matrices(*, at_least: int = 1, **sets: Any) -> list[np.ndarray]:
+    """The named sets as float64 [n,d] of one d, n ≥ `at_least`, every number finite and at most 1e70.
+
+    Takes arrays of any memory layout, lists of rows, and torch tensors. Raises BadFeatures.
+    """
     matrices = [_matrix(name, given, at_least) for name, given in sets.items()]
     widths = {matrix.shape[1] for matrix in matrices}
     if len(widths) > 1:
@@ -19,15 +27,20 @@ def feature_matrices(*, at_least: int = 1, **sets: np.ndarray) -> list[np.ndarra
     return matrices
 
 
-def _matrix(name: str, given: np.ndarray, at_least: int) -> np.ndarray:
-    matrix = np.asarray(given)
+def _matrix(name: str, given: Any, at_least: int) -> np.ndarray:
+    if hasattr(given, "detach"):  # a torch tensor, also one with a gradient or in bfloat16
+        given = given.detach().cpu().double().numpy() if given.is_floating_point() else given.detach().cpu().numpy()
+    try:
+        matrix = np.asarray(given)
+    except ValueError as fault:  # rows of different lengths
+        raise BadFeatures(f"The {name} features are no matrix: {fault}.", REMEDY) from fault
     if matrix.ndim != 2 or matrix.shape[1] == 0 or matrix.dtype.kind not in "fiu":
-        raise BadFeatures(
-            f"The {name} features are {matrix.dtype} of shape {matrix.shape}.", "Give numbers of shape [samples, features]."
-        )
+        raise BadFeatures(f"The {name} features are {matrix.dtype} of shape {matrix.shape}.", REMEDY)
     if len(matrix) < at_least:
         raise BadFeatures(f"{len(matrix)} {name} samples, but this metric needs at least {at_least}.", "Give more samples.")
-    matrix = matrix.astype(np.float64)
-    if not np.isfinite(matrix).all():
+    least, most = (float(matrix.min()), float(matrix.max())) if len(matrix) else (0.0, 0.0)  # nan where any number is nan
+    if not np.isfinite(least) or not np.isfinite(most):
         raise BadFeatures(f"The {name} features hold NaN or infinity.", "Leave out the samples that gave them.")
-    return matrix
+    if max(-least, most) > LARGEST:
+        raise BadFeatures(f"The {name} features hold numbers beyond {LARGEST:g}: their squares overflow.", "Scale the features.")
+    return np.array(matrix, dtype=np.float64, order="C")

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of nearest neighbours: AuthPct (Alaa et al. 2021), C_T (Meehan et al. 2020), and precision, recall, density and
-coverage (Kynkäänniemi et al. 2019, Naeem et al. 2020). Distances are exact, in float64 and by pieces."""
+coverage (Kynkäänniemi et al. 2019, Naeem et al. 2020). All decided as in float64, by pieces (see `neighbours`)."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,9 @@ from sklearn.decomposition import PCA
 
 from pdfed.scoring.errors import BadFeatures, MetricUndefined
 from pdfed.scoring.matrices import feature_matrices
+from pdfed.scoring.neighbours import UNIT, Screened, measured, screened
+from pdfed.scoring.neighbours import nearest as nearest_of
 
-PIECE = 16_000_000  # distances held at once: 128 MB
-ROUNDING = 1e-12
 C_T_CELLS = 3
 C_T_DIMENSIONS = 64
 C_T_FEWEST = 20  # generated samples; a cell counts only if it has more
@@ -34,9 +33,9 @@ def auth_pct(train: np.ndarray, generated: np.ndarray) -> float:
     train, generated = feature_matrices(train=train, generated=generated)
     if len(train) < 2:
         raise BadFeatures("AuthPct needs at least 2 training samples; got 1.", "Give more samples.")
-    to_train, nearest = _nearest(generated, train)
-    asked, at = np.unique(nearest, return_inverse=True)
-    own, _ = _nearest(train[asked], train, skip=asked)
+    to_train, nearest = nearest_of(generated, train)
+    asked, at = np.unique(nearest[:, 0], return_inverse=True)
+    own, _ = nearest_of(train[asked], train, skip=asked)
     return float(100 * np.mean(own[at] < to_train))
 
 
@@ -53,9 +52,7 @@ def ct_score(train: np.ndarray, test: np.ndarray, generated: np.ndarray, *, seed
     """
     train, test, generated = feature_matrices(train=train, test=test, generated=generated)
     draws = np.random.RandomState(seed)  # one stream for both, as in the original: the same seed gives the same value
-    if train.shape[1] > C_T_DIMENSIONS and len(train) >= C_T_DIMENSIONS:
-        axes = PCA(n_components=C_T_DIMENSIONS, random_state=draws).fit(train)
-        train, test, generated = (axes.transform(given) for given in (train, test, generated))
+    train, test, generated = _principal(train, test, generated, draws)
     of_train, of_test, of_generated = _cells(train, test, generated, cells, draws)
     total, weight = 0.0, 0.0
     for cell in np.unique(of_train if cells is None else np.concatenate([of_train, of_test])):
@@ -67,7 +64,7 @@ def ct_score(train: np.ndarray, test: np.ndarray, generated: np.ndarray, *, seed
         if not len(known):
             return _undefined(f"cell {cell} has {len(expected)} test samples but no training samples")
         share = len(expected) / len(test)
-        total += share * _mann_whitney(_nearest(inside, known)[0], _nearest(expected, known)[0])
+        total += share * _mann_whitney(nearest_of(inside, known)[0][:, 0], nearest_of(expected, known)[0][:, 0])
         weight += share
     if weight == 0:
         return _undefined(f"no cell has both test samples and more than {C_T_FEWEST} generated samples")
@@ -93,17 +90,33 @@ def precision_recall(real: np.ndarray, generated: np.ndarray, *, nearest: int = 
     reach_real, reach_generated = _reach(real, nearest), _reach(generated, nearest)
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     inside = np.zeros(len(generated), np.int64)
-    for part, distances in _squared_distances(generated, real):
-        in_real = distances <= reach_real
-        inside[part] = in_real.sum(axis=1)
+    for piece in screened(generated, real):
+        rows = np.arange(piece.rows.start, piece.rows.stop)
+        in_real = _within(piece, generated, real, reach_real[None, :])
+        inside[rows] = in_real.sum(axis=1)
         covered |= in_real.any(axis=0)
-        recalled |= (distances <= reach_generated[part, None]).any(axis=0)
+        recalled |= _within(piece, generated, real, reach_generated[rows, None]).any(axis=0)
     return Manifolds(
         precision=float((inside > 0).mean()),
         recall=float(recalled.mean()),
         density=float(inside.mean() / nearest),
         coverage=float(covered.mean()),
     )
+
+
+def _principal(
+    train: np.ndarray, test: np.ndarray, generated: np.ndarray, draws: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sets on the first 64 principal components of train, found in float32, if they have more features and train has
+    the samples for it; else as they are, so that ties stay ties."""
+    if train.shape[1] <= C_T_DIMENSIONS or len(train) < C_T_DIMENSIONS:
+        return train, test, generated
+    centred = train - train.mean(axis=0)
+    centred /= np.exp2(np.ceil(np.log2(max(centred.max(), -centred.min(), 1e-150))))
+    axes = PCA(n_components=C_T_DIMENSIONS, random_state=draws).fit(centred.astype(np.float32)).components_
+    axes = axes.T.astype(np.float64)
+    origin = train.mean(axis=0) @ axes
+    return train @ axes - origin, test @ axes - origin, generated @ axes - origin
 
 
 def _cells(
@@ -134,42 +147,21 @@ def _undefined(reason: str) -> float:
     return float("nan")
 
 
-def _nearest(of: np.ndarray, among: np.ndarray, *, skip: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """L2 distance [n] and position [n] of the nearest row of `among` (the first of equally near ones) to each row of `of`.
-    `skip`: for each row of `of`, a position in `among` that does not count."""
-    distances, positions = np.empty(len(of)), np.empty(len(of), np.int64)
-    for part, squared in _squared_distances(of, among):
-        rows = np.arange(len(squared))
-        if skip is not None:
-            squared[rows, skip[part]] = np.inf
-        least = squared.min(axis=1, keepdims=True)
-        # The product form is off by some 1e-16 of the norms: what is that near to the least is measured again, exactly,
-        # so that ties are ties and copies have distance 0.
-        close = squared <= least + ROUNDING * (least + (of[part] ** 2).sum(axis=1, keepdims=True) + 1e-30)
-        first = close.argmax(axis=1)
-        for row in np.flatnonzero(close.sum(axis=1) > 1):
-            choice = np.flatnonzero(close[row])
-            first[row] = choice[((of[part.start + row] - among[choice]) ** 2).sum(axis=1).argmin()]
-        positions[part] = first
-        distances[part] = np.sqrt(((of[part] - among[first]) ** 2).sum(axis=1))
-    return distances, positions
-
-
 def _reach(of: np.ndarray, nearest: int) -> np.ndarray:
-    """Squared L2 distance [n] from each row to its `nearest`-th other row."""
-    found = np.empty(len(of))
-    for part, squared in _squared_distances(of, of):
-        found[part] = np.partition(squared, nearest, axis=1)[:, nearest]
-    return found
+    """Squared L2 distance float64 [n] from each row to its `nearest`-th other row."""
+    rows = np.arange(len(of))
+    _, positions = nearest_of(of, of, nearest, skip=rows)
+    return measured(of, of, rows, positions[:, -1])
 
 
-def _squared_distances(of: np.ndarray, among: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """(rows, squared L2 distances [rows,m]) by pieces of at most PIECE numbers; `among`'s mean is taken off for precision."""
-    centre = among.mean(axis=0)
-    of, among = of - centre, among - centre
-    norms = (among**2).sum(axis=1)
-    step = max(1, PIECE // len(among))
-    for start in range(0, len(of), step):
-        part = slice(start, min(start + step, len(of)))
-        squared = (of[part] ** 2).sum(axis=1)[:, None] + norms - 2 * (of[part] @ among.T)
-        yield part, squared.clip(0)
+def _within(piece: Screened, of: np.ndarray, among: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """bool [rows,m]: is the squared distance at most `reach`, float64 [1,m] or [rows,1]?"""
+    limits = 0.5 * reach / piece.unit**2
+    slack = (2 * piece.margins + 4 * UNIT * (piece.own + limits.max())).astype(np.float32)[:, None]
+    beyond = piece.halves + piece.own.astype(np.float32)[:, None]
+    beyond -= limits.astype(np.float32)
+    inside = beyond <= -slack
+    row, column = np.nonzero(np.abs(beyond, out=beyond) <= slack)
+    squared = measured(of, among, row + piece.rows.start, column)
+    inside[row, column] = squared <= np.broadcast_to(reach, inside.shape)[row, column]
+    return inside

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from pdfed.scoring.matrices import feature_matrices
+from pdfed.scoring.mixture import KEPT, LARGEST, gather, squared_distances
 
 STEPS = 100  # of Adam; the second half at a tenth of the rate
 RATE = 0.5
-PIECE = 250_000  # numbers worked on at once: 2 MB
+OUTERMOST = 1e14  # standard deviations: squares of 1024 such features are still float32
+PIECE = 250_000  # float64 numbers worked on at once: 2 MB
 
 
 def overfit_gaussians_pct(train: np.ndarray, test: np.ndarray, generated: np.ndarray) -> float:
@@ -27,7 +29,7 @@ def overfit_gaussians_pct(train: np.ndarray, test: np.ndarray, generated: np.nda
     together = torch.cat([sets[0], sets[1], *sets[1:]])
     mean, spread = together.mean(dim=0), together.std(dim=0)
     spread = torch.where(spread > 0, spread, torch.ones_like(spread))
-    known, unseen, centres = ((given - mean) / spread for given in sets)
+    known, unseen, centres = (((given - mean) / spread).clamp_(-OUTERMOST, OUTERMOST) for given in sets)
     log_widths = _fitted(centres, known)
     size = min(len(known), len(unseen))
     likelier = _of_each(known[:size], centres, log_widths) > _of_each(unseen[:size], centres, log_widths)
@@ -35,28 +37,30 @@ def overfit_gaussians_pct(train: np.ndarray, test: np.ndarray, generated: np.nda
 
 
 def _fitted(centres: Tensor, x: Tensor) -> Tensor:
-    """Log variances [m] that make x [n,d] likely under the mixture of Gaussians on centres [m,d]."""
-    log_widths = torch.zeros(len(centres), dtype=torch.float64)
+    """Log variances float64 [m] that make x [n,d] likely under the mixture of Gaussians on centres [m,d]."""
+    half = x.shape[1] / 2
+    batches = x.float().split(LARGEST)
+    kept = [squared_distances(batch, centres.float()) for batch in batches] if len(x) * len(centres) <= KEPT else None
+    log_widths = torch.zeros(len(centres))
     adam = torch.optim.Adam([log_widths], lr=RATE)
     schedule = torch.optim.lr_scheduler.MultiStepLR(adam, milestones=[STEPS // 2], gamma=0.1)
     for _ in range(STEPS):
-        pulls, shares = torch.zeros_like(log_widths), torch.zeros_like(log_widths)
-        for rows in x.split(max(1, PIECE // len(centres))):
-            distances = _squared_distances(rows, centres)
-            weights = _logs(distances, log_widths, x.shape[1]).softmax(dim=1)
-            shares += weights.sum(dim=0)
-            pulls += weights.mul_(distances).sum(dim=0)
-        log_widths.grad = (x.shape[1] / 2 * shares - 0.5 * pulls / log_widths.exp()) / len(x)
+        shares, pulls = torch.zeros(2, len(centres))
+        for at, batch in enumerate(batches):
+            sums = gather(kept[at] if kept else squared_distances(batch, centres.float()), log_widths, x.shape[1], 0.0)
+            shares += sums.shares
+            pulls += sums.pulls
+        log_widths.grad = (half * shares - 0.5 * pulls / log_widths.exp()) / len(x)
         adam.step()
         schedule.step()
         log_widths.clamp_(-100, 20)
-    return log_widths
+    return log_widths.double()
 
 
 def _of_each(x: Tensor, centres: Tensor, log_widths: Tensor) -> Tensor:
     """Log-likelihood of the set x [n,d] under each Gaussian, [m], up to a constant."""
     pieces = x.split(max(1, PIECE // len(centres)))
-    logs = [_logs(_squared_distances(rows, centres), log_widths, x.shape[1]).logsumexp(dim=0) for rows in pieces]
+    logs = [_logs(_exactly_squared_distances(rows, centres), log_widths, x.shape[1]).logsumexp(dim=0) for rows in pieces]
     return torch.stack(logs).logsumexp(dim=0)
 
 
@@ -64,6 +68,6 @@ def _logs(distances: Tensor, log_widths: Tensor, dimension: int) -> Tensor:
     return distances * (-0.5 / log_widths.exp()) - dimension / 2 * log_widths
 
 
-def _squared_distances(x: Tensor, centres: Tensor) -> Tensor:
+def _exactly_squared_distances(x: Tensor, centres: Tensor) -> Tensor:
     norms = x.square().sum(dim=1)[:, None] + centres.square().sum(dim=1)
     return torch.addmm(norms, x, centres.T, alpha=-2).clamp_(min=0)

@@ -6,6 +6,7 @@ samples → fingerprints → shortlist (faiss, eq. 5) → verifier (eqs. 2–4) 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pdfed.scoring.dinov2 import NAME as DINOV2
 from pdfed.scoring.dinov2 import Dinov2
 from pdfed.scoring.frechet import frechet_distance
 from pdfed.scoring.pictures import checked, checked_labels
+from pdfed.scoring.prints import kept_fingerprints
 from pdfed.scoring.qn import QNScore, qn_score
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.search import MemorizationSearch
@@ -31,9 +33,9 @@ NOISE_SCORE = 1000.0
 class Ruler:
     """Scores samples against one node's training pictures (novelty) and test pictures (quality).
 
-    train_images: uint8 [N,H,W,C], N ≥ 1; train_labels: int [N]; test_images: uint8 [M,H,W,C], M ≥ 2. What these give is
-    computed once, here. `dinov2`: folder or hub name of the weights that `features: dinov2` takes.
-    Raises BadPictures, ModelMissing.
+    train_images: uint8 [N,H,W,C], N ≥ 1, of which each different picture counts once; train_labels: int [N]; test_images:
+    uint8 [M,H,W,C], M ≥ 2. What these give is computed once, here, or read from `cache`, a folder. `dinov2`: folder or hub
+    name of the weights that `features: dinov2` takes. Raises BadPictures, ModelMissing, RowFileError.
     """
 
     def __init__(
@@ -45,15 +47,19 @@ class Ruler:
         test_images: np.ndarray,
         *,
         dinov2: str | Path = DINOV2,
+        cache: Path | None = None,
     ) -> None:
         self._train = checked(train_images, at_least=1)
         checked(test_images, at_least=2)
         labels = checked_labels(train_labels, len(train_images))
         self._scorers = scorers
         self._scoring = scoring
+        self._different = _firsts(train_images)
+        prints = scorers.fingerprinter
+        found = prints.fingerprints(train_images) if cache is None else kept_fingerprints(prints, train_images, cache)
         self._search = MemorizationSearch(
-            scorers.fingerprinter.fingerprints(train_images),
-            labels,
+            found if len(found) == len(self._different) else found[self._different],
+            labels[self._different],
             shortlist=scoring.shortlist,
             intra_class=scoring.intra_class,
         )
@@ -95,6 +101,7 @@ class Ruler:
         """A chunk's checked pairs (samples, training, scores) and its features for the FID."""
         ((prints, maps),) = self._scorers.fingerprinter.described(samples, batch=len(samples))
         generated, training = self._search.candidates(prints, labels)
+        training = self._different[training]
         scores = np.zeros(0)
         if len(generated):
             with torch.inference_mode():
@@ -113,6 +120,17 @@ class Ruler:
         if self._dinov2 is not None:
             return self._dinov2.features(images)
         return self._scorers.fingerprinter.fingerprints(images)
+
+
+def _firsts(images: np.ndarray) -> np.ndarray:
+    """Positions, in order, of the first of each different picture.
+
+    A picture that lies in a folder twice is its own nearest other one, at distance 0: the thresholds of eq. 5 fell to 0 with
+    a few such pictures, nothing came near enough to be checked, and every model had R_C = 0."""
+    firsts: dict[bytes, int] = {}
+    for at, image in enumerate(images):
+        firsts.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), at)
+    return np.fromiter(firsts.values(), np.int64, len(firsts))
 
 
 def noise_fid_scale(scorers: Scorers, public_images: np.ndarray) -> float:

@@ -17,6 +17,8 @@ class NodeConfig(Frozen):
     role: Literal["trainer", "validator"] = "trainer"
     data: Annotated[str, Field(description="private pictures: a folder, an .npz, or 'digits:a-b/n'")]
     store: Annotated[str, Field(description="where bundles are read and published")] = "local:.pdfed/store"
+    keep_last: Annotated[int, Field(ge=0, description="settled models kept besides the champion's lineage and the own")] = 20
+    quota_mb: Annotated[int, Field(ge=1, description="MB of bundles kept on disk and pinned in the store")] = 20_000
     home: Annotated[str, Field(description="folder of journals, checkpoints and caches")] = ".pdfed"
     stake: Annotated[Wei | None, Field(description="'0.1 ether' or wei; null = the task's minimum")] = None
     images_per_submission: Annotated[int, Field(ge=1, description="training budget of one submission, images seen")] = 20_000

@@ -2,6 +2,7 @@
 """Content in, CID out; CID in, verified content out."""
 
 from pdfed.storage.cid import cid_from_digest, digest_of
+from pdfed.storage.draft import sweep_drafts
 from pdfed.storage.errors import (
     BadCid,
     ContentCorrupt,
@@ -33,4 +34,5 @@ __all__ = [
     "cid_of",
     "digest_of",
     "open_store",
+    "sweep_drafts",
 ]

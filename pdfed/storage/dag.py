@@ -137,7 +137,8 @@ def _encode(links: Sequence[Link], data: bytes) -> bytes:
     return b"".join(_bytes(2, part) for part in parts) + _bytes(1, data)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A number as protobuf and CAR write it: seven bits to a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -147,11 +148,11 @@ def _varint(number: int) -> bytes:
 
 
 def _bytes(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
+    return varint(field << 3 | 2) + varint(len(content)) + content
 
 
 def _number(field: int, number: int) -> bytes:
-    return _varint(field << 3) + _varint(number)
+    return varint(field << 3) + varint(number)
 
 
 def _read_varint(content: bytes, at: int) -> tuple[int, int]:

@@ -2,26 +2,23 @@
 """From a CID to files on disk, trusting nobody: each block is checked against the link that names it before it is used.
 
 The content grows in a locked folder beside its destination and is moved there, complete and on disk, at the very end.
-However it ends before that, the folder goes; what a killed process left behind goes at the next attempt.
 """
 
 from __future__ import annotations
 
-import fcntl
-import glob
 import itertools
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
+from pdfed.storage.ahead import Ahead, Blocks
 from pdfed.storage.cid import RAW, Cid
 from pdfed.storage.dag import DIRECTORY, FILE, LEFT_ALONE, Link, Node, decode
+from pdfed.storage.draft import draft
 from pdfed.storage.errors import ContentCorrupt, ContentRefused, ContentTooLarge, DeadlinePassed, StoreError, disk_error
 
 MAX_BLOCK_BYTES = 2 << 20  # IPFS's own limit
@@ -31,12 +28,8 @@ MAX_NAME_BYTES = 255
 OVERHEAD = 256  # one byte of inner nodes for so many of content (ours take 1 for 5,000) …
 OVERHEAD_FLOOR = 1 << 20  # … and this much besides
 
-
-class Blocks(Protocol):
-    """Where blocks come from. What it gives is not trusted."""
-
-    def block(self, cid: Cid, deadline: float) -> bytes:
-        """The block named `cid`, by `deadline` (time.monotonic()); at most MAX_BLOCK_BYTES. Raises StoreError."""
+Steps = Generator[int, None, None]
+"""Yields the bytes of content that are here so far."""
 
 
 @dataclass
@@ -47,26 +40,35 @@ class _Download:
     root: str
     max_bytes: int
     deadline: float
+    ahead: Ahead = field(init=False)
     kept: int = 0
     inner: int = 0
     entries: int = 0
 
-    def block(self, cid: Cid) -> bytes:
+    def __post_init__(self) -> None:
+        self.ahead = Ahead(self.source, self.deadline)
+
+    def block(self, cid: Cid) -> Generator[int, None, bytes]:
         """A verified block. Raises StoreError."""
-        if time.monotonic() > self.deadline:
-            raise DeadlinePassed(
-                f"{self.root} did not come in time: {self.kept} bytes are here.", "Try again later, or name another store."
-            )
-        block = self.source.block(cid, self.deadline)
+        self._in_time()
+        asked = self.ahead.take(cid)
+        while True:
+            try:
+                next(asked)
+            except StopIteration as answer:
+                block: bytes = answer.value
+                break
+            self._in_time()
+            yield self.kept
         if len(block) > MAX_BLOCK_BYTES or not cid.names(block):
             raise ContentCorrupt(
                 f"The store gave {len(block)} other bytes than {cid} names.", "Try again, or name another store with --store."
             )
         return block
 
-    def node(self, cid: Cid) -> Node:
+    def node(self, cid: Cid) -> Generator[int, None, Node]:
         """A verified node; a raw block is a file of one chunk. Counts what nodes without content cost."""
-        block = self.block(cid)
+        block = yield from self.block(cid)
         if cid.codec == RAW:
             return Node(FILE, (), block, len(block), ())
         self.inner += len(block)
@@ -83,80 +85,90 @@ class _Download:
         if self.entries > MAX_ENTRIES:
             raise ContentRefused(f"{self.root} has more than {MAX_ENTRIES} files and directories.", LEFT_ALONE)
 
+    def _in_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise DeadlinePassed(
+                f"{self.root} did not come in time: {self.kept} bytes are here.", "Try again later, or name another store."
+            )
 
-def download(source: Blocks, cid: str, dest: Path, max_bytes: int, deadline: float) -> Iterator[int]:
-    """Make the content of `cid` at `dest` (which must not exist), one block per step; yields the bytes kept so far.
 
-    max_bytes: of all files together. deadline: in seconds from now. Raises StoreError; then, or when closed, `dest` is not there.
+def download(
+    source: Blocks, cid: str, dest: Path, max_bytes: int, deadline: float, paths: Sequence[str] = (), resume: bool = False
+) -> Steps:
+    """Make the content of `cid` at `dest` (which must not exist), at most one block per step.
+
+    max_bytes: of all files together. deadline: in seconds from now. paths: only these files or directories of the content
+    ("card.json", "scoring/a.safetensors"), everything if empty. resume: what is verified stays beside `dest` when the
+    download is interrupted, is verified again and not asked for twice; what is refused goes all the same. Raises StoreError.
     """
     root = Cid.parse(cid)
-    job = _Download(source, cid, max_bytes, time.monotonic() + deadline)
     if os.path.lexists(dest):
         raise StoreError(f"{dest} exists already.", "Move it away, or name another place.")
-    try:
-        with _draft(dest) as draft:
-            yield from _tree(job, root, draft)
-            draft.rename(dest)
-            _sync_folder(dest.parent)
-    except OSError as fault:
-        raise disk_error(fault, f"writing {dest}") from fault
-
-
-@contextmanager
-def _draft(dest: Path) -> Iterator[Path]:
-    """A place for the content beside `dest`, gone at the end; other processes leave it alone while this one lives."""
-    prefix = f".{dest.name[:100]}.part-"
-    for left in dest.parent.glob(glob.escape(prefix) + "*"):
-        with _lock(left) as free:
-            if free:
-                shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=dest.parent))
-    try:
-        with _lock(folder):
-            yield folder / "content"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Whether this process could lock `folder`. A lock ends with its process, however that ends."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        yield False
-        return
-    try:
+    job = _Download(source, cid, max_bytes, time.monotonic() + deadline)
+    with closing(job.ahead):
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)
+            with draft(dest, cid, resume and not paths) as place:
+                yield from _tree(job, root, place, tuple(paths))
+                place.rename(dest)
+                _sync_folder(dest.parent)
+        except OSError as fault:
+            raise disk_error(fault, f"writing {dest}") from fault
 
 
-def _tree(job: _Download, root: Cid, place: Path) -> Iterator[int]:
+@dataclass(frozen=True)
+class _Entry:
+    """A file or directory to come. wanted: paths below it; everything if empty."""
+
+    cid: Cid
+    path: Path
+    depth: int
+    wanted: tuple[str, ...]
+
+
+def _tree(job: _Download, root: Cid, place: Path, paths: tuple[str, ...]) -> Steps:
     """Files and directories below `root`, depth first, without recursion."""
-    waiting = [(root, place, 0)]
+    waiting = [_Entry(root, place, 0, paths)]
     folders = []
     while waiting:
-        cid, path, depth = waiting.pop()
-        node = job.node(cid)
+        job.ahead.expect(entry.cid for entry in reversed(waiting))
+        entry = waiting.pop()
+        node = yield from job.node(entry.cid)
         if node.kind == FILE:
-            yield from _file(job, node, path)
+            if entry.wanted:
+                raise _lacks(job, entry.wanted[0])
+            yield from _file(job, node, entry.path)
             continue
-        if depth >= MAX_DEPTH:
+        if entry.depth >= MAX_DEPTH:
             raise ContentRefused(f"{job.root} has directories more than {MAX_DEPTH} deep.", LEFT_ALONE)
         job.room_for_entries(len(node.links))
         _check_names(job.root, node.links)
-        path.mkdir()
-        folders.append(path)
+        entry.path.mkdir(exist_ok=True)
+        folders.append(entry.path)
         yield job.kept
-        waiting += [(link.cid, path / link.name, depth + 1) for link in reversed(node.links)]
+        waiting += reversed(_children(job, entry, node.links))
     for folder in reversed(folders):
         _sync_folder(folder)
+
+
+def _children(job: _Download, entry: _Entry, links: tuple[Link, ...]) -> list[_Entry]:
+    """What is wanted of a directory. Raises ContentRefused if it lacks some of that."""
+    below: dict[str, list[str]] = {}
+    for path in entry.wanted:
+        name, _, rest = path.partition("/")
+        below.setdefault(name, []).append(rest)
+    for name in below:
+        if name not in {link.name for link in links}:
+            raise _lacks(job, name)
+    children = []
+    for link in links:
+        if not below or link.name in below:
+            wanted = below.get(link.name, [""])  # "" stands for all that is below
+            children.append(_Entry(link.cid, entry.path / link.name, entry.depth + 1, () if "" in wanted else tuple(wanted)))
+    return children
+
+
+def _lacks(job: _Download, name: str) -> ContentRefused:
+    return ContentRefused(f"{job.root} has no {name!r}.", LEFT_ALONE)
 
 
 def _check_names(root: str, links: tuple[Link, ...]) -> None:
@@ -172,30 +184,61 @@ def _check_names(root: str, links: tuple[Link, ...]) -> None:
         raise ContentRefused(f"{root} has names that differ in case only.", LEFT_ALONE)
 
 
-def _file(job: _Download, node: Node, path: Path) -> Iterator[int]:
+@dataclass(frozen=True)
+class _Part:
+    """A piece of a file to come: its place and size in bytes, and how deep it hangs."""
+
+    cid: Cid
+    at: int
+    size: int
+    depth: int
+
+
+def _file(job: _Download, node: Node, path: Path) -> Steps:
     job.room_for(node.size)
-    with path.open("xb") as out:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with os.fdopen(handle, "r+b") as out:
         yield from _parts(job, node, out)
+        out.truncate(node.size)
         out.flush()
         os.fsync(out.fileno())
 
 
-def _parts(job: _Download, top: Node, out: IO[bytes]) -> Iterator[int]:
-    """A file's content in order. Each part must have the size that the node above it says, so the first check holds for all."""
-    waiting: list[tuple[Cid, int, int]] = []
-    node, depth = top, 0
+def _parts(job: _Download, top: Node, out: IO[bytes]) -> Steps:
+    """A file's content in order. Each part must have the size that the node above it says, so the first check holds for all.
+
+    What an earlier attempt left in `out` is used where it is what the CID names.
+    """
+    held = out.seek(0, os.SEEK_END)
+    waiting: list[_Part] = []
+    node, at, depth = top, 0, 0
     while True:
-        out.write(node.data)
-        job.kept += len(node.data)
+        if node.data:
+            out.seek(at)
+            out.write(node.data)
+            job.kept += len(node.data)
         yield job.kept
-        parts = zip(reversed(node.links), reversed(node.sizes), strict=True)
-        waiting += [(link.cid, size, depth + 1) for link, size in parts]
+        ends = list(itertools.accumulate(node.sizes, initial=at))
+        parts = zip(node.links, ends[:-1], node.sizes, strict=True)
+        waiting += reversed([_Part(link.cid, start, size, depth + 1) for link, start, size in parts])
+        while waiting and waiting[-1].at < held and _is_held(out, waiting[-1]):
+            job.kept += waiting.pop().size
+            yield job.kept
         if not waiting:
             return
-        cid, size, depth = waiting.pop()
-        node = job.node(cid)
-        if node.kind == DIRECTORY or node.size != size or depth > MAX_DEPTH:
+        job.ahead.expect(part.cid for part in reversed(waiting) if part.at >= held)
+        part = waiting.pop()
+        node, at, depth = (yield from job.node(part.cid)), part.at, part.depth
+        if node.kind == DIRECTORY or node.size != part.size or depth > MAX_DEPTH:
             raise ContentRefused(f"{job.root} has a file whose parts are not what it says.", LEFT_ALONE)
+
+
+def _is_held(out: IO[bytes], part: _Part) -> bool:
+    """Whether the file already has this chunk."""
+    if part.cid.codec != RAW or part.size > MAX_BLOCK_BYTES:
+        return False
+    out.seek(part.at)
+    return part.cid.names(out.read(part.size))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,30 +3,37 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pdfed.storage.cid import Cid
-from pdfed.storage.download import MAX_BLOCK_BYTES, download
-from pdfed.storage.errors import BadCid, ContentUnavailable, disk_error
-from pdfed.storage.tree import make_blocks
+from pdfed.storage.cid import DAG_PB, Cid
+from pdfed.storage.dag import decode
+from pdfed.storage.download import MAX_BLOCK_BYTES
+from pdfed.storage.errors import BadCid, ContentUnavailable, StoreError, disk_error
+from pdfed.storage.reader import Reader
+from pdfed.storage.tree import blocks_of
 
 _STALE_SECONDS = 3600.0  # no block takes so long to write: what is older was left by a killed process
+_HOLDER = re.compile(r"[0-9A-Za-z]{0,64}")
 
 
-class LocalStore:
-    """blocks/xx/CID holds one block each; pins/CID marks what is to be kept. Safe for several processes at once.
+class LocalStore(Reader):
+    """blocks/xx/CID holds one block each; pins/CID.HOLDER says who wants content kept. Safe for several processes at once.
 
-    A block appears whole or not at all, and after all that it links to: who finds a root finds everything below it.
+    A block appears whole or not at all, and after all that it links to: who finds a root finds everything below it. Blocks
+    go when the last pin that reaches them goes; the lock keeps that apart from content that is just being added.
     """
 
     def __init__(self, root: Path | str) -> None:
         """Open the store in the folder `root`, made if it is not there. Raises StoreUnreachable, StoreFull."""
         self.root = Path(root).expanduser()
-        self._blocks, self._pins, self._drafts = (self.root / name for name in ("blocks", "pins", "drafts"))
+        self._blocks, self._pins, self._gone, self._drafts = (self.root / name for name in ("blocks", "pins", "gone", "drafts"))
         try:
             for folder in (self._blocks, self._pins, self._drafts):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -37,27 +44,44 @@ class LocalStore:
     def url(self) -> str:
         return f"local:{self.root}"
 
-    def add(self, path: Path) -> str:
-        """Keep a file or directory; its CID. Blocks that are here and whole are not written again. Raises StoreError."""
+    def adding(self, path: Path, holder: str = "") -> Generator[int, None, str]:
+        """Keep a file or directory for `holder`, one block per step. Blocks that are here and whole are not written again."""
         self._sweep()
-        return str(make_blocks(Path(path), self._keep))
+        kept, blocks = 0, blocks_of(Path(path))
+        with self._locked(fcntl.LOCK_SH):
+            while True:
+                try:
+                    cid, block = next(blocks)
+                except StopIteration as end:
+                    self.pin(str(end.value), holder)
+                    return str(end.value)
+                self._keep(cid, block)
+                kept += len(block)
+                yield kept
 
-    def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> None:
-        """Make the verified content of `cid` at `dest`; see `pdfed.storage.download`."""
-        for _ in self.fetching(cid, dest, max_bytes, deadline):
-            pass
+    def pin(self, cid: str, holder: str = "") -> None:
+        """Keep content that is here for `holder`. Raises BadCid, ContentUnavailable, StoreFull, StoreUnreachable."""
+        root = Cid.parse(cid)
+        with self._locked(fcntl.LOCK_SH):
+            if not self._place(root).is_file():
+                raise self._missing(cid)
+            self._pin(cid, holder).touch()
 
-    def fetching(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> Iterator[int]:
-        """The same, one block per step; yields the bytes kept so far."""
-        return download(self, cid, dest, max_bytes, deadline)
-
-    def pin(self, cid: str) -> None:
-        """Mark content to be kept. Raises BadCid, StoreFull, StoreUnreachable."""
+    def unpin(self, cid: str, holder: str = "") -> None:
+        """`holder` wants this no more. What nobody wants goes from the disk; if something is just being added, it goes with the
+        next that is unpinned. Raises BadCid, StoreUnreachable."""
         Cid.parse(cid)
         try:
-            (self._pins / cid).touch()
-        except OSError as fault:
-            raise disk_error(fault, f"writing to {self.url}") from fault
+            with self._locked(fcntl.LOCK_SH):
+                self._gone.mkdir(exist_ok=True)
+                (self._gone / cid).touch()
+                self._pin(cid, holder).unlink(missing_ok=True)
+            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                for gone in self._gone.iterdir():
+                    self._free(Cid.parse(gone.name))
+                    gone.unlink()
+        except BlockingIOError:
+            return
 
     def has(self, cid: str) -> bool:
         """Whether the content is here. Nothing is read, so it may still turn out to be damaged."""
@@ -74,15 +98,63 @@ class LocalStore:
             with os.fdopen(handle, "rb") as file:
                 return file.read(MAX_BLOCK_BYTES + 1) or b""
         except FileNotFoundError as fault:
-            raise ContentUnavailable(
-                f"{cid} is not in {self.url}.", "Its author may not have published it yet; check --store and try again."
-            ) from fault
+            raise self._missing(str(cid)) from fault
         except OSError as fault:
             raise disk_error(fault, f"reading from {self.url}") from fault
+
+    def _missing(self, cid: str) -> ContentUnavailable:
+        return ContentUnavailable(
+            f"{cid} is not in {self.url}.", "Its author may not have published it yet; check --store and try again."
+        )
 
     def _place(self, cid: Cid) -> Path:
         text = str(cid)
         return self._blocks / text[-3:-1] / text
+
+    def _pin(self, cid: str, holder: str) -> Path:
+        if not _HOLDER.fullmatch(holder):
+            raise StoreError(f"{holder[:80]!r} is no name of someone who keeps content.", "Give letters and digits.")
+        return self._pins / (f"{cid}.{holder}" if holder else cid)
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """Adding shares the store, freeing has it alone."""
+        try:
+            with (self.root / "lock").open("ab") as file:
+                fcntl.flock(file, how)
+                yield
+        except BlockingIOError:
+            raise
+        except OSError as fault:
+            raise disk_error(fault, f"writing to {self.url}") from fault
+
+    def _free(self, root: Cid) -> None:
+        """Delete the blocks of `root` that no pinned content has."""
+        pinned = {Cid.parse(pin.name.partition(".")[0]) for pin in self._pins.iterdir()}
+        if root in pinned or not self._place(root).is_file():
+            return
+        kept: set[Cid] = set()
+        for other in pinned:
+            self._reach(other, kept)
+        gone: set[Cid] = set()
+        self._reach(root, gone)
+        self._place(root).unlink(missing_ok=True)  # first: who finds a root finds everything below it
+        for cid in gone - kept - {root}:
+            self._place(cid).unlink(missing_ok=True)
+
+    def _reach(self, root: Cid, found: set[Cid]) -> None:
+        """Add all CIDs from `root` down to `found`; only nodes with links are read."""
+        waiting = [root]
+        while waiting:
+            cid = waiting.pop()
+            if cid in found:
+                continue
+            found.add(cid)
+            if cid.codec == DAG_PB:
+                try:
+                    waiting += [link.cid for link in decode(self.block(cid, 0.0)).links]
+                except StoreError:
+                    continue  # damaged or missing: there is nothing to follow
 
     def _keep(self, cid: Cid, block: bytes) -> None:
         place = self._place(cid)

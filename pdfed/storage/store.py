@@ -3,40 +3,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from pdfed.storage.cid import Cid
+from pdfed.storage.download import Steps
 from pdfed.storage.errors import StoreError
 from pdfed.storage.local import LocalStore
+from pdfed.storage.sources import Sources
 
 
 class Store(Protocol):
-    """Content in, CID out; CID in, verified content out. Every method may raise StoreError."""
+    """Content in, CID out; CID in, verified content out. Every method may raise StoreError.
+
+    holder: who wants content kept (letters and digits, such as an account's address); it stays until all of them let go.
+    """
 
     @property
     def url(self) -> str:
         """What `open_store` opens this store by."""
 
-    def add(self, path: Path) -> str:
-        """Keep a file or directory; its CID, which is that of `cid_of`."""
+    @property
+    def writable(self) -> bool:
+        """Whether content can be put into it."""
 
-    def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> None:
-        """Make the verified content at `dest`, which must not exist; on failure nothing is there. deadline: seconds from now."""
+    @property
+    def at_once(self) -> int:
+        """How many blocks to ask for at the same time."""
 
-    def fetching(self, cid: str, dest: Path, max_bytes: int, deadline: float) -> Iterator[int]:
-        """The same, at most one block per step; yields the bytes kept so far."""
+    def add(self, path: Path, holder: str = "") -> str:
+        """Keep a file or directory for `holder`; its CID, which is that of `cid_of`."""
 
-    def pin(self, cid: str) -> None:
-        """Keep this content for good."""
+    def adding(self, path: Path, holder: str = "") -> Generator[int, None, str]:
+        """The same in small steps; yields the bytes kept so far, returns the CID."""
+
+    def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float, paths: Sequence[str] = ()) -> None:
+        """Make the verified content, or only `paths` of it, at `dest`, which must not exist; on failure nothing is there.
+
+        deadline: seconds from now.
+        """
+
+    def fetching(
+        self, cid: str, dest: Path, max_bytes: int, deadline: float, paths: Sequence[str] = (), resume: bool = False
+    ) -> Steps:
+        """The same, at most one block per step; yields the bytes kept so far. resume: go on where an earlier attempt was
+        interrupted, and keep what is verified if this one is."""
+
+    def block(self, cid: Cid, deadline: float) -> bytes:
+        """The block named `cid`, unchecked, by `deadline` (time.monotonic())."""
+
+    def pin(self, cid: str, holder: str = "") -> None:
+        """Keep content that the store has for `holder`. Raises ContentUnavailable if it has not."""
+
+    def unpin(self, cid: str, holder: str = "") -> None:
+        """`holder` wants this no more; it may go once nobody does."""
 
     def has(self, cid: str) -> bool:
         """Whether the store itself holds this content."""
 
 
 def open_store(url: str) -> Store:
-    """The store that `url` names: "local:PATH". Raises StoreError for other kinds."""
-    kind, _, place = url.partition(":")
+    """The store that `url` names; nothing is asked of it yet. Raises StoreError if there is none of that kind.
+
+    "local:PATH", "kubo:HOST:PORT" or "kubo:MULTIADDR" (the RPC port of an IPFS daemon), "gateway:URL" (read only), or several
+    of them with commas between.
+    """
+    stores = [_open(one.strip()) for one in re.split(r",\s*(?=(?:local|kubo|gateway):)", url)]
+    return stores[0] if len(stores) == 1 else Sources(stores)
+
+
+def _open(url: str) -> Store:
+    kind, colon, place = url.partition(":")
     if kind == "local" and place:
         return LocalStore(place)
-    raise StoreError(f"{url!r} names no store known here.", "Name one as local:PATH, such as local:.pdfed/store.")
+    if kind == "kubo" and colon:
+        from pdfed.storage.kubo import KuboStore
+
+        return KuboStore(place)
+    if kind == "gateway" and place:
+        from pdfed.storage.gateway import GatewayStore
+
+        return GatewayStore(place)
+    raise StoreError(
+        f"{url!r} names no store known here.", "Name one as local:PATH, kubo:127.0.0.1:5001 or gateway:https://HOST, or several."
+    )

@@ -77,11 +77,12 @@ def make_federation_genesis(chain: LocalChain, root: Path) -> Genesis:
     return make_genesis(tiny_task(), root, str(sponsor.address), chain.chain_id, wallet_signer(sponsor), lambda line: None)
 
 
-def deploy(chain: LocalChain, genesis: Genesis, root: Path) -> Federation:
+def deploy(chain: LocalChain, genesis: Genesis, root: Path, jury: int = 0) -> Federation:
     sponsor = chain.account(0)
     store = LocalStore(root / "store")
     store.add(genesis.folder)
-    terms = contract_terms(tiny_task().terms, genesis, str(sponsor.address), voters=2)
+    given = tiny_task().terms.model_copy(update={"jury": jury})
+    terms = contract_terms(given, genesis, str(sponsor.address), voters=2)
     return Federation(chain, ContractClient.deploy(terms, 10**18, sponsor), store, root)
 
 

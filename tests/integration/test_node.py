@@ -182,6 +182,24 @@ def test_weights_that_fit_no_network_are_rejected_with_the_reason_and_nobody_wai
     bob.close()
 
 
+def test_only_the_jury_scores_and_votes(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> None:
+    """Regression: whoever was not on the jury scored the model too, was refused, and paid for a late vote."""
+    federation = deploy(chain, genesis, tmp_path, jury=1)
+    ann, *others = [federation.node(1, max_submissions=1), *(federation.node(index, role="validator") for index in (2, 3, 4))]
+    federation.join(ann, *others)
+    federation.run(ann, *others, until=lambda: len(ann.ledger.models) == 2 and not ann.busy)
+    on_jury = [node for node in others if ann.ledger.on_jury(1, node.place.address)]
+    federation.run(ann, *others, until=lambda: len(ann.ledger.models[1].ballots) == len(on_jury))
+    chain.advance(WINDOW)
+    federation.run(ann, *others, until=lambda: len(ann.ledger.votes.get(1, ())) == len(on_jury))
+    assert [1 in node.own for node in others] == [node in on_jury for node in others]
+    chain.advance(WINDOW)
+    federation.run(ann, *others, until=lambda: all(node.ledger.models[1].settled for node in (ann, *others)))
+    assert {vote.voter for vote in ann.ledger.votes.get(1, ())} == {node.place.address for node in on_jury}
+    for node in (ann, *others):
+        node.close()
+
+
 def test_one_account_runs_one_node(federation: Federation) -> None:
     ann = federation.node(1)
     with pytest.raises(NodeBusy):

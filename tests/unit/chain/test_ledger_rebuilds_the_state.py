@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import replace
 from typing import Any
@@ -136,6 +137,26 @@ def test_journeys_meet_every_event() -> None:
         champions = max(champions, stage.ghost.frontier)
     assert met >= set(events_of_the_ledger()) - {"NodeRetired"}
     assert champions > 0
+
+
+def test_who_may_commit_is_known_before_anyone_has() -> None:
+    """Regression: a node that was not on a model's jury scored the model, was refused, and sent a late vote instead."""
+    terms = replace(TERMS, jury=2)
+    stage = GhostStage(terms)
+    for person in PEOPLE:
+        stage.act(person, "register", (1,), value=5 * terms.min_stake)
+    author, *voters = PEOPLE
+    refused = 0
+    for turn in range(12):
+        stage.pass_time(1)
+        stage.act(author, "submit", (bytes([turn]) * 32, (0,)), value=terms.submission_fee)
+        model = Ledger.from_events(stage.events, terms).model_count
+        for voter in random.Random(turn).sample(voters, len(voters)):
+            expected = Ledger.from_events(stage.events, terms).on_jury(model, voter)
+            committed = stage.act(voter, "commitVote", (model, bytes([turn]) * 32, b"\1" * 32, bytes(32)))
+            assert committed == expected
+            refused += not committed
+    assert 0 < refused < 12 * len(voters)
 
 
 def test_a_silent_node_is_retirable_after_sixteen_heard_models_and_the_unbonding_time() -> None:

@@ -33,6 +33,15 @@ def test_what_lies_above_the_95th_percentile_is_excluded() -> None:
     assert exclusions.excluded() == set(hashes(101)[96:])
 
 
+def test_pictures_that_share_the_highest_count_are_excluded_however_many_they_are() -> None:
+    """A model that copies a fifth of the pictures in every evaluation left the 95th percentile at the highest count: with
+    nothing above it, nothing was excluded."""
+    exclusions = Exclusions(Journal(":memory:"))
+    exclusions.count(hashes(40))
+    exclusions.count(hashes(8))
+    assert exclusions.excluded() == set(hashes(8))
+
+
 def test_counts_add_up_over_evaluations_and_restarts(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     exclusions = Exclusions(journal)

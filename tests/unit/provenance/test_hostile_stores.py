@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pdfed.provenance import ManifestInvalid, Parent, ProvenanceError, reading, verify_model
+from pdfed.provenance import ManifestInvalid, Parent, ProvenanceError, read_manifest, reading, verify_model
 
 Family = Mapping[str, Parent]
 
@@ -88,3 +88,18 @@ def test_more_generations_than_anyone_carries_are_refused(family: Family, monkey
     assert check(family["merge"]).depth == 2
     with pytest.raises(ManifestInvalid, match="more than 2 generations"):
         check(family["child"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_changed_byte_is_found_without_the_weights_too(family: Family, data: st.DataObject) -> None:
+    manifest = bytearray(family["merge"].manifest)
+    at = data.draw(st.integers(0, len(manifest) - 1))
+    manifest[at] ^= data.draw(st.integers(1, 255))
+    try:
+        found = read_manifest(bytes(manifest))
+    except ProvenanceError:
+        return
+    honest = check(family["merge"])
+    assert (found.claim, found.facts, found.weights_cid) == (honest.claim, honest.facts, honest.weights_cid)
+    assert [(record.claim, record.facts) for record in found.lineage] == [(r.claim, r.facts) for r in honest.lineage]

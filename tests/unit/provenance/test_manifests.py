@@ -7,13 +7,14 @@ import ctypes
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from c2pa import Builder, C2paSignerInfo, Reader, Signer
+from c2pa import Builder, C2paSignerInfo, Context, Reader, Settings, Signer
 from c2pa import c2pa as native
 
 from pdfed.provenance import (
@@ -181,6 +182,26 @@ def test_an_ancestor_whose_wallet_proof_was_altered(family: Family) -> None:
     manifest[proof] = ord("0") if manifest[proof] != ord("0") else ord("1")
     with pytest.raises(AncestorAltered):
         verify_model(family["child"].weights, bytes(manifest))
+
+
+def test_a_changed_ancestor_whose_failure_was_signed_into_its_child(person: People, family: Family, monkeypatch: Any) -> None:
+    """The library tells only what changed since an ancestor was taken in: recorded as broken, it passed as Valid."""
+    ada, left = person("ada"), family["left"]
+    store = changed(left.manifest, b"AdamW", b"Adam0", last=True)
+    with left.weights.open("rb") as asset, Reader("application/octet-stream", asset, store) as reader:
+        broken = json.loads(reader.json())["validation_results"]
+
+    def knowing(definition: dict) -> None:
+        definition["ingredients"][0]["validation_results"] = broken
+
+    careless = Settings.from_dict({"verify": {"verify_after_sign": False}})
+    honest = carried([left])[0]
+    with monkeypatch.context() as signing:
+        signing.setattr(reading, "offline", lambda: Context(settings=careless))
+        signing.setattr(sys.modules[__name__], "carried", lambda parents: (honest, {"base.c2pa": store}))
+        model = forge(ada, knowing, parents=(left,))
+    with pytest.raises(AncestorAltered, match="before it was taken in"):
+        check(model)
 
 
 def test_a_wallet_that_signed_something_else(person: People) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ from pdfed.scoring import (
     overfit_gaussians_pct,
     precision_recall,
 )
+from pdfed.scoring.neighbours import nearest
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[3] / "shared" / "reference"
@@ -170,6 +172,79 @@ def test_fld_does_not_depend_on_the_size_of_its_pieces(monkeypatch: pytest.Monke
     assert fld(train, test, generated) == pytest.approx(whole, rel=0.02)
 
 
+@pytest.mark.parametrize("against", ["test", "train", "gap"])
+def test_the_short_way_of_large_sets_gives_the_fld_of_the_long_one(against: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    centres, draws = np.random.default_rng(0).normal(size=(10, 32)), np.random.default_rng(1)
+    train, test, generated = (centres[draws.integers(0, 10, 700)] + draws.normal(size=(700, 32)) for _ in range(3))
+    long = fld(train, test, generated, against=against)
+    monkeypatch.setattr("pdfed.scoring.likelihood.MANY", 0)
+    assert fld(train, test, generated, against=against) == pytest.approx(long, rel=1e-3)
+    monkeypatch.setattr("pdfed.scoring.mixture.PIECE", 5000)
+    monkeypatch.setattr("pdfed.scoring.likelihood.KEPT", 0)
+    monkeypatch.setattr("pdfed.scoring.likelihood.LARGEST", 10_000)
+    assert fld(train, test, generated, against=against) == pytest.approx(long, rel=1e-3)
+
+
+def test_overfit_gaussians_do_not_depend_on_the_size_of_their_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test, generated = sets(200)
+    generated[:50] = train[:50]
+    whole = overfit_gaussians_pct(train, test, generated)
+    monkeypatch.setattr("pdfed.scoring.overfit.KEPT", 0)
+    monkeypatch.setattr("pdfed.scoring.overfit.LARGEST", 70)
+    monkeypatch.setattr("pdfed.scoring.mixture.PIECE", 1000)
+    assert overfit_gaussians_pct(train, test, generated) == pytest.approx(whole, abs=0.5)  # one Gaussian of 200
+
+
+@pytest.mark.parametrize("against", ["test", "gap"])
+def test_fld_keeps_its_digits_far_from_the_origin_and_at_any_scale(against: Any) -> None:
+    train, test, generated = sets(150)
+    here = fld(train, test, generated, against=against)
+    for shift, scale in ((1e6, 1.0), (0.0, 1e30), (0.0, 1e-30), (-1e9, 1e3)):
+        moved = [part * scale + shift for part in (train, test, generated)]
+        assert fld(*moved, against=against) == pytest.approx(here, rel=1e-3)
+
+
+def changed(how: str, part: np.ndarray) -> Any:
+    return {
+        "float32": lambda: part.astype(np.float32),
+        "Fortran order": lambda: np.asfortranarray(part),
+        "strided": lambda: np.repeat(part, 2, axis=0)[::2],
+        "reversed": lambda: part[::-1].copy()[::-1],
+        "torch": lambda: torch.from_numpy(part),
+        "torch with gradient": lambda: torch.from_numpy(part).requires_grad_(),
+        "rows": lambda: part.tolist(),
+        "read-only": lambda: np.frombuffer(part.tobytes()).reshape(part.shape),
+    }[how]()
+
+
+@pytest.mark.parametrize(
+    "how", ["float32", "Fortran order", "strided", "reversed", "torch", "torch with gradient", "rows", "read-only"]
+)
+@pytest.mark.parametrize("metric", THREE + TWO)
+def test_features_in_any_memory_layout_give_the_same(metric: Callable[..., Any], how: str) -> None:
+    given_sets = [part.astype(np.float32).astype(np.float64) for part in sets(90)[: 3 if metric in THREE else 2]]
+    before = [part.copy() for part in given_sets]
+    expected = metric(*given_sets)
+    assert metric(*(changed(how, part) for part in given_sets)) == expected
+    assert all(np.array_equal(part, was) for part, was in zip(given_sets, before, strict=True))
+
+
+@pytest.mark.parametrize("metric", THREE + TWO)
+def test_numbers_whose_squares_overflow_are_named(metric: Callable[..., Any]) -> None:
+    given_sets = [part * 1e200 for part in sets()[: 3 if metric in THREE else 2]]
+    with pytest.raises(BadFeatures, match="overflow"):
+        metric(*given_sets)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("metric", THREE + TWO)
+def test_one_outlier_far_away_gives_a_number(metric: Callable[..., Any]) -> None:
+    given_sets = [part.copy() for part in sets(90)[: 3 if metric in THREE else 2]]
+    given_sets[-1][4] = 1e20
+    found = metric(*given_sets)
+    assert np.isfinite(list(vars(found).values()) if metric is precision_recall else found).all()
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6), n=st.integers(2, 40), m=st.integers(2, 40), d=st.integers(1, 30), far=st.sampled_from([0.0, 1e5])
@@ -196,6 +271,93 @@ def test_auth_pct_is_what_its_definition_says(seed: int, n: int, m: int, grid: b
     nearest = to_train.argmin(axis=1)
     expected = 100 * np.mean(between.min(axis=1)[nearest] < to_train.min(axis=1))
     assert auth_pct(train, generated) == pytest.approx(expected)
+
+
+KINDS = ["plain", "grid", "twins", "tight clusters", "far away", "outlier"]
+
+
+def spread(kind: str, n: int, d: int, draws: np.random.Generator) -> np.ndarray:
+    """[n,d] that a float32 product can't tell apart, or ties."""
+    x = draws.normal(size=(n, d))
+    if kind == "grid":
+        return x.round()
+    if kind == "twins":
+        return x[draws.integers(0, 1 + n // 3, n)]
+    if kind == "tight clusters":
+        return np.random.default_rng(0).normal(size=(3, d))[draws.integers(0, 3, n)] + 1e-7 * x
+    if kind == "far away":
+        return x + 1e7
+    if kind == "outlier":
+        x[0] *= 1e9
+    return x
+
+
+def squared(of: np.ndarray, among: np.ndarray) -> np.ndarray:
+    return np.array([[np.einsum("i,i->", a - b, a - b) for b in among] for a in of])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(7, 40),
+    m=st.integers(7, 40),
+    d=st.sampled_from([1, 2, 5, 70]),
+    kind=st.sampled_from(KINDS),
+    count=st.integers(1, 5),
+)
+def test_neighbours_are_those_of_float64_first_of_equals_first(seed: int, n: int, m: int, d: int, kind: str, count: int) -> None:
+    draws = np.random.default_rng(seed)
+    of, among = spread(kind, n, d, draws), spread(kind, m, d, draws)
+    distances, positions = nearest(of, among, count)
+    every = squared(of, among)
+    order = np.argsort(every, axis=1, kind="stable")[:, :count]
+    assert np.array_equal(distances, np.sqrt(np.take_along_axis(every, order, axis=1)))
+    assert np.array_equal(positions, order)
+    own, _ = nearest(among, among, skip=np.arange(m))
+    to_others = squared(among, among)
+    np.fill_diagonal(to_others, np.inf)
+    assert np.array_equal(own[:, 0], np.sqrt(to_others.min(axis=1)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(6, 30),
+    m=st.integers(6, 30),
+    d=st.sampled_from([1, 3, 40]),
+    kind=st.sampled_from(KINDS),
+    count=st.integers(1, 5),
+)
+def test_precision_recall_is_what_its_definition_says(seed: int, n: int, m: int, d: int, kind: str, count: int) -> None:
+    draws = np.random.default_rng(seed)
+    real, generated = spread(kind, n, d, draws), spread(kind, m, d, draws)
+    between = squared(generated, real)
+    in_real = between <= np.sort(squared(real, real), axis=1)[:, count]
+    in_generated = between <= np.sort(squared(generated, generated), axis=1)[:, count, None]
+    found = precision_recall(real, generated, nearest=count)
+    assert found.precision == pytest.approx(in_real.any(axis=1).mean())
+    assert found.recall == pytest.approx(in_generated.any(axis=0).mean())
+    assert found.density == pytest.approx(in_real.sum(axis=1).mean() / count)
+    assert found.coverage == pytest.approx(in_real.any(axis=0).mean())
+
+
+def test_neighbours_do_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test, generated = sets(200)
+    before = auth_pct(train, generated), precision_recall(test, generated), ct_score(train, test, generated)
+    monkeypatch.setattr("pdfed.scoring.neighbours.PIECE", 900)
+    monkeypatch.setattr("pdfed.scoring.neighbours.EXACTLY", 10)
+    assert (auth_pct(train, generated), precision_recall(test, generated), ct_score(train, test, generated)) == before
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(4, 60), m=st.integers(4, 60), d=st.integers(1, 40), rank=st.integers(1, 40))
+def test_frechet_distance_is_the_formula_with_a_matrix_root(seed: int, n: int, m: int, d: int, rank: int) -> None:
+    draws = np.random.default_rng(seed)
+    x, y = (draws.normal(size=(size, min(rank, d))) @ draws.normal(size=(min(rank, d), d)) for size in (n, m))
+    first, second = (np.atleast_2d(np.cov(part, rowvar=False)) for part in (x, y))
+    roots = np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum()
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(first) + np.trace(second) - 2 * roots
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-4, abs=1e-4 * (1 + np.trace(first)))
 
 
 def test_auth_pct_of_copies_is_0() -> None:

@@ -51,6 +51,15 @@ def test_planted_copies_are_found_and_worsen_the_score(digits: Digits, ruler: Ru
     assert len(found & {(at, at) for at in range(100)}) > 75
 
 
+def test_pictures_that_lie_in_the_folder_twice_do_not_hide_copies(digits: Digits, trained: Trained, ruler: Ruler) -> None:
+    """Two of the same picture have distance 0: the thresholds of eq. 5 fell to 0 and no copy was found any more."""
+    (images, labels), (copies, named) = digits.train, (digits.train[0][:100], digits.train[1][:100])
+    twice = Ruler(trained.scorers, trained.scoring, np.repeat(images, 2, axis=0), np.repeat(labels, 2), digits.test[0])
+    once, again = ruler.score(copies, named), twice.score(copies, named)
+    assert again.value == once.value and len(once.pairs) > 85
+    assert [(pair.sample, pair.training) for pair in again.pairs] == [(pair.sample, 2 * pair.training) for pair in once.pairs]
+
+
 def test_worse_pictures_score_worse(digits: Digits, ruler: Ruler) -> None:
     images, labels = digits.unseen
     x, other = to_tensor(images), to_tensor(images[np.random.default_rng(0).permutation(500)])

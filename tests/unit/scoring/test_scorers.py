@@ -12,7 +12,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pdfed.scoring import BadPictures, Fingerprinter, Scorers, ScorersRejected, Verifier, train_scorers
+from pdfed.scoring import (
+    BadPictures,
+    CheckpointUnfit,
+    Fingerprinter,
+    Scorers,
+    ScorersRejected,
+    ScorerTraining,
+    Verifier,
+    make_scorers,
+    scorer_quality,
+    train_scorers,
+    training,
+)
 from pdfed.scoring.augment import augment
 from pdfed.scoring.fingerprinter import contrastive_loss
 from pdfed.scoring.pictures import to_tensor
@@ -93,6 +105,98 @@ def test_training_repeats_with_its_seed(digits: Digits) -> None:
     )
     assert np.array_equal(one, same) and not np.allclose(one, other, atol=1e-3)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def same(one: Scorers, other: Scorers) -> bool:
+    pairs = ((one.fingerprinter, other.fingerprinter), (one.verifier, other.verifier))
+    return all(torch.equal(value, b.state_dict()[key]) for a, b in pairs for key, value in a.state_dict().items())
+
+
+@pytest.mark.parametrize("killed_at", [4, 10, 15])  # of 20 steps, half of them the fingerprinter's
+def test_a_training_killed_anywhere_ends_with_the_same_models(
+    tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    images, labels = digits.public[0][:40], digits.public[1][:40]
+    scoring = Scoring(training_images=400)
+    killed = ScorerTraining(images, scoring, seed=3)
+    for _ in range(killed_at):
+        killed.step()
+    killed.save(tmp_path / "checkpoint")
+    again = train_scorers(images, labels, scoring, seed=3, checkpoint=tmp_path / "checkpoint")
+    assert same(again, train_scorers(images, labels, scoring, seed=3))
+
+
+@pytest.mark.parametrize("how", ["other pictures", "other settings", "other seed", "cut", "no safetensors", "no metadata"])
+def test_a_checkpoint_that_does_not_fit_is_named_and_left_alone(tmp_path: Path, digits: Digits, how: str) -> None:
+    images, scoring, path = digits.public[0][:20], Scoring(training_images=100), tmp_path / "checkpoint"
+    ScorerTraining(images, scoring, seed=0).save(path)
+    match how:
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-9])
+        case "no safetensors":
+            path.write_bytes(b"{}")
+        case "no metadata":
+            save_file(load_file(path), path)
+    held = path.read_bytes()
+    other = ScorerTraining(
+        digits.public[0][20:40] if how == "other pictures" else images,
+        Scoring(training_images=200) if how == "other settings" else scoring,
+        seed=how == "other seed",
+    )
+    with pytest.raises(CheckpointUnfit):
+        other.resume(path)
+    assert path.read_bytes() == held
+
+
+def test_the_resnet50_preset_trains() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    scoring = Scoring(fingerprinter="resnet50").model_copy(update={"training_images": 8})  # one step of each model
+    run = ScorerTraining(pictures, scoring, seed=0)
+    before = {key: value.clone() for model in run.models for key, value in model.state_dict().items()}
+    losses = [run.step(), run.step()]
+    assert run.done and all(math.isfinite(loss) and loss > 0 for loss in losses)
+    after = {key: value for model in run.models for key, value in model.state_dict().items()}
+    assert all(not torch.equal(before[key], after[key]) for key in ("head.weight", "reduce.weight", "judge.1.weight"))
+
+
+def test_made_scorers_stay_as_they_are_and_go_on_where_they_were_stopped(
+    tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    parts = digits.public[0][:40], digits.public[1][:40], digits.unseen[0][:40]
+    scoring = Scoring(training_images=400)
+
+    def stop(what: str, share: float) -> None:
+        if what == "verifier":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_scorers(*parts, scoring, tmp_path / "stopped", seed=0, progress=stop)
+    found = make_scorers(*parts, scoring, tmp_path / "stopped", seed=0)
+    assert make_scorers(*parts, scoring, tmp_path / "whole", seed=0) == found
+    names = {"fingerprinter.safetensors", "verifier.safetensors", "quality.json", "quality.md"}
+    for name in names:
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "whole").iterdir()} == names
+    assert make_scorers(*parts, scoring, tmp_path / "whole", seed=0, progress=stop) == found  # nothing is trained again
+    with pytest.raises(CheckpointUnfit, match="other pictures, settings or another seed"):
+        make_scorers(*parts, scoring, tmp_path / "whole", seed=1)
+
+
+def test_quality_is_that_of_the_models(digits: Digits, trained: Trained) -> None:
+    images = digits.unseen[0][:200]
+    found = scorer_quality(trained.scorers, trained.scoring, images, seed=0)
+    assert found == scorer_quality(trained.scorers, trained.scoring, images, seed=0)
+    changes = {row.change: row for row in found.changes}
+    assert changes["none"].recall == 1 and changes["jpeg"].recall > 0.95
+    assert found.auc > 0.95 and found.false_positives < 0.05
+    assert "| crop |" in found.markdown()
+    torch.manual_seed(0)
+    fresh = Scorers(Fingerprinter("small", 16, 1), Verifier(64))
+    assert scorer_quality(fresh, trained.scoring, images, seed=0).auc < found.auc - 0.1
+    with pytest.raises(BadPictures):
+        scorer_quality(trained.scorers, trained.scoring, images[:3], seed=0)
 
 
 def test_too_few_or_odd_pictures_are_named(digits: Digits) -> None:

@@ -13,6 +13,8 @@ from pdfed.storage.errors import ContentUnavailable
 class Stranger:
     """A source of blocks whose every answer is its own choice. asked: how often."""
 
+    at_once = 1
+
     def __init__(self) -> None:
         self.answers: dict[Cid, bytes] = {}
         self.asked = 0

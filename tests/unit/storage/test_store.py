@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pdfed.storage import (
     BadCid,
     ContentCorrupt,
+    ContentTooLarge,
     ContentUnavailable,
     DeadlinePassed,
     LocalStore,
@@ -24,6 +25,7 @@ from pdfed.storage import (
     StoreUnreachable,
     cid_of,
     open_store,
+    sweep_drafts,
 )
 from pdfed.storage.cid import DAG_PB, Cid
 from pdfed.storage.tree import CHUNK_BYTES
@@ -232,10 +234,121 @@ def test_a_full_disk_is_named(tmp_path: Path, what: str, request: pytest.Fixture
     assert store.has(cid) == (what == "fetch")
 
 
-def test_pins_need_a_cid(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
+def files_of(store: LocalStore) -> set[str]:
+    return {path.name for path in block_files(store)}
+
+
+def test_what_nobody_wants_leaves_the_disk(tmp_path: Path) -> None:
+    """Blocks that other content shares stay, and so does what somebody else still wants."""
+    for name, parts in (("one", b"ab"), ("two", b"bc")):
+        (tmp_path / name).mkdir()
+        for part in parts:
+            (tmp_path / name / chr(part)).write_bytes(bytes([part]) * (CHUNK_BYTES + 1))
+    store = LocalStore(tmp_path / "store")
+    one = store.add(tmp_path / "one", "ann")
+    only_one = files_of(store)
+    two = store.add(tmp_path / "two", "bob")
+    store.pin(one, "bob")
+    store.unpin(one, "ann")
+    fetched(store, one, tmp_path / "out")
+    store.unpin(one, "bob")
+    assert not store.has(one)
+    assert len(only_one & files_of(store)) == 3  # the file "b" and its two chunks
+    fetched(store, two, tmp_path / "out2")
+    store.unpin(two, "bob")
+    assert files_of(store) == set()
+    store.unpin(two, "bob")
+
+
+def test_nothing_goes_while_something_is_added(tmp_path: Path) -> None:
+    """The new content may share a block with the old, and rely on finding it."""
+    (tmp_path / "old").write_bytes(b"x" * CHUNK_BYTES + b"old")
+    (tmp_path / "new").write_bytes(b"x" * CHUNK_BYTES + b"new")
+    store = LocalStore(tmp_path / "store")
+    old = store.add(tmp_path / "old")
+    adding = store.adding(tmp_path / "new")
+    next(adding)
+    store.unpin(old)
+    assert store.has(old)
+    with pytest.raises(StopIteration):
+        while True:
+            next(adding)
+    fetched(store, cid_of(tmp_path / "new"), tmp_path / "out")
+    store.unpin(cid_of(tmp_path / "new"))
+    assert files_of(store) == set()  # the old content too
+
+
+def test_an_interrupted_fetch_goes_on_where_it_was(tmp_path: Path) -> None:
+    content = os.urandom(6 * CHUNK_BYTES + 5)
+    (tmp_path / "f").write_bytes(content)
+    store = LocalStore(tmp_path / "store")
+    cid = store.add(tmp_path / "f")
+    steps = store.fetching(cid, tmp_path / "out", BIG, 60, resume=True)
+    while next(steps) < 4 * CHUNK_BYTES:
+        pass
+    steps.close()  # type: ignore[attr-defined]
+    (part,) = (path for path in tmp_path.glob(".out.part-*/*"))
+    assert part.stat().st_size == 4 * CHUNK_BYTES
+    part.write_bytes(b"?" + part.read_bytes()[1:])  # a fault of the disk: found out and fetched again
+    for index in (1, 2, 3):
+        store._place(Cid.of(0x55, content[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])).unlink()
+    list(store.fetching(cid, tmp_path / "out", BIG, 60, resume=True))
+    assert (tmp_path / "out").read_bytes() == content
+    assert names_in(tmp_path) == ["f", "out", "store"]
+
+
+def test_what_was_begun_of_other_content_is_not_used(tmp_path: Path) -> None:
+    """The same place, another CID: the longer file that was begun there leaves nothing in the new one."""
+    (tmp_path / "long").write_bytes(os.urandom(4 * CHUNK_BYTES))
+    (tmp_path / "short").write_bytes(os.urandom(2 * CHUNK_BYTES))
+    store = LocalStore(tmp_path / "store")
+    long, short = store.add(tmp_path / "long"), store.add(tmp_path / "short")
+    steps = store.fetching(long, tmp_path / "out", BIG, 60, resume=True)
+    while next(steps) < 3 * CHUNK_BYTES:
+        pass
+    steps.close()  # type: ignore[attr-defined]
+    list(store.fetching(short, tmp_path / "out", BIG, 60, resume=True))
+    assert cid_of(tmp_path / "out") == short
+    assert names_in(tmp_path) == ["long", "out", "short", "store"]
+
+
+def test_refused_content_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "a").write_bytes(bytes(CHUNK_BYTES))
+    (folder / "b").write_bytes(bytes(CHUNK_BYTES))
+    store = LocalStore(tmp_path / "store")
+    with pytest.raises(ContentTooLarge):
+        list(store.fetching(store.add(folder), tmp_path / "out", CHUNK_BYTES, 60, resume=True))
+    assert names_in(tmp_path) == ["bundle", "store"]
+
+
+def test_forgotten_downloads_are_swept(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(os.urandom(3 * CHUNK_BYTES))
+    store = LocalStore(tmp_path / "store")
+    cid = store.add(tmp_path / "f")
+    at_work = []
+    for name in ("wanted", "forgotten", "at work"):
+        steps = store.fetching(cid, tmp_path / name, BIG, 60, resume=True)
+        while next(steps) < 2 * CHUNK_BYTES:
+            pass
+        at_work.append(steps)
+    for steps in at_work[:2]:
+        steps.close()  # type: ignore[attr-defined]
+    sweep_drafts(tmp_path, ["wanted"])
+    assert [name.partition(".part-")[0] for name in names_in(tmp_path)] == [".at work", ".wanted", "f", "store"]
+    list(at_work[2])
+
+
+def test_pins_need_a_cid_that_is_here(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
     with pytest.raises(BadCid):
         store.pin("../../escape")
-    cid = str(Cid.of(DAG_PB, b"x"))
-    store.pin(cid)
-    assert names_in(tmp_path / "pins") == [cid]
+    with pytest.raises(ContentUnavailable):
+        store.pin(str(Cid.of(DAG_PB, b"x")))
+    (tmp_path / "f").write_bytes(b"content")
+    cid = store.add(tmp_path / "f")
+    with pytest.raises(StoreError, match="no name of someone"):
+        store.pin(cid, "../../escape")
+    store.pin(cid, "ann")
+    assert names_in(store.root / "pins") == [cid, f"{cid}.ann"]

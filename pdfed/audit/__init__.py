@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Anyone can check a federation from public data alone: event log → CID → content → manifest → wallet → parents."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pdfed.audit.books import ledger_checks, lineage, model_checks
+from pdfed.audit.findings import FAILED, OK, UNAVAILABLE, AuditReport, Check, ModelAudit
+from pdfed.audit.inspector import Inspector
+from pdfed.audit.withdrawal import Withdrawal, withdrawal
+from pdfed.chain.client import ContractClient
+from pdfed.chain.ledger import Ledger
+from pdfed.storage import Store
+from pdfed.strategy import GENESIS
+
+__all__ = [
+    "FAILED",
+    "OK",
+    "UNAVAILABLE",
+    "AuditReport",
+    "Check",
+    "ModelAudit",
+    "Withdrawal",
+    "audit",
+    "ledger_checks",
+    "lineage",
+    "withdrawal",
+]
+
+
+def audit(
+    client: ContractClient,
+    ledger: Ledger,
+    store: Store,
+    ids: Sequence[int],
+    watch: Callable[[ModelAudit], None] = lambda found: None,
+) -> AuditReport:
+    """Check the ledger against the contract, and these models with all their ancestors. watch: told each model when done.
+
+    Everything is fetched anew, into a temporary folder that holds one bundle at a time.
+    """
+    wanted = lineage(ledger, [*ids, GENESIS])
+    with tempfile.TemporaryDirectory(prefix="pdfed-audit-") as scratch:
+        inspector = Inspector(client, ledger, store, Path(scratch))
+        models = []
+        for id, record in zip(wanted, client.models(wanted), strict=True):
+            found = inspector.model(ledger.models[id], model_checks(record, ledger, ledger.models[id]))
+            watch(found)
+            models.append(found)
+    return AuditReport(client.address, tuple(ledger_checks(client, ledger)), tuple(models))

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""card.json is for people and catalogues: what it says must be what the manifest, the task and the chain say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pdfed.provenance import Provenance
+from pdfed.spec import TaskSpec
+from pdfed.storage import cid_from_digest
+
+REQUIRED = ("title", "task", "author", "parents", "images_seen", "licence")
+
+
+def wrong_in_card(card: Mapping[str, Any], found: Provenance, task: TaskSpec) -> list[str]:
+    """A line for each field that is missing or false, none if the card is right. Fields without a counterpart are free text."""
+    true = _true(found, task)
+    wrong = [f"it has no {name}" for name in REQUIRED if name not in card]
+    for name, value in true.items():
+        if name in card and _plain(card[name]) != _plain(value):
+            wrong.append(f"{name} is {str(card[name])[:60]!r} instead of {str(value)[:60]!r}")
+    return wrong
+
+
+def _true(found: Provenance, task: TaskSpec) -> dict[str, Any]:
+    """What the fields of a card must say."""
+    facts, claim = found.facts, found.claim
+    images = task.images
+    true = {
+        "title": found.title,
+        "task": task.name,
+        "licence": task.licence,
+        "author": claim.author,
+        "chain_id": claim.chain_id,
+        "parents": [cid_from_digest(parent) for parent in claim.parents],
+        "images_seen": facts.images_seen,
+        "classes": list(images.classes),
+        "image_size": [images.size, images.size, images.channels],
+        "sampler": task.sampling.model_dump(),
+        "epsilon": facts.epsilon,
+    }
+    if claim.parents:
+        true |= {"contract": claim.contract, "objective": facts.objective}
+    return true
+
+
+def _plain(value: Any) -> Any:
+    """Addresses compare whatever their case, tuples as lists."""
+    if isinstance(value, str):
+        return value.lower() if value[:2] == "0x" else value
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return value

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a pool are replaced, step by step, by training pictures (PDFed, section 5.3): does a score notice?
+
+Two pools: samples of a diffusion model trained on other pictures of the same classes, and real pictures that nobody trained
+on, which is harsher. Two kinds of copies: the training picture itself, and what a diffusion model makes of it when it is
+noised a little and denoised again. The scoring models have seen neither the pool's nor the training pictures.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pdfed.diffusion import Weights, grid
+from pdfed.diffusion.network import network_with
+from pdfed.diffusion.noise import generator, signal_and_noise, to_float, to_nchw, to_uint8
+from pdfed.experiments.record import Record
+from pdfed.experiments.replacement_metrics import Bench
+from pdfed.experiments.replacement_models import Case, Parts, diffusion_model, parts_of, samples_of, scorers_of
+from pdfed.spec import TaskSpec
+
+REDRAW_STEPS = 5  # network evaluations of a copy
+BATCH = 100
+LEVELLED = 300  # training pictures redrawn at each level
+
+
+@dataclass(frozen=True)
+class Settings:
+    """cases: kinds of pictures, one table and one figure each. shares: of the pool that are replaced, 0..1. redraw: timestep
+    (of 1000) up to which copies are noised before they are denoised again. levels: timesteps tried for the table of how far a
+    copy is recognised. samples: pictures in the diffusion pool."""
+
+    cases: tuple[Case, ...]
+    shares: tuple[float, ...]
+    samples: int
+    redraw: int = 100
+    levels: tuple[int, ...] = (50, 100, 200, 300, 400)
+    seed: int = 0
+
+
+def run(settings: Settings, record: Record) -> None:
+    """One case after the other; what was trained and drawn for a case is kept."""
+    for case in settings.cases:
+        _run_case(case, settings, record)
+
+
+def _run_case(case: Case, settings: Settings, record: Record) -> None:
+    parts = parts_of(case, settings.seed)
+    scorers, task = scorers_of(case, parts, settings.seed, record)
+    weights, folder = diffusion_model(task, parts.pool, case.pool_images, settings.seed, record)
+    drawn = samples_of(weights, folder, task, settings.samples, settings.seed, record)
+    bench = Bench(scorers, task, parts)
+    copies = {
+        "clean": parts.train.images,
+        "redrawn": redrawn(weights, task, parts.train.images, parts.train.labels, settings.redraw, settings.seed),
+    }
+    pools = {"diffusion": drawn, "held-out": (parts.held_out.images, parts.held_out.labels)}
+    rows = list(_replaced(bench, parts, pools, copies, settings, record, case.name))
+    record.table(f"replacement-{case.name}", rows)
+    record.table(f"replacement-{case.name}-summary", _summary(rows))
+    record.table(f"replacement-{case.name}-levels", list(_levels(bench, weights, task, parts, settings)))
+    record.fact(f"{case.name}_pool", _pool_quality(bench, pools))
+    _draw(rows, case, record)
+    _show(pools, copies, case, record)
+
+
+def _replaced(
+    bench: Bench,
+    parts: Parts,
+    pools: dict[str, tuple[np.ndarray, np.ndarray]],
+    copies: dict[str, np.ndarray],
+    settings: Settings,
+    record: Record,
+    name: str,
+) -> Iterator[dict[str, Any]]:
+    """A row per pool, kind of copy and share: how many copies were identified, how many others taken for copies, all metrics."""
+    with record.progress(len(pools) * len(copies) * len(settings.shares), f"{name}: replacing") as bar:
+        for pool, (images, labels) in pools.items():
+            order = np.random.default_rng(settings.seed).permutation(len(parts.train))
+            for kind, copied in copies.items():
+                for share in settings.shares:
+                    planted = order[: min(round(share * len(images)), len(order))]
+                    mixed, named = images.copy(), labels.copy()
+                    mixed[: len(planted)], named[: len(planted)] = copied[planted], parts.train.labels[planted]
+                    judged = bench.judge(mixed, named, planted)
+                    yield {"pool": pool, "copies": kind, "share": len(planted) / len(images), **asdict(judged)}
+                    bar.advance()
+
+
+def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per pool and kind: the copies identified and the false alarms, over all shares."""
+    found = []
+    for pool, kind in sorted({(row["pool"], row["copies"]) for row in rows}):
+        chosen = [row for row in rows if (row["pool"], row["copies"]) == (pool, kind)]
+        planted, others = sum(row["planted"] for row in chosen), sum(row["others"] for row in chosen)
+        identified = sum(row["identified"] for row in chosen) / planted
+        alarms = sum(row["alarms"] for row in chosen)
+        right = sum(row["right_source"] for row in chosen) / planted
+        found.append(
+            {
+                "pool": pool,
+                "copies": kind,
+                "planted": planted,
+                "identified": identified,
+                "with the right source": right,
+                "others": others,
+                "false alarms": alarms / others if others else float("nan"),
+            }
+        )
+    return found
+
+
+def _levels(bench: Bench, weights: Weights, task: TaskSpec, parts: Parts, settings: Settings) -> Iterator[dict[str, Any]]:
+    """How far from the training picture a copy may be drawn and is still identified."""
+    rows = np.arange(len(parts.train))[:LEVELLED]
+    images, labels = parts.train.images[rows], parts.train.labels[rows]
+    for level in settings.levels:
+        copies = redrawn(weights, task, images, labels, level, settings.seed)
+        judged = bench.judge(copies, labels, rows)
+        change = float(np.sqrt(np.mean((copies.astype(float) - images) ** 2)) / 255)
+        yield {"noised to timestep": level, "RMS change": change, "identified": judged.identified / len(rows)}
+
+
+def _pool_quality(bench: Bench, pools: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """FID of each pool against the test pictures (pure noise: 1000), on as many pictures of each."""
+    count = min(len(images) for images, _ in pools.values())
+    return {name: bench.judge(images[:count], labels[:count], np.arange(0)).fid for name, (images, labels) in pools.items()}
+
+
+def redrawn(weights: Weights, task: TaskSpec, images: np.ndarray, labels: np.ndarray, level: int, seed: int) -> np.ndarray:
+    """uint8 [N,S,S,C]: each picture noised up to timestep `level` of 1000 and denoised again in five DDIM steps (Song et al.
+    2021): a copy with the faults that the model leaves in what it draws."""
+    network = network_with(task, weights).eval().requires_grad_(False)
+    alpha, sigma = signal_and_noise(task.training)
+    moments = np.linspace(level, 0, REDRAW_STEPS + 1).round().astype(int)
+    found = []
+    for first in range(0, len(images), BATCH):
+        chunk = slice(first, first + BATCH)
+        x, named = to_float(to_nchw(images[chunk])), torch.from_numpy(np.array(labels[chunk]))
+        noise = torch.randn(x.shape, generator=generator("redrawn", seed, level, first))
+        x = alpha[level] * x + sigma[level] * noise
+        for moment, following in itertools.pairwise(moments):
+            a, s = alpha[moment], sigma[moment]
+            with torch.inference_mode():
+                predicted = network(x, torch.full((len(x),), int(moment)), named)
+            if task.training.prediction == "v":
+                clean, noise = a * x - s * predicted, s * x + a * predicted
+            else:
+                clean, noise = (x - s * predicted) / a, predicted
+            x = alpha[following] * clean + sigma[following] * noise if following else clean
+        found.append(to_uint8(x))
+    return np.concatenate(found)
+
+
+PANELS = {
+    "identified": ("identified_share", "copies identified"),
+    "false alarms": ("alarm_share", "others taken for copies"),
+    "qn": ("qn", "Q-N"),
+    "fid": ("fid", "FID"),
+    "rc": ("rc", "R_C"),
+    "va": ("va", "V_A (thin: V_C)"),
+    "fld": ("fld", "FLD (test)"),
+    "gap": ("fld_gap", "FLD generalisation gap"),
+    "overfit": ("overfit", "overfit Gaussians, %"),
+    "auth": ("auth", "AuthPct"),
+    "ct": ("ct", "C_T"),
+    "coverage": ("coverage", "coverage"),
+}
+ROUNDING = 1e6
+STYLES = {
+    ("diffusion", "clean"): ("#1b6ca8", "-"),
+    ("diffusion", "redrawn"): ("#1b6ca8", "--"),
+    ("held-out", "clean"): ("#c8553d", "-"),
+    ("held-out", "redrawn"): ("#c8553d", "--"),
+}
+
+
+def _draw(rows: list[dict[str, Any]], case: Case, record: Record) -> None:
+    """Every metric over the share of the pool that was replaced."""
+    with record.figure(f"replacement-{case.name}", width=10, height=6.4) as figure:
+        for place, (column, title) in enumerate(PANELS.values()):
+            axes = figure.add_subplot(3, 4, place + 1)
+            for (pool, kind), (colour, line) in STYLES.items():
+                chosen = [row for row in rows if (row["pool"], row["copies"]) == (pool, kind)]
+                shares = [100 * row["share"] for row in chosen]
+                # The FLD of exact copies alone is rounding noise: not drawn.
+                values = [row[column] if abs(row[column]) < ROUNDING else float("nan") for row in chosen]
+                axes.plot(shares, values, color=colour, ls=line, lw=1.4, label=f"{pool}, {kind}")
+                if column == "va":
+                    axes.plot(shares, [row["vc"] for row in chosen], color=colour, ls=line, lw=0.6)
+            axes.set_title(title, fontsize=9)
+            axes.tick_params(labelsize=7)
+            axes.grid(alpha=0.3)
+            if place >= 8:
+                axes.set_xlabel("% of the pool replaced", fontsize=8)
+        handles, names = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, title="pool, kind of copy")
+
+
+def _show(pools: dict[str, tuple[np.ndarray, np.ndarray]], copies: dict[str, np.ndarray], case: Case, record: Record) -> None:
+    """A sheet: two rows of samples, a row of held-out pictures, training pictures and their redrawn copies."""
+    rows = [pools["diffusion"][0][:16], pools["diffusion"][0][16:32], pools["held-out"][0][:16]]
+    rows += [copies["clean"][:16], copies["redrawn"][:16]]
+    sheet = grid(np.concatenate([row[:16] for row in rows if len(row) >= 16]), 16, 2)
+    sheet.save(record.folder / f"replacement-{case.name}-pictures.png")

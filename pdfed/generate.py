@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures from a federation's model, each with Content Credentials that name everyone who trained it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pdfed.diffusion import grid, load_weights, samples
+from pdfed.diffusion.sampling import Labels, Pictures
+from pdfed.errors import PDFedError
+from pdfed.provenance import Drawing, Identity, Parent, PictureSigner
+from pdfed.spec import TaskSpec
+
+GRID = "grid.png"
+GRID_PIXELS = 128  # at least so wide is a picture of the grid shown, in whole multiples
+BATCH = 25  # pictures drawn and written at a time
+SIGNER = "PDFed generate"  # the name in the certificate of who generates without an account
+
+
+class NoSuchClass(PDFedError):
+    """A class that the task does not have."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to draw. count: how many pictures. classes: names, all of the task's if empty. steps, guidance: the task's if None.
+
+    seed: the same one draws the same pictures.
+    """
+
+    count: int = 16
+    classes: tuple[str, ...] = ()
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+
+
+def draw(model: Parent, task: TaskSpec, wish: Wish, identity: Identity, out: Path) -> Iterator[Path]:
+    """Draw into the folder `out`: a PNG for each picture, and grid.png of all; yields each file once it is written.
+
+    What is written stays if the work is stopped, and comes out the same again. The model must be a verified one.
+    Raises NoSuchClass, WeightsRejected, ProvenanceError.
+    """
+    labels = wanted_labels(task, wish)
+    weights = load_weights(model.weights, task)
+    signer = PictureSigner(model, identity)
+    steps = task.sampling.steps if wish.steps is None else wish.steps
+    guidance = task.sampling.guidance if wish.guidance is None else wish.guidance
+    out.mkdir(parents=True, exist_ok=True)
+    drawn: list[Pictures] = []
+    batches = samples(weights, task, seed=wish.seed, labels=labels, steps=steps, guidance=guidance, batch=BATCH)
+    for pictures, chunk in batches:
+        for picture, label in zip(pictures, chunk, strict=True):
+            name, index = task.images.classes[label], len(drawn)
+            how = Drawing(name, wish.seed, index, steps, guidance, task.sampling.sampler)
+            target = out / f"{index:05d}-{_plain(name)}.png"
+            target.write_bytes(signer.sign(_png(_image(picture)), f"{task.name}: {name}", how))
+            drawn.append(picture)
+            yield target
+    scale = max(1, -(-GRID_PIXELS // task.images.size))
+    sheet = grid(np.stack(drawn), columns(len(drawn), len(wish.classes or task.images.classes)), scale)
+    how = Drawing("", wish.seed, 0, steps, guidance, task.sampling.sampler)
+    (out / GRID).write_bytes(signer.sign(_png(sheet), f"{task.name}: {len(drawn)} pictures", how))
+    yield out / GRID
+
+
+def wanted_labels(task: TaskSpec, wish: Wish) -> Labels:
+    """A class for each picture, [count] int64, in turn. Raises NoSuchClass."""
+    classes = list(task.images.classes)
+    unknown = [name for name in wish.classes if name not in classes]
+    if unknown:
+        few = ", ".join(classes[:20]) + (" …" if len(classes) > 20 else "")
+        raise NoSuchClass(f"The task has no class {unknown[0]!r}.", f"Its classes are {few}.")
+    chosen = [classes.index(name) for name in wish.classes] or list(range(len(classes)))
+    return np.array([chosen[index % len(chosen)] for index in range(wish.count)], dtype=np.int64)
+
+
+def columns(count: int, classes: int) -> int:
+    """Pictures in a row of the grid: one class above the other where that fits, else about a square."""
+    return classes if classes > 1 and count >= classes and classes <= 20 else max(1, round(count**0.5))
+
+
+def own_identity(home: Path) -> Identity:
+    """The keys with which this machine signs what it makes without an account; made at the first time."""
+    return Identity.load_or_create(home / "identity", SIGNER)
+
+
+def _image(picture: Pictures) -> Image.Image:
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
+def _png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def _plain(name: str) -> str:
+    """A class's name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:40]
+
+
+def read_classes(words: Sequence[str]) -> tuple[str, ...]:
+    """Class names from words like "3,7", as people type them."""
+    return tuple(name.strip() for word in words for name in word.split(",") if name.strip())

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node keeps of all that it has received: on its own disk, and pinned in its store, so that others find it.
+
+Kept are: what it works with; its own models; the champion's lineage; the last few. In this order while the quota lasts.
+Everything else is unpinned and leaves the disk. The node doesn't download the past in order to keep it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Collection, Iterator
+
+from pdfed.chain.ledger import Ledger
+from pdfed.node.inbox import Inbox, paced, wanted
+from pdfed.node.workplace import Workplace
+from pdfed.storage import ContentUnavailable, StoreError, cid_from_digest, sweep_drafts
+
+RETRY_SECONDS = 60.0  # after the store failed
+_GONE = ".gone-"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS shelf_pin (bundle BLOB PRIMARY KEY);
+"""
+
+
+class Shelf:
+    """Pins and unpins, a bundle at a time. `changed` says that there may be something to do."""
+
+    def __init__(self, place: Workplace, inbox: Inbox) -> None:
+        self._place, self._inbox = place, inbox
+        self._retry_at = 0.0
+        self.changed = True
+        place.journal.declare(_TABLES)
+
+    def work(self, ledger: Ledger, parents: Collection[bytes]) -> Iterator[str] | None:
+        """Bring disk and pins in line with what is kept now; None if nothing has changed. parents: of the draft in hand."""
+        if not self.changed or time.monotonic() < self._retry_at:
+            return None
+        self.changed = False
+        return self._work(ledger, parents)
+
+    def pinned(self) -> set[bytes]:
+        """Digests of the bundles that this node has pinned."""
+        return {digest for (digest,) in self._place.journal.rows("SELECT bundle FROM shelf_pin")}
+
+    def _work(self, ledger: Ledger, parents: Collection[bytes]) -> Iterator[str]:
+        keep = self._kept(ledger, parents)
+        try:
+            for digest in keep - self.pinned():
+                yield from self._pin(digest)
+            for digest in self.pinned() - keep:
+                self._unpin(digest)
+                yield f"let go of {cid_from_digest(digest)}"
+        except StoreError as fault:
+            self._retry_at, self.changed = time.monotonic() + RETRY_SECONDS, True
+            yield f"pins: {fault.cause} Trying again."
+        self._tidy(ledger, keep)
+
+    def _kept(self, ledger: Ledger, parents: Collection[bytes]) -> set[bytes]:
+        """Digests of the bundles to keep, of those that are here and good."""
+        models = ledger.models
+        at_work = {model.bundle for model in wanted(ledger, self._place.address)} | set(parents)
+        optional = [models[id].bundle for id in keep_order(ledger, self._place.address, self._place.config.keep_last)]
+        room = self._place.config.quota_mb * 1_000_000
+        good = {
+            model.bundle
+            for model in models.values()
+            if (found := self._inbox.received(model, ledger)) is not None and found.state != "rejected"
+        }
+        kept: set[bytes] = set()
+        for digest in dict.fromkeys([*at_work, *optional]):
+            folder = self._place.bundle_folder(digest)
+            if digest not in good or not folder.is_dir():
+                continue
+            size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            if digest in at_work or size <= room:
+                kept.add(digest)
+                room -= size
+        return kept
+
+    def _pin(self, digest: bytes) -> Iterator[str]:
+        """In the journal first: a pin that nobody remembers would stay for ever."""
+        place, cid = self._place, cid_from_digest(digest)
+        with place.journal.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO shelf_pin VALUES (?)", (digest,))
+        try:
+            try:
+                place.store.pin(cid, place.address)
+            except ContentUnavailable:  # it came from another store than the one that is written
+                for sent in paced(place.store.adding(place.bundle_folder(digest), place.address)):
+                    yield f"publishing {cid}: {sent / 1e6:.1f} MB"
+        except BaseException:
+            self._forget(digest)
+            raise
+        yield f"pinned {cid}"
+
+    def _unpin(self, digest: bytes) -> None:
+        self._place.store.unpin(cid_from_digest(digest), self._place.address)
+        self._forget(digest)
+
+    def _forget(self, digest: bytes) -> None:
+        with self._place.journal.transaction() as db:
+            db.execute("DELETE FROM shelf_pin WHERE bundle = ?", (digest,))
+
+    def _tidy(self, ledger: Ledger, keep: Collection[bytes]) -> None:
+        """Remove bundles that were received and are kept no more, and what was begun of others. A folder goes at once or not at
+        all: what has a bundle's name is complete."""
+        bundles = self._place.home / "bundles"
+        names = {cid_from_digest(model.bundle): model.bundle for model in ledger.models.values()}
+        begun = {cid_from_digest(model.bundle) for model in wanted(ledger, self._place.address)}
+        for folder in bundles.iterdir():
+            digest = names.get(folder.name)
+            if digest is not None and digest not in keep and folder.name not in begun:
+                folder.rename(bundles / f"{_GONE}{folder.name}")
+        for gone in bundles.glob(f"{_GONE}*"):
+            shutil.rmtree(gone, ignore_errors=True)
+        sweep_drafts(bundles, begun)
+
+
+def keep_order(ledger: Ledger, me: str, last: int) -> list[int]:
+    """Settled models worth keeping, the most important first: own ones (newest first), the champion's lineage (nearest first),
+    the `last` ones settled. Some come twice."""
+    settled = [id for id in sorted(ledger.models, reverse=True) if ledger.models[id].settled]
+    own = [id for id in settled if ledger.models[id].author == me]
+    lineage, waiting = [], [ledger.champion]
+    while waiting:
+        current = max(waiting)  # ids rise along a lineage, so this is the nearest
+        waiting = [id for id in waiting if id != current] + list(ledger.models[current].parents)
+        lineage.append(current)
+    return own + lineage + settled[:last]

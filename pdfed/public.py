@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What anyone can read of a federation, without an account: its task, its models, their manifests; checked before use.
+
+The chain names each bundle by its digest, so whatever comes from a store is either that bundle or refused.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pdfed import bundle as bundles
+from pdfed.chain.client import ContractClient
+from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.errors import PDFedError
+from pdfed.provenance import Parent, Provenance, read_manifest
+from pdfed.spec import TaskSpec, read_task_json
+from pdfed.storage import Store, cid_from_digest
+from pdfed.strategy import GENESIS
+
+FETCH_SECONDS = 600.0
+MAX_TASK_BYTES = 1_000_000
+CHAMPION = "champion"
+
+
+class NoSuchModel(PDFedError):
+    """A model that the contract does not have."""
+
+
+class Public:
+    """A federation as anyone sees it. `folder` keeps what was downloaded, for the next time."""
+
+    def __init__(self, client: ContractClient, ledger: Ledger, store: Store, folder: Path) -> None:
+        self.client, self.ledger, self.store = client, ledger, store
+        self._folder = folder
+        self._task: TaskSpec | None = None
+
+    @property
+    def task(self) -> TaskSpec:
+        """The task, from the genesis bundle; nothing else of it is downloaded. Raises StoreError, SpecError."""
+        if self._task is None:
+            part = self._part(self.ledger.models[GENESIS], bundles.TASK, MAX_TASK_BYTES)
+            self._task = read_task_json(part)
+        return self._task
+
+    def find(self, name: str | int) -> ModelFacts:
+        """A model by its id, or the "champion". Raises NoSuchModel."""
+        models = self.ledger.models
+        number = self.ledger.champion if name == CHAMPION else int(name) if str(name).isdecimal() else -1
+        if number not in models:
+            raise NoSuchModel(f"There is no model {name!r}.", f"Name {CHAMPION!r}, or one of 0 to {len(models) - 1}.")
+        return models[number]
+
+    def manifest(self, model: ModelFacts) -> Provenance:
+        """A model's manifest, checked against the chain; its weights are not downloaded.
+
+        Raises StoreError, ProvenanceError, BundleRejected.
+        """
+        found = read_manifest(self._part(model, bundles.MANIFEST, bundles.MAX_MANIFEST_BYTES))
+        self.check_claim(found, model)
+        return found
+
+    def bundle(self, model: ModelFacts) -> bundles.Bundle:
+        """A model's bundle on this machine, wholly verified. Raises StoreError, ProvenanceError, BundleRejected."""
+        folder = self._folder / cid_from_digest(model.bundle)
+        if not folder.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            paths = (bundles.WEIGHTS, bundles.MANIFEST, bundles.CARD)  # of the genesis, too: its scoring models are not needed
+            self.store.fetch(folder.name, folder, self.task.max_bundle_bytes, FETCH_SECONDS, paths)
+        bundle = bundles.open_bundle(folder)
+        genesis = model.id == GENESIS
+        bundles.verify_bundle(
+            bundle,
+            author=None if genesis else model.author,
+            parents=self.parents(model),
+            chain_id=self.client.chain_id,
+            contract=bundles.NO_CONTRACT if genesis else self.client.address,
+        )
+        return bundle
+
+    def as_parent(self, model: ModelFacts) -> Parent:
+        """A model as what others are made from. Raises as `bundle`."""
+        bundle = self.bundle(model)
+        return Parent(model.bundle, cid_from_digest(model.bundle), bundle.weights, bundle.manifest, bundle.title)
+
+    def parents(self, model: ModelFacts) -> list[bytes]:
+        """Bundle digests of a model's parents."""
+        return [self.ledger.models[parent].bundle for parent in model.parents]
+
+    def check_claim(self, found: Provenance, model: ModelFacts) -> None:
+        """That a manifest speaks of the model that the chain has under this id. Raises BundleRejected."""
+        claim, genesis = found.claim, model.id == GENESIS
+        contract = bundles.NO_CONTRACT if genesis else self.client.address
+        same = claim.chain_id == self.client.chain_id and claim.contract.lower() == contract.lower()
+        author = genesis or claim.author.lower() == model.author.lower()
+        if not same or not author or list(claim.parents) != self.parents(model):
+            raise bundles.BundleRejected(f"The manifest of model {model.id} speaks of another model.", "The model is left alone.")
+
+    def _part(self, model: ModelFacts, name: str, limit: int) -> bytes:
+        """One file of a bundle: from this machine, or downloaded alone."""
+        cid = cid_from_digest(model.bundle)
+        here = self._folder / cid / name
+        if not here.is_file():
+            part = self._folder / f"{cid}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self.store.fetch(cid, part, limit, FETCH_SECONDS, (name,))
+            content = (part / name).read_bytes()
+            shutil.rmtree(part, ignore_errors=True)
+            return content
+        return here.read_bytes()

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where content grows until it is complete: a locked folder beside its destination."""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pdfed.storage.errors import ContentCorrupt, ContentUnavailable, DeadlinePassed, StoreUnreachable
+
+_INTERRUPTED = (ContentCorrupt, ContentUnavailable, DeadlinePassed, StoreUnreachable, GeneratorExit, KeyboardInterrupt)
+
+
+@contextmanager
+def draft(dest: Path, name: str, resume: bool) -> Iterator[Path]:
+    """A place for content called `name` beside `dest`; other processes leave it alone while this one lives.
+
+    resume: what an interrupted attempt left of the same content is there again, and stays if this attempt is interrupted too.
+    Else it is gone at the end, and so is whatever killed processes left.
+    """
+    folder, lock = _adopted(dest, name) if resume else (None, None)
+    for left in _leftovers(dest):
+        _remove_if_free(left)
+    if folder is None or lock is None:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(dest), dir=dest.parent))
+        lock = _lock(folder)
+    keep = False
+    try:
+        yield folder / name
+    except _INTERRUPTED:
+        keep = resume and any(path.is_file() for path in folder.rglob("*"))
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep_drafts(folder: Path, keep: Collection[str]) -> None:
+    """Remove what interrupted downloads left in `folder`, but for destinations of the names in `keep` and work in hand."""
+    for left in folder.glob(".*.part-*"):
+        if not any(left.name.startswith(_prefix(folder / name)) for name in keep):
+            _remove_if_free(left)
+
+
+def _leftovers(dest: Path) -> Iterator[Path]:
+    """What attempts at `dest` have left beside it, or are at work on."""
+    yield from dest.parent.glob(glob.escape(_prefix(dest)) + "*")
+
+
+def _prefix(dest: Path) -> str:
+    return f".{dest.name[:100]}.part-"
+
+
+def _adopted(dest: Path, name: str) -> tuple[Path | None, int | None]:
+    """A leftover of the same content that nobody works on, and its lock."""
+    for left in _leftovers(dest):
+        lock = _lock(left)
+        if lock is not None:
+            if (left / name).exists():
+                return left, lock
+            os.close(lock)
+    return None, None
+
+
+def _remove_if_free(left: Path) -> None:
+    lock = _lock(left)
+    if lock is not None:
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """An open lock on `folder`, None if another holds it. A lock ends with its process, however that ends."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prove that a picture of yours was trained on, or check such a proof: `ape run prove-inclusion --picture mine.jpg …`."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pdfed.chain.networks import network_option
+from pdfed.cli import FriendlyCommand
+
+
+class ProveCommand(FriendlyCommand):
+    resume_hint = "Stopped. Nothing was written; the same command starts again."
+
+
+@click.command(cls=ProveCommand)
+@network_option
+@click.option("--picture", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="The one picture.")
+@click.option("--check", "proof", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None,
+              help="Check this proof of the picture instead of making one.")  # fmt: skip
+@click.option("--contract", default=None, help="Address of the task's contract. A check without it leaves out whose models.")
+@click.option("--account", default=None, help="Alias of the account that the node runs with.")
+@click.option("--config", type=click.Path(path_type=Path), default=None, help="The node's YAML file.")
+@click.option("--data", default=None, help="The node's pictures, as given to `ape run node`.")
+@click.option("--store", default=None, help="Where bundles are read.  [default: local:.pdfed/store]")
+@click.option("--home", default=None, help="The node's folder.  [default: .pdfed]")
+@click.option("--seed", type=int, default=None, help="The node's seed.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("proof.json"), show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print facts for programs.")
+def cli(
+    network: str,
+    picture: Path,
+    proof: Path | None,
+    contract: str | None,
+    account: str | None,
+    config: Path | None,
+    out: Path,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Open a node's commitment to its training pictures for one PICTURE; the others stay closed. Or check such a proof.
+
+    A check exits 0 only if the proof holds for the picture and, with --contract, a model names the commitment.
+    """
+    from pdfed.inclusion import check
+
+    if proof is not None:
+        found = check(proof, picture)
+        models = None if contract is None else _models(network, contract, flags["store"] or "local:.pdfed/store", found.root)
+        _tell(found, models, as_json)
+        sys.exit(1 if models == [] else 0)
+    if contract is None or account is None or (flags["data"] is None and config is None):
+        raise click.UsageError("To make a proof, name --contract, --account and the node's --data or --config.")
+    made, models = _proven(network, contract, account, config, picture, flags)
+    out.write_text(made.json() + "\n")
+    _tell(made, models, as_json)
+    if not as_json:
+        click.echo(f"Written to {out}. Hand it out with the picture: it opens no other picture.")
+
+
+def _proven(network: str, contract: str, account: str, config: Path | None, picture: Path, flags: dict[str, Any]) -> Any:
+    """The proof, and the ids of the models that name its commitment."""
+    from pdfed.chain.accounts import load_account
+    from pdfed.chain.client import ContractClient
+    from pdfed.chain.feed import read_ledger
+    from pdfed.chain.networks import connected
+    from pdfed.chain.secret import NodeSecret
+    from pdfed.data import load, split
+    from pdfed.inclusion import NotIncluded, prove
+    from pdfed.node.workplace import home_of
+    from pdfed.public import Public
+    from pdfed.spec import read_node_config
+    from pdfed.storage import open_store
+
+    choices = read_node_config(config, {name: value for name, value in flags.items() if value is not None})
+    with connected(network), tempfile.TemporaryDirectory(prefix="pdfed-proof-") as scratch:
+        client = ContractClient.at(contract)
+        public = Public(client, read_ledger(client), open_store(choices.store), Path(scratch))
+        wallet = load_account(account)
+        secret = home_of(choices, client, str(wallet.address)) / "secret"
+        images = public.task.images
+        train, test = split(load(choices.data, images), choices.test_share, choices.seed)
+        made = prove(train, test, NodeSecret.load_or_create(secret, wallet, client.chain_id, client.address), picture, images)
+        models = _naming(public, made.root)
+    if not any(model["author"] == str(wallet.address) for model in models):
+        raise NotIncluded(
+            f"No model of {wallet.address} names the commitment of this data ({len(train)} training pictures).",
+            "Give the data, seed and configuration that the node ran with; a folder that has changed since has another one.",
+        )
+    return made, models
+
+
+def _models(network: str, contract: str, store: str, root: bytes) -> list[dict[str, Any]]:
+    from pdfed.chain.client import ContractClient
+    from pdfed.chain.feed import read_ledger
+    from pdfed.chain.networks import connected
+    from pdfed.public import Public
+    from pdfed.storage import open_store
+
+    with connected(network), tempfile.TemporaryDirectory(prefix="pdfed-proof-") as scratch:
+        client = ContractClient.at(contract)
+        return _naming(Public(client, read_ledger(client), open_store(store), Path(scratch)), root)
+
+
+def _naming(public: Any, root: bytes) -> list[dict[str, Any]]:
+    from pdfed.audit import withdrawal
+
+    trained = withdrawal(public, root.hex()).trained
+    return [{"id": id, "author": public.ledger.models[id].author} for id in trained]
+
+
+def _tell(found: Any, models: list[dict[str, Any]] | None, as_json: bool) -> None:
+    if as_json:
+        facts = {"holds": models != [], "dataset_root": found.root.hex(), "pictures": found.pictures, "models": models}
+        click.echo(json.dumps(facts, indent=1))
+        return
+    click.echo(f"The picture is number {found.index} of {found.pictures} in the data set {found.root.hex()}.")
+    if models is None:
+        click.echo("Which models name this data set: add --network and --contract.")
+    elif not models:
+        click.echo("No model of this contract names this data set.")
+    else:
+        named = ", ".join(f"{model['id']} (by {model['author']})" for model in models)
+        click.echo(f"Trained on it, as their authors signed: models {named}.")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train a task's scoring models on pictures that are not private: `ape run train-scorers --data ./public --out scorers`."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from pdfed.cli import FriendlyCommand
+
+
+@click.command(cls=FriendlyCommand)
+@click.option("--data", required=True, help="Pictures that are not private: a folder, an .npz, digits or digits:a-b/n.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the scoring models.")
+@click.option("--task", default=None, help="A preset or a YAML file. Default: digits for digits, else art64.")
+@click.option("--images", type=click.IntRange(100), default=None, help="Images seen by each model; default: the task's.")
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0, 0.9, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Share of the pictures that nothing is trained on: the quality is measured there.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of torch.")
+def cli(data: str, out: Path, task: str | None, images: int | None, held_out: float, seed: int, threads: int) -> None:
+    """Train fingerprinter and verifier; write them, and how good they are, to --out.
+
+    A run that was stopped goes on where it was: the same command, the same result.
+    """
+    from pdfed.genesis import complete_task
+    from pdfed.spec import read_task_file
+
+    preset = task or ("digits" if data.partition(":")[0] == "digits" else "art64")
+    given = complete_task(read_task_file(preset).model_copy(update={"public": data}))
+    scoring = given.task.scoring.model_copy(update={"training_images": images or given.task.scoring.training_images})
+
+    import torch
+
+    torch.set_num_threads(threads)
+    from pdfed.data import load, split
+    from pdfed.scoring import make_scorers
+
+    pictures = load(data, given.task.images)
+    train, test = split(pictures, held_out, seed)
+    console = Console()
+    console.print(f"{len(train)} pictures to train on, {len(test)} held out, {len(pictures.skipped)} skipped.", highlight=False)
+    with Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()) as bar:
+        rows = {what: bar.add_task(what, total=1.0) for what in ("fingerprinter", "verifier")}
+        found = make_scorers(
+            train.images,
+            train.labels,
+            test.images,
+            scoring,
+            out,
+            seed=seed,
+            progress=lambda what, share: bar.update(rows[what], completed=share),
+        )
+    console.print(found.markdown(), highlight=False, soft_wrap=True)
+    console.print(f"Scoring models, quality.json and quality.md: {out}", highlight=False)

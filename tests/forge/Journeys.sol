@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IPDFed} from "../../contracts/IPDFed.sol";
+import {Federation} from "./Federation.sol";
+import {GhostMath} from "./GhostMath.sol";
+
+/// @title What tests make people do: join, submit, vote, settle
+abstract contract Journeys is Federation {
+    function join(uint256 actor, uint256 stake) internal {
+        must(actors[actor], stake, abi.encodeCall(IPDFed.register, (IPDFed.Role.Trainer)));
+    }
+
+    /// @dev The first `count` people join with the least stake each, and a second passes.
+    function joinAll(uint256 count) internal {
+        for (uint256 i = 0; i < count; ++i) {
+            join(i, terms.minStake);
+        }
+        wait(1);
+    }
+
+    function submit(uint256 author) internal returns (uint32 id) {
+        id = fed.modelCount() + 1;
+        must(actors[author], terms.submissionFee, abi.encodeCall(IPDFed.submit, (keccak256(abi.encode(id)), new uint32[](1))));
+    }
+
+    /// @dev A score in the middle of a bucket: `steps` of 1/64 halving, -64..63.
+    function scoreOf(int256 steps) internal pure returns (IPDFed.Score memory) {
+        uint256 bucket = uint256(steps + 64);
+        uint256 low = bucket == 0 ? 1 : GhostMath.baselineFor(QN, bucket);
+        return IPDFed.Score(QN, uint64(low + QN / 1000), 0);
+    }
+
+    function commit(uint256 voter, uint32 id, int256 steps) internal {
+        IPDFed.Score memory score = scoreOf(steps);
+        bytes32 salt = keccak256(abi.encode(id, voter));
+        bytes32 commitment = fed.voteCommitment(id, actors[voter], score, salt);
+        must(actors[voter], abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, commitment, salt)));
+        secrets[id][actors[voter]] = Secret(score, salt);
+    }
+
+    function reveal(uint256 voter, uint32 id) internal {
+        Secret memory secret = secrets[id][actors[voter]];
+        must(actors[voter], abi.encodeCall(IPDFed.revealVote, (id, secret.score, secret.salt)));
+    }
+
+    /// @dev The author's model is voted on by everybody else who joined, all seeing the same, and settled.
+    function advance(uint256 author, int256 steps) internal returns (uint32 id) {
+        id = submit(author);
+        for (uint256 i = 0; i < actors.length; ++i) {
+            if (i != author && fed.node(actors[i]).stake != 0) commit(i, id, steps);
+        }
+        for (uint256 i = 0; i < actors.length; ++i) {
+            if (i != author && fed.node(actors[i]).stake != 0) reveal(i, id);
+        }
+        settle(id);
+    }
+
+    function settle(uint32 id) internal {
+        must(SPONSOR, abi.encodeCall(IPDFed.settle, (id)));
+        checkVotes(id);
+    }
+
+    function ids(uint32 id) internal pure returns (uint32[] memory list) {
+        list = new uint32[](1);
+        list[0] = id;
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IPDFed} from "../../contracts/IPDFed.sol";
+import {Journeys} from "./Journeys.sol";
+import {Check} from "./Vm.sol";
+
+/// @title Silent nodes, and those who only seem so
+contract NodesTest is Journeys {
+    function usualStart() private {
+        IPDFed.Terms memory t = usualTerms();
+        t.unbonding = 150;
+        start(t, 1e18);
+        joinAll(4);
+    }
+
+    /// @dev Models that two of the three voters score, `count` of them; the silent one is actor 3.
+    function heardModels(uint256 count) private {
+        for (uint256 i = 0; i < count; ++i) {
+            uint32 id = submit(0);
+            wait(1);
+            commit(1, id, 0);
+            commit(2, id, 0);
+            wait(100);
+            reveal(1, id);
+            reveal(2, id);
+            settle(id);
+        }
+    }
+
+    function retire() private view returns (bytes memory) {
+        return abi.encodeCall(IPDFed.retire, (actors[3]));
+    }
+
+    function stillActive(uint256 activeAt, uint256 heardSince) private view returns (bytes memory) {
+        return abi.encodeWithSelector(
+            IPDFed.StillActive.selector, actors[3], activeAt, heardSince, activeAt + terms.unbonding
+        );
+    }
+
+    function test_silent_through_sixteen_heard_models() external {
+        usualStart();
+        uint256 joined = time - 1;
+        heardModels(15);
+        refused(actors[0], 0, retire(), stillActive(joined, joined));
+        heardModels(1);
+        must(actors[0], retire());
+        checkAccount(actors[3]);
+        refused(actors[0], 0, retire(), abi.encodeWithSelector(IPDFed.NodeExiting.selector, actors[3], time + 150));
+        must(actors[3], abi.encodeCall(IPDFed.cancelExit, ()));
+        checkAccount(actors[3]);
+    }
+
+    function test_quick_models_evict_nobody() external {
+        usualStart();
+        heardModels(16);
+        must(actors[3], abi.encodeCall(IPDFed.keepAlive, ()));
+        uint256 acted = time;
+        bytes32 alone = keccak256("a model that one voter scores at once");
+        wait(1);
+        for (uint256 i = 0; i < 16; ++i) {
+            uint32 id = fed.modelCount() + 1;
+            must(actors[0], terms.submissionFee, abi.encodeCall(IPDFed.submit, (keccak256(abi.encode(alone, i)), new uint32[](1))));
+            commit(1, id, 0);
+            commit(2, id, 0);
+        }
+        wait(100);
+        for (uint32 id = 17; id <= 32; ++id) {
+            reveal(1, id);
+            reveal(2, id);
+            settle(id);
+        }
+        refused(actors[0], 0, retire(), stillActive(acted, time));
+        wait(48);
+        refused(actors[0], 0, retire(), stillActive(acted, time - 48));
+        wait(1);
+        must(actors[0], retire());
+    }
+
+    /// @notice Whoever acted in the second of the oldest of sixteen heard models was not silent through it.
+    function test_acting_in_the_second_of_the_oldest_model() external {
+        usualStart();
+        heardModels(1);
+        must(actors[3], abi.encodeCall(IPDFed.keepAlive, ()));
+        uint256 acted = time;
+        heardModels(15);
+        refused(actors[0], 0, retire(), stillActive(acted, acted));
+        heardModels(1);
+        must(actors[0], retire());
+    }
+
+    function test_junk_is_not_heard() external {
+        usualStart();
+        heardModels(15);
+        uint256 joined = fed.node(actors[3]).joinedAt;
+        for (uint256 i = 0; i < 20; ++i) {
+            uint32 id = submit(0);
+            wait(100);
+            settle(id);
+        }
+        refused(actors[0], 0, retire(), stillActive(joined, joined));
+    }
+
+    /// @notice Without anybody to vote nothing is heard, though nothing was missing of a quorum of nothing.
+    function test_a_model_for_nobody_is_not_heard() external {
+        IPDFed.Terms memory t = usualTerms();
+        t.unbonding = 150;
+        start(t, 0);
+        joinAll(4);
+        for (uint256 i = 1; i < 4; ++i) {
+            must(actors[i], abi.encodeCall(IPDFed.requestExit, ()));
+        }
+        for (uint256 i = 0; i < 16; ++i) {
+            uint32 id = submit(0);
+            wait(100);
+            settle(id);
+        }
+        must(actors[3], abi.encodeCall(IPDFed.cancelExit, ()));
+        uint256 back = time;
+        wait(200);
+        refused(actors[0], 0, retire(), stillActive(back, fed.model(0).submittedAt));
+    }
+
+    /// @notice Half the quorum is enough to be heard: one of three voters, at a quorum of two thirds.
+    function test_half_the_quorum_is_heard() external {
+        IPDFed.Terms memory t = usualTerms();
+        t.unbonding = 150;
+        t.quorum = 6666;
+        start(t, 0);
+        joinAll(4);
+        for (uint256 i = 0; i < 16; ++i) {
+            uint32 id = submit(0);
+            wait(1);
+            commit(1, id, 5);
+            wait(99);
+            reveal(1, id);
+            settle(id);
+            Check.equal(uint256(fed.model(id).phase), uint256(IPDFed.Phase.Unscored), "scored by a third");
+        }
+        must(actors[0], retire());
+    }
+
+    function test_every_activity_counts() external {
+        usualStart();
+        heardModels(16);
+        uint256 snapshot = time;
+        must(actors[3], 1, abi.encodeCall(IPDFed.topUp, ()));
+        refused(actors[0], 0, retire(), stillActive(snapshot, fed.model(1).submittedAt + 101));
+        wait(200);
+        submit(3);
+        refused(actors[0], 0, retire(), stillActive(time, fed.model(1).submittedAt + 101));
+        wait(200);
+        uint32 id = submit(0);
+        wait(1);
+        commit(3, id, 0);
+        refused(actors[0], 0, retire(), stillActive(time, fed.model(1).submittedAt + 101));
+    }
+}

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A deployed contract against its sources: rebuilt, compared byte by byte, every immutable explained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pdfed.chain.client import ContractClient
+from pdfed.chain.local import LocalChain
+from pdfed.chain.sources import SOURCE, Build, build, standard_input
+from pdfed.chain.verification import DIFFERENT, EXACT, PARTIAL, constructor_arguments, split_metadata, verify
+from pdfed.deployment import record_of, write_record
+from pdfed.mechanism import Terms
+from tests.integration.conftest import SEPOLIA, Sepolia
+
+ETHER = 10**18
+ELSEWHERE = "0x00000000000000000000000000000000DeaDBeef"
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[LocalChain]:
+    with LocalChain() as chain:
+        yield chain
+
+
+@pytest.fixture(scope="module")
+def client(chain: LocalChain) -> ContractClient:
+    sponsor = chain.account(0)
+    terms = Terms(
+        genesis=sha256(b"genesis").digest(), min_stake=ETHER, submission_fee=ETHER // 100, commit_bond=ETHER // 50, quorum=5000,
+        release=2500, min_gain=3, jury=7, royalty=1000, commit_window=600, reveal_window=601, unbonding=1300, sunset=5000,
+        sponsor=str(sponsor.address),
+    )  # fmt: skip
+    return ContractClient.deploy(terms, 12345, sponsor)
+
+
+@pytest.fixture(scope="module")
+def rebuilt() -> Build:
+    return build(standard_input())
+
+
+def changed(chain: LocalChain, client: ContractClient, position: int) -> ContractClient:
+    """A contract elsewhere with the same code but for one bit."""
+    code = bytearray(client.code())
+    code[position] ^= 1
+    chain.rpc.call("anvil_setCode", ELSEWHERE, "0x" + code.hex())
+    return ContractClient.at(ELSEWHERE)
+
+
+def test_a_deployment_is_the_sources_to_the_byte(client: ContractClient, rebuilt: Build) -> None:
+    found = verify(client, rebuilt)
+    assert (found.match, found.ok) == (EXACT, True)
+    assert found.metadata == found.expected_metadata != ""
+    assert {each.name for each in found.immutables} >= {"_minStake", "_release", "_sponsor", "_keepPerStep"}
+    assert all(each.value == each.expected and each.places > 0 for each in found.immutables)
+
+
+def test_ape_deploys_what_solc_makes_of_the_explorers_input(client: ContractClient, rebuilt: Build) -> None:
+    assert client.abi.creation == rebuilt.creation
+    assert client.abi.runtime == rebuilt.runtime
+
+
+def test_other_metadata_is_a_partial_match(chain: LocalChain, client: ContractClient, rebuilt: Build) -> None:
+    found = verify(changed(chain, client, len(client.code()) - 20), rebuilt)
+    assert (found.match, found.ok) == (PARTIAL, False)
+
+
+def test_one_copy_of_an_immutable_changed_is_no_match(chain: LocalChain, client: ContractClient, rebuilt: Build) -> None:
+    places = dict(rebuilt.immutables)["_minStake"]
+    assert len(places) > 1
+    found = verify(changed(chain, client, places[-1] + 31), rebuilt)
+    assert (found.match, found.ok) == (DIFFERENT, False)
+    assert [each.name for each in found.immutables if each.value != each.expected] == ["_minStake"]
+
+
+def test_sources_that_differ_are_no_match(client: ContractClient, rebuilt: Build) -> None:
+    code, metadata = split_metadata(rebuilt.runtime)
+    other = replace(rebuilt, runtime=code[:100] + bytes([code[100] ^ 1]) + code[101:] + metadata)
+    assert verify(client, other).match == DIFFERENT
+
+
+def test_the_explorers_input_names_every_source_and_the_settings(client: ContractClient, rebuilt: Build) -> None:
+    given = standard_input()
+    metadata = json.loads(rebuilt.metadata)
+    assert set(metadata["sources"]) == set(given["sources"])
+    assert metadata["settings"]["compilationTarget"] == {SOURCE: "PDFed"}
+    creation = rebuilt.creation + bytes.fromhex(constructor_arguments(client))
+    transaction = client.rpc.call("eth_getTransactionByHash", client.deployment)
+    assert transaction["input"] == "0x" + creation.hex()
+
+
+def test_a_deployment_is_recorded_per_network(client: ContractClient, tmp_path: Path) -> None:
+    path = write_record(tmp_path, record_of(client, "local", client.terms().sponsor, 12345, "bafy…"))
+    assert path == tmp_path / "deployments" / "local" / f"{client.address}.json"
+    record = json.loads(path.read_text())
+    assert record["transaction"] == client.deployment
+    assert (record["block"], record["pool"], record["terms"]["jury"]) == (client.deployment_block, "12345", 7)
+
+
+def test_the_command_and_the_record_of_a_sponsors_deployment(sepolia: Sepolia, deployed: str, tmp_path: Path) -> None:
+    done = sepolia.ape("run", "verify", "--network", "sepolia", "--contract", deployed, "--out", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["match"], facts["chain_id"], facts["ok"]) == (EXACT, SEPOLIA, True)
+    assert json.loads((tmp_path / deployed / "standard-input.json").read_text())["language"] == "Solidity"
+    record = json.loads((sepolia.work / "deployer" / "deployments" / "sepolia" / f"{deployed}.json").read_text())
+    assert (record["code_hash"], record["chain_id"]) == (facts["code_hash"], SEPOLIA)

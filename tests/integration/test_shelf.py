@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node keeps: pins in its store and bundles on its disk, as its choices and its quota say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from pdfed.chain.local import LocalChain
+from pdfed.node import Node
+from pdfed.node.shelf import keep_order
+from pdfed.storage import cid_from_digest, open_store
+from tests.integration.federation import Federation, deploy, kill, make_federation_genesis
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """Three settled models of one author, and what two nodes keep of them."""
+    root = tmp_path_factory.mktemp("shelf")
+    with LocalChain() as chain:
+        federation = deploy(chain, make_federation_genesis(chain, root / "deployer"), root)
+        ann = federation.node(1, max_submissions=3, images_per_submission=64)
+        bob = federation.node(2, role="validator")
+        federation.join(ann, bob)
+        federation.run(ann, bob, until=lambda: ann.settled == 3 and not ann.busy)
+        ann.close()
+        bob.close()
+        yield federation
+
+
+def rested(federation: Federation, node: Node) -> Node:
+    """Let a node put its shelf in order."""
+    federation.run(node, until=lambda: node.step().kind == "idle")
+    return node
+
+
+def pins(federation: Federation, node: Node) -> set[str]:
+    """CIDs that the store keeps for this node."""
+    names = [path.name.partition(".") for path in (federation.store.root / "pins").iterdir()]
+    return {cid for cid, _, holder in names if holder == node.place.address}
+
+
+def on_disk(node: Node) -> set[str]:
+    return {path.name for path in (node.place.home / "bundles").iterdir()}
+
+
+def kept(node: Node, models: set[int]) -> set[str]:
+    return {cid_from_digest(node.ledger.models[model].bundle) for model in models}
+
+
+def test_everything_recent_is_kept_at_first(federation: Federation) -> None:
+    bob = rested(federation, federation.node(2, role="validator"))
+    assert pins(federation, bob) == on_disk(bob) == kept(bob, {0, 1, 2, 3})
+    assert bob.shelf.pinned() == {model.bundle for model in bob.ledger.models.values()}
+    bob.close()
+
+
+def test_the_author_and_the_champions_lineage_keep_theirs(federation: Federation) -> None:
+    """A validator lets go of what led nowhere; its author keeps it, so everyone can still audit it."""
+    bob = rested(federation, federation.node(2, role="validator", keep_last=0))
+    line = set(keep_order(bob.ledger, bob.place.address, 0)) | {0}
+    assert pins(federation, bob) == on_disk(bob) == kept(bob, line)
+    ann = rested(federation, federation.node(1, max_submissions=3, keep_last=0))
+    assert pins(federation, ann) >= kept(ann, {1, 2, 3})
+    for model in ann.ledger.models.values():
+        federation.store.fetch(cid_from_digest(model.bundle), federation.root / "again", 10**9, 60)
+        shutil.rmtree(federation.root / "again")
+    bob.close()
+    ann.close()
+
+
+def test_a_quota_holds_and_spares_what_is_at_work(federation: Federation) -> None:
+    """The genesis and the champion alone are over it: nothing else is kept, and what nobody keeps is gone."""
+    ann = federation.node(1, max_submissions=3, quota_mb=1)
+    needed = kept(ann, {0, ann.ledger.champion})
+    assert sum(file.stat().st_size for cid in needed for file in (ann.place.home / "bundles" / cid).rglob("*")) > 1_000_000
+    rested(federation, ann)
+    assert pins(federation, ann) == on_disk(ann) == needed
+    bob = rested(federation, federation.node(2, role="validator", keep_last=0, quota_mb=1))
+    gone = kept(ann, {1, 2, 3}) - needed
+    assert not any(federation.store.has(cid) for cid in gone)
+    assert all(federation.store.has(cid) for cid in needed)
+    ann.close()
+    bob.close()
+
+
+def test_what_was_let_go_is_fetched_again_when_it_is_wanted(federation: Federation) -> None:
+    """The journal says that the champion was scored; that it is not on the disk is noticed before it is continued from."""
+    ann = federation.node(1, max_submissions=4, images_per_submission=64)
+    shutil.rmtree(ann.place.bundle_folder(ann.ledger.models[ann.ledger.champion].bundle))
+    federation.run(ann, until=lambda: ann.drafts.published() == 4 or ann.drafts.current() is not None)
+    draft = ann.drafts.current()
+    assert draft is not None
+    assert all(ann.place.bundle_folder(digest).is_dir() for digest, _ in draft.parents)
+    ann.close()
+
+
+def test_a_store_that_fails_stops_nothing(federation: Federation) -> None:
+    """A pin that could not be set is not remembered as one."""
+    bob = federation.node(2, role="validator")
+    with bob.place.journal.transaction() as db:
+        db.execute("DELETE FROM shelf_pin")
+    (federation.store.root / "pins").rename(federation.root / "pins away")
+    said = [bob.step().text for _ in range(20)]
+    (federation.root / "pins away").rename(federation.store.root / "pins")
+    assert any("Trying again" in text for text in said)
+    assert bob.shelf.pinned() == set()
+    bob.close()
+
+
+def test_an_author_whose_daemon_is_down_publishes_later(federation: Federation) -> None:
+    """The model is on chain; the node says what is wrong, works on, and publishes once it can, also after a kill."""
+    local, published = federation.store, 3
+    federation.store = open_store(f"kubo:127.0.0.1:9,{local.url}")  # type: ignore[assignment]
+    ann = federation.node(1, max_submissions=4, images_per_submission=64)
+    said: list[str] = []
+    federation.run(ann, until=lambda: "No IPFS daemon" in (said.append(ann.step().text) or said[-1]))
+    assert "ipfs daemon" in said[-1]
+    assert ann.drafts.published() == published
+    assert ann.drafts.current() is not None
+    kill(ann)
+    federation.store = local
+    ann = federation.node(1, max_submissions=4)
+    federation.run(ann, until=lambda: ann.drafts.published() == published + 1)
+    assert local.has(cid_from_digest(ann.ledger.models[published + 1].bundle))
+    ann.close()

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated tasks play by the mechanism, and the attacks end as the threat model says. (How much each earns is no matter of
+tests: docs/economics.md has the figures.)"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pdfed.experiments.economics_arena import Arena, Course, interval, outcomes
+from pdfed.experiments.economics_players import (
+    SINGLE,
+    Colluders,
+    ForkFarmer,
+    Honest,
+    LineagePadder,
+    Overtaker,
+    Sniper,
+    SybilSplitter,
+    Validator,
+)
+from pdfed.experiments.economics_rows import fee_hogging, first_pay, lottery, overtake, slicing, statistic, withholding
+from pdfed.experiments.economics_silence import (
+    early_opening,
+    flood,
+    late_content,
+    quorum_limits,
+    retire_the_silent,
+    silent_gain,
+    windows,
+)
+from pdfed.experiments.economics_terms import losing_share
+from pdfed.experiments.economics_voters import agreement, copied_commit, lazy_panel, voter_pay
+from pdfed.experiments.economics_world import ETHER, HIGHEST, Conditions, World, score_of
+from pdfed.experiments.record import Record
+from pdfed.experiments.runner import run_experiment
+from pdfed.mechanism import BallotState, bucket
+
+SHORT = Course(turns=30)
+BASE = Conditions()
+QUIET = replace(BASE, sd=1e-6, margin=8e6)  # votes without noise, and a minGain of 8 steps
+SEEDS = range(3)
+
+
+@pytest.mark.parametrize("gain", [-63.5, -20.2, -0.5, 0.0, 0.5, 16.7, 63.5])
+def test_a_vote_says_the_gain_that_was_meant(gain):
+    score = score_of(gain)
+    assert bucket(score.qn, score.baseline_qn) == 64 + int(gain // 1)
+
+
+def test_the_terms_of_a_simulated_task_cover_32_bonds():
+    terms = replace(BASE, pool=1000.0).terms
+    assert terms.min_stake >= 32 * terms.commit_bond
+    assert terms.commit_bond == 3 * terms.submission_fee
+    assert terms.submission_fee == 1000 * ETHER // 4000
+
+
+@pytest.mark.parametrize("player", [*SINGLE, Colluders], ids=lambda player: player.__name__)
+def test_no_wei_appears_or_disappears(player):
+    """Invariant 1, over whole games of every strategy: what was paid in is what the ledger holds."""
+    arena = Arena(BASE, SHORT, 5, player, 0.3)
+    arena.play(5)
+    task = arena.world.task
+    stakes = sum(event.args["stake"] for event in task.events if event.name == "NodeRegistered")
+    fees = task.model_count() * task.terms.submission_fee
+    assert task.ledger().total == stakes + fees + int(BASE.pool * ETHER)
+    assert all(ballot.state != BallotState.COMMITTED for ballot in task.ballots.values())
+
+
+def test_the_same_seed_gives_the_same_game_and_another_seed_another():
+    first, again, other = (Arena(BASE, SHORT, seed, Honest, 0.1).play(seed) for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_without_noise_the_frontier_is_the_truth_rounded_down_at_every_advance():
+    arena = Arena(QUIET, SHORT, 1, Honest, 0.1)
+    outcome = arena.play(1)
+    advances = sum(event.name == "ChampionChanged" for event in arena.world.task.events)
+    assert advances >= 3
+    assert outcome.truth - advances <= outcome.frontier <= outcome.truth
+
+
+def test_parents_move_no_wei():
+    """Invariant 16: padding the lineage earns exactly what honest play does."""
+    honest, padded = (outcomes(BASE, SHORT, SEEDS, player, 0.1) for player in (Honest, LineagePadder))
+    assert honest == padded
+
+
+def test_a_split_stake_that_does_not_vote_for_itself_earns_nothing_more():
+    """Without noise, a node in five identities has the income of the whole, up to shares of its own models' fees."""
+    whole, split = (outcomes(QUIET, SHORT, SEEDS, player, 0.1) for player in (Honest, SybilSplitter))
+    for one, five in zip(whole, split, strict=True):
+        assert five.income == pytest.approx(one.income, abs=five.submissions * BASE.fee * BASE.pool / 10)
+        assert five.frontier == one.frontier
+
+
+def test_without_noise_nothing_is_left_for_who_copies():
+    for player in (Overtaker, Sniper):
+        for outcome in outcomes(QUIET, SHORT, SEEDS, player, 0.1):
+            assert outcome.income <= outcomes(QUIET, SHORT, SEEDS, Validator, 0.1)[0].income + 0.02
+
+
+def test_recognised_copies_are_not_paid():
+    screened = replace(BASE, screened=True)
+    for player in (Overtaker, Sniper):
+        for seed in SEEDS:
+            arena = Arena(screened, SHORT, seed, player, 0.1)
+            arena.play(seed)
+            models = arena.world.task.models
+            assert all(models[id].payout == 0 for id in arena.world.copies)
+    arena = Arena(screened, SHORT, 0, ForkFarmer, 0.1)
+    arena.play(0)
+    assert arena.world.copies
+    assert all(arena.world.task.models[id].payout == 0 for id in arena.world.copies)
+
+
+# ------------------------------------------------------------------------------------------------ scripted attacks
+
+
+def test_copies_without_luck_lose_their_fees():
+    found = lottery(QUIET, [0], 10)
+    assert found["income"] == pytest.approx(-10 * 10 / 4000 * (1 - 0.02), abs=0.001)  # its own stake votes, and has its share
+
+
+def test_luck_pays_where_min_gain_is_below_the_noise_and_not_at_two_deviations():
+    assert lottery(replace(BASE, margin=0.5), range(8), 60)["income"] > 0.2
+    assert lottery(BASE, range(8), 60)["income"] < 0
+
+
+def test_a_majority_of_the_stake_takes_the_pool():
+    """The assumption, stated: nothing in the rules stops it."""
+    assert lottery(BASE, [0], 40, 0.6, HIGHEST)["income"] > 9
+
+
+def test_a_later_copy_is_paid_nothing_however_long_the_votes_are_delayed():
+    found = overtake(QUIET, SEEDS, ahead=False)
+    assert (found["original"] > 0, found["copy"]) == (True, 0)
+    assert found["attacker's fee and bond"] > 3 / 4000 * 10  # the bond of its silent voter
+    assert overtake(QUIET, SEEDS, ahead=True)["original"] == 0  # why content is published only after its transaction
+
+
+def test_nobody_that_comes_back_in_the_planned_window_is_too_late():
+    found = early_opening(BASE, SEEDS)
+    assert found["missed, fixed deadline"] == 0
+    assert found["would miss, deadline from the opening"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("share", "others", "retired"),
+    [(0.4, "vote", 0), (0.4, "keep alive", 0), (0.2, "asleep", 0), (0.4, "asleep", 9)],
+)
+def test_only_who_sleeps_through_unbonding_can_be_retired_by_junk(share, others, retired):
+    found = retire_the_silent(BASE, 0, share, others)
+    assert found["retired"] == f"{retired} of 9"
+    assert (found["income of 20 more models"] > 5) == (retired == 9)
+
+
+def test_a_flood_of_33_models_uses_up_the_bonds_unless_voters_limit_each_author():
+    assert flood(BASE, 0, 31, None)["the honest model"] == "Scored"
+    assert flood(BASE, 0, 33, None)["the honest model"] == "Unscored"
+    assert flood(BASE, 0, 33, 8)["the honest model"] == "Scored"
+
+
+def test_slicing_a_result_pays_no_more_than_the_whole():
+    whole, sliced = (slicing(QUIET, [0], count, 60.0, at_once=False)["income"] for count in (1, 4))
+    assert sliced <= whole
+
+
+def test_withholding_loses_to_a_rival():
+    assert withholding(replace(BASE, sd=1.0), SEEDS, 2, 0.05)["difference, %"] < 0 < withholding(
+        replace(BASE, sd=1.0), SEEDS, 0, 0.05
+    )["difference, %"]  # fmt: skip
+
+
+def test_a_sole_revealer_has_only_its_share_of_the_fee():
+    found = fee_hogging(BASE, 0)
+    assert found["fee, share earned"] == pytest.approx(found["weight, share of the eligible"], abs=1e-9)
+
+
+def test_an_untrained_genesis_gives_a_whole_release_away():
+    assert first_pay(2500)["first pay, % of the pool"] == pytest.approx(24.7, abs=0.05)
+
+
+def test_the_lower_median_costs_the_author_half_a_step_on_average():
+    median = next(row for row in statistic(9, 2.0, 0, 4000) if row["statistic"] == "lower median")
+    assert median["bias"] == pytest.approx(-0.5, abs=0.1)
+
+
+def test_capture_and_silence_follow_the_turnout():
+    """s > t / (1 + t) outvotes the honest that come; 1 - s < quorum / t leaves models Unscored."""
+    found = quorum_limits(5000, 0.8)
+    assert found["capture needs, %"] == pytest.approx(100 * 0.8 / 1.8, abs=0.15)
+    assert found["silence needs, %"] == pytest.approx(100 * (1 - 0.5 / 0.8), abs=0.15)
+
+
+def test_content_that_reaches_few_lets_more_than_half_the_quorum_capture_a_model():
+    """The known limit: it takes more than quorum / 2 of the stake, not one half, where honest voters can be kept away."""
+    kept_away = late_content(BASE, range(40), 0.3, 0.4)
+    assert kept_away["captured, %"] > 10
+    assert kept_away["captured if silence counted, %"] == 0
+    assert late_content(BASE, range(40), 0.3, 1.0)["captured, %"] == 0
+    assert late_content(BASE, range(40), 0.2, 0.4)["captured, %"] < kept_away["captured, %"]
+
+
+def test_silent_weight_as_votes_for_the_lowest_gain():
+    votes = [0] * 64 + [30] + [0] * 63
+    assert silent_gain(votes, 59) == 0 > silent_gain(votes, 61) == -64
+
+
+def test_longer_windows_lose_fewer_bonds():
+    short, long = (windows(BASE, [0], hours, 6.0, models=20) for hours in (2.0, 48.0))
+    assert short["bonds lost, % of the commits"] > long["bonds lost, % of the commits"]
+    assert short["Unscored, %"] > long["Unscored, %"] == 0
+
+
+def test_voters_that_come_in_the_last_second_of_a_window_are_late_and_hold_nothing_up():
+    """Each call takes a second: some of these 800 models have several voters in a window's last seconds."""
+    found = windows(BASE, range(20), 2.0, 24.0)
+    assert found["settled after, h"] <= 4.01
+
+
+# ------------------------------------------------------------------------------------------------ voters
+
+
+def test_the_contract_pays_all_that_reveal_alike():
+    for rule in ("honest", "constant", "whistle-blower on 60 %"):
+        assert voter_pay(BASE, [0], 40, rule)["earns, by the contract"] == pytest.approx(1, abs=1e-9)
+
+
+def test_agreement_beyond_chance_is_what_lazy_voters_lack():
+    assert voter_pay(BASE, [0, 1], 100, "constant")["would earn, half by agreement"] == 0.5
+    assert voter_pay(BASE, [0, 1], 100, "honest")["would earn, half by agreement"] == 1
+    assert voter_pay(BASE, [0, 1], 100, "whistle-blower on 40 %")["would earn, half by agreement"] > 0.9
+
+
+def test_agreement_by_hand():
+    assert agreement([(True, True), (False, True), (False, False), (False, False)]) == 0.5
+    assert agreement([(True, True), (True, True)]) == 0
+
+
+def test_a_lazy_majority_spoils_the_decisions():
+    few, many = (lazy_panel(BASE, [0], 40, lazy, "constant")["decisions right, %"] for lazy in (2, 6))
+    assert few > 95 > 60 > many
+
+
+def test_a_copied_commitment_cant_be_revealed_and_costs_its_bond():
+    assert copied_commit(BASE, 0) == {"copies": "a commitment", "its reveal": "CommitmentMismatch", "earns, in bonds": -1.0}
+
+
+# ------------------------------------------------------------------------------------------------ the run
+
+
+def test_a_mean_and_its_interval():
+    mean, width = interval([1.0, 2.0, 3.0])
+    assert (mean, width) == (2.0, pytest.approx(4.303 / 3**0.5, rel=1e-3))
+    assert interval([5.0]) == (5.0, 0.0)
+
+
+def test_losing_shares_stop_at_the_first_that_wins():
+    rows = [{"release, %": 25, "minGain, sd": 2, "stake, %": s, "income": i} for s, i in ((10, -1), (20, -1), (30, 1), (40, -1))]
+    assert losing_share(rows, 25, 2) == 20
+
+
+def test_the_smoke_preset_leaves_its_tables_and_figures(tmp_path):
+    record = Record(tmp_path / "run")
+    run_experiment("economics", "smoke", {}, record)
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert {"strategies", "terms", "lottery", "colluders", "derived", "voters", "windows", "late-content"} <= results[
+        "tables"
+    ].keys()
+    assert all(rows for rows in results["tables"].values())
+    for figure in ("strategies", "lottery", "colluders", "down-voting", "windows"):
+        assert (tmp_path / "run" / f"{figure}.png").stat().st_size > 5_000
+
+
+def test_an_account_that_does_nothing_earns_nothing():
+    world = World(BASE, 0)
+    account = world.join(1.0, lambda id: None)
+    world.settle(world.submit(world.join(1.0, lambda id: None), 5.0))
+    assert world.income(account) == 0

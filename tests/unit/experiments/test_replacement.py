@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scoring experiments on real digits at 8×8: planted copies are found, and a model of too few pictures is noticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pdfed.experiments import replacement_models
+from pdfed.experiments.record import Record
+from pdfed.experiments.replacement_models import Case, parts_of
+from pdfed.experiments.runner import ExperimentError, run_experiment, settings_of
+
+MOST_BYTES = 200_000  # of a figure
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all experiments of this module run: they share scoring models and the diffusion model."""
+    torch.set_num_threads(1)
+    return tmp_path_factory.mktemp("experiments")
+
+
+def results(home: Path, name: str) -> dict[str, Any]:
+    record = Record(home / name)
+    if not (record.folder / "results.json").exists():
+        run_experiment(name, "smoke", {}, record)
+    return json.loads((record.folder / "results.json").read_text())
+
+
+def test_planted_copies_are_identified_with_their_source_and_few_others(home: Path) -> None:
+    found = results(home, "replacement")
+    summary = {(row["pool"], row["copies"]): row for row in found["tables"]["replacement-digits-summary"]}
+    for pool in ("diffusion", "held-out"):
+        assert summary[pool, "clean"]["identified"] > 0.85  # a quarter of a deployment's training; docs/scoring.md has all of it
+        assert summary[pool, "clean"]["with the right source"] == summary[pool, "clean"]["identified"]
+        assert summary[pool, "clean"]["false alarms"] < 0.03
+        assert summary[pool, "redrawn"]["identified"] > 0.2
+    assert found["digits_pool"]["held-out"] < found["digits_pool"]["diffusion"] < 500  # noise: 1000
+
+
+def test_every_score_moves_towards_memorisation_as_the_pool_is_replaced(home: Path) -> None:
+    rows = results(home, "replacement")["tables"]["replacement-digits"]
+    for pool in ("diffusion", "held-out"):
+        nothing, some, everything = (row for row in rows if (row["pool"], row["copies"]) == (pool, "clean"))
+        assert nothing["rc"] < some["rc"] < everything["rc"] and nothing["va"] < everything["va"]
+        assert nothing["auth"] > some["auth"] > everything["auth"] == 0
+        assert nothing["ct"] > everything["ct"] and nothing["overfit"] < everything["overfit"]
+        assert nothing["fld_gap"] > some["fld_gap"]
+
+
+def test_copies_drawn_farther_away_are_recognised_less(home: Path) -> None:
+    levels = results(home, "replacement")["tables"]["replacement-digits-levels"]
+    assert levels[0]["RMS change"] < levels[-1]["RMS change"] and levels[0]["identified"] > levels[-1]["identified"]
+
+
+def test_a_second_run_trains_nothing_and_finds_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = results(home, "replacement")["tables"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(replacement_models, "TrainingRun", refuse)
+    monkeypatch.setattr("pdfed.scoring.making.train_scorers", refuse)
+    again = Record(home / "replacement-again")
+    run_experiment("replacement", "smoke", {}, again)
+    assert str(json.loads(json.dumps(again.tables))) == str(first)  # as text: nan is not equal to itself
+
+
+def test_the_share_of_copies_found_does_not_depend_on_the_size_of_the_generated_set(home: Path) -> None:
+    rows = results(home, "sizes")["tables"]["sizes"]
+    assert {row["sweep"] for row in rows} == {"generated", "train", "test", "overlap"}
+    for row in rows:
+        assert row["rc"] == pytest.approx(0.1, abs=0.04)  # a tenth is planted
+    overlap = [row for row in rows if row["sweep"] == "overlap"]
+    assert overlap[0]["rc"] == overlap[-1]["rc"] and overlap[0]["fld_gap"] < overlap[-1]["fld_gap"] - 5
+
+
+def test_a_model_of_few_pictures_scores_worse_on_novelty_and_gives_its_members_away(home: Path) -> None:
+    rows = results(home, "novelty")["tables"]["novelty"]
+    many, few = (max((row for row in rows if row["trained on"] == name), key=lambda row: row["round"]) for name in
+                 ("900 pictures", "20 pictures"))  # fmt: skip
+    assert many["images seen"] == few["images seen"]
+    assert few["R_C"] > 0.08 > 0.04 > many["R_C"]
+    assert few["novelty term"] > 3 * many["novelty term"] + 5
+    assert few["AUC loss"] > 0.9 > 0.7 > many["AUC loss"] and few["AUC SimA"] > 0.9 > 0.7 > many["AUC SimA"]
+
+
+def test_pictures_left_out_by_dedup_are_copied_less_than_without(home: Path) -> None:
+    rows = {(row["trained on"], row["round"]): row for row in results(home, "novelty")["tables"]["novelty"]}
+    without, dedup = rows["20 pictures", 3], rows["20 pictures, dedup", 3]
+    assert dedup["left out"] == dedup["copied too often"] == without["copied too often"] > 0 == without["left out"]
+    assert dedup["of these, again"] < without["of these, again"]
+
+
+def test_figures_are_drawn_and_small(home: Path) -> None:
+    for name, figures in (
+        ("replacement", ("replacement-digits", "replacement-digits-pictures")),
+        ("sizes", ("sizes",)),
+        ("novelty", ("novelty", "copies-20-pictures")),
+    ):
+        results(home, name)
+        for figure in figures:
+            assert 1_000 < (home / name / f"{figure}.png").stat().st_size < MOST_BYTES
+
+
+def test_parts_are_disjoint_and_too_large_ones_are_named() -> None:
+    case = settings_of("replacement", "smoke", {}).cases[0]
+    parts = parts_of(case, 0)
+    digests = [digest for part in vars(parts).values() for digest in part.hashes]
+    assert len(digests) == len(set(digests)) == 600 + 400 + 300 + 150 + 200
+    with pytest.raises(ExperimentError, match="holds 17"):
+        parts_of(Case(**{**vars(case), "scorers": 5000}), 0)

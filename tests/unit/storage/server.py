@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real HTTP server on this machine that gives raw blocks, as a gateway and as a daemon's RPC port does, and lies in whatever
+way a test asks for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from pdfed.storage.cid import Cid
+from pdfed.storage.tree import blocks_of
+
+RAW_BLOCK = "application/vnd.ipld.raw"
+Lie = Callable[["Answer", bytes], None]
+
+
+class Answer(BaseHTTPRequestHandler):
+    """One request. What it gives is up to the server's `lie`."""
+
+    protocol_version = "HTTP/1.1"
+    server: Gateway
+
+    def do_GET(self) -> None:
+        self.answer(Cid.parse(self.path.removeprefix("/ipfs/").partition("?")[0]))
+
+    def do_POST(self) -> None:
+        if urlsplit(self.path).path.endswith("/dag/import"):
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
+            self.give(self.server.imported, kind="application/json")
+        else:
+            self.answer(Cid.parse(parse_qs(urlsplit(self.path).query)["arg"][0]))
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):
+            super().handle()
+
+    def answer(self, cid: Cid) -> None:
+        self.server.asked.append(cid)
+        block = self.server.blocks.get(cid)
+        if block is None:
+            self.send_error(404)
+        elif len(self.server.asked) > self.server.honest_for:
+            self.server.lie(self, block)
+        else:
+            self.give(block)
+
+    def give(self, body: bytes, kind: str = RAW_BLOCK, length: int | None = None, **headers: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+        self.server.sent += len(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Tests say what went wrong themselves."""
+
+
+class Gateway(ThreadingHTTPServer):
+    """asked: the CIDs it was asked for; sent: bytes of blocks; honest_for: so many answers are right before it lies;
+    imported: what it answers to an upload."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.blocks: dict[Cid, bytes] = {}
+        self.asked: list[Cid] = []
+        self.sent = 0
+        self.imported = b""
+        self.honest_for = 10**9
+        self.lie: Lie = lambda answer, block: answer.give(block)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def hold(self, path: Path) -> str:
+        """Hold the content of `path`; its CID."""
+        blocks = blocks_of(path)
+        while True:
+            try:
+                cid, block = next(blocks)
+            except StopIteration as end:
+                return str(end.value)
+            self.blocks[cid] = block
+
+
+@contextmanager
+def serving() -> Iterator[Gateway]:
+    gateway = Gateway()
+    thread = threading.Thread(target=gateway.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield gateway
+    finally:
+        gateway.shutdown()
+        gateway.server_close()
+
+
+def flipped_byte(answer: Answer, block: bytes) -> None:
+    answer.give(bytes([block[0] ^ 1]) + block[1:])
+
+
+def truncated(answer: Answer, block: bytes) -> None:
+    """Fewer bytes than it says, then the end of the connection."""
+    answer.give(block[: len(block) // 2], length=len(block))
+    answer.close_connection = True
+
+
+def shortened(answer: Answer, block: bytes) -> None:
+    """Fewer bytes, and it says so."""
+    answer.give(block[:-1])
+
+
+def endless(answer: Answer, block: bytes) -> None:
+    answer.send_response(200)
+    answer.send_header("Content-Type", RAW_BLOCK)
+    answer.end_headers()
+    while True:
+        answer.wfile.write(bytes(1 << 16))
+        answer.server.sent += 1 << 16
+
+
+def slow_body(answer: Answer, block: bytes) -> None:
+    answer.send_response(200)
+    answer.send_header("Content-Type", RAW_BLOCK)
+    answer.send_header("Content-Length", str(len(block)))
+    answer.end_headers()
+    for byte in block:
+        answer.wfile.write(bytes([byte]))
+        time.sleep(0.05)
+
+
+def slow_headers(answer: Answer, block: bytes) -> None:
+    """A slow loris: something comes all the time, and never an answer."""
+    answer.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        answer.wfile.write(b"X-A: b\r\n")
+        time.sleep(0.05)
+
+
+def silent(answer: Answer, block: bytes) -> None:
+    time.sleep(30)
+
+
+def web_page(answer: Answer, block: bytes) -> None:
+    answer.give(b"<html>Welcome</html>", kind="text/html")
+
+
+def squeezed(answer: Answer, block: bytes) -> None:
+    """What would grow a thousandfold when unpacked."""
+    answer.give(block, Content_Encoding="gzip")
+
+
+def out_of_order(answer: Answer, block: bytes) -> None:
+    answer.send_error(500)
+
+
+def sends_to_a_stranger(answer: Answer, block: bytes) -> None:
+    answer.send_response(302)
+    answer.send_header("Location", "http://192.0.2.1/admin/delete")
+    answer.send_header("Content-Length", "0")
+    answer.end_headers()
+
+
+def sends_in_circles(answer: Answer, block: bytes) -> None:
+    answer.send_response(302)
+    answer.send_header("Location", answer.path)
+    answer.send_header("Content-Length", "0")
+    answer.end_headers()
