@@ -127,7 +127,7 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         genesis = make_genesis(given, home, str(sponsor.address), chain.chain_id, wallet_signer(sponsor), watcher.say)
         store = LocalStore(home / "store")
         store.add(genesis.folder)
-        terms = contract_terms(given.terms, genesis, str(sponsor.address), voters=len(plan.participants) - 1)
+        terms = contract_terms(given.terms, genesis, str(sponsor.address), voters=len(plan.participants) - 1, pool=plan.pool)
         client = ContractClient.deploy(terms, plan.pool, sponsor)
         watcher.say(
             f"contract {client.address}, genesis {genesis.cid}, minGain {terms.min_gain} steps (noise {genesis.noise:.1f})"

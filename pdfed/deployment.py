@@ -14,15 +14,26 @@ from pdfed.genesis import Genesis
 from pdfed.mechanism import Terms
 from pdfed.spec import TermsSpec
 
+LEAST = 10**15  # wei: of a stake by the contract, of a fee by default
 
-def contract_terms(given: TermsSpec, genesis: Genesis, deployer: str, voters: int) -> Terms:
-    """The constructor's terms. voters: how many are expected, for the margin of `minGain` where the task leaves it open."""
-    measured = {
+
+def contract_terms(given: TermsSpec, genesis: Genesis, deployer: str, voters: int, pool: int) -> Terms:
+    """The constructor's terms; what the task leaves open is derived as docs/mechanism.md recommends.
+
+    voters: how many are expected, for the margin of `minGain`. pool: wei, the first pool: a fee in proportion to it makes
+    copies that hope for luck a loss.
+    """
+    fee = max(LEAST, -(-pool // 4000)) if given.submission_fee is None else given.submission_fee
+    bond = 3 * fee if given.commit_bond is None else given.commit_bond
+    derived = {
         "genesis": genesis.digest,
+        "submission_fee": fee,
+        "commit_bond": bond,
+        "min_stake": max(LEAST, 100 * fee, 32 * bond) if given.min_stake is None else given.min_stake,
         "min_gain": genesis.min_gain(voters) if given.min_gain is None else given.min_gain,
         "sponsor": given.sponsor or deployer,
     }
-    return Terms(**(given.model_dump() | measured))
+    return Terms(**(given.model_dump() | derived))
 
 
 @dataclass(frozen=True)

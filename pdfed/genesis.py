@@ -29,7 +29,10 @@ from pdfed.scoring import Ruler, Scorers, noise_fid_scale, train_scorers
 from pdfed.spec import TaskFile, TaskSpec
 from pdfed.storage import cid_of, digest_of
 
-NOISE_ROUNDS = 5  # paired measurements from which the noise of a gain is estimated
+NOISE_ROUNDS = 10  # paired measurements from which the noise of a gain is estimated
+# The noise itself is smaller than this many estimates of it in 9 of 10 cases: the upper 90 % limit of a standard deviation from
+# ten normal values, √(9 / χ²₉(0.1)). From five values an estimate below half the noise is not rare (docs/economics.md).
+NOISE_MARGIN = 1.47
 FEW_VOTERS = 5  # up to here the median is taken over so few that luck needs a wider margin
 SLICE_SECONDS = 2.0
 EARLIER = 0.75  # of the genesis's training: the model it is compared with to measure the noise
@@ -51,9 +54,9 @@ class Genesis:
         return digest_of(self.cid)
 
     def min_gain(self, voters: int) -> int:
-        """The smallest gain that is paid: 2 standard deviations of the noise, 3 where few vote; 2..63 steps."""
+        """The smallest gain that is paid: 2 standard deviations of the noise (its upper limit), 3 where few vote; 2..63 steps."""
         width = 3 if voters <= FEW_VOTERS else 2
-        return min(63, max(2, math.ceil(width * self.noise)))
+        return min(63, max(2, math.ceil(width * NOISE_MARGIN * self.noise)))
 
 
 def complete_task(given: TaskFile) -> TaskFile:

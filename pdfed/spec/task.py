@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pdfed.spec.money import Wei, wei
+from pdfed.spec.money import Wei
 
 TASK_VERSION = 1
 
@@ -118,9 +118,9 @@ class TaskSpec(Frozen):
 class TermsSpec(Frozen):
     """The contract's terms as a sponsor writes them. Amounts: "0.01 ether", "5 gwei" or wei; times in seconds."""
 
-    min_stake: Wei = wei("0.1 ether")
-    submission_fee: Wei = wei("0.001 ether")
-    commit_bond: Wei = wei("0.003 ether")
+    submission_fee: Annotated[Wei | None, Field(description="null = pool / 4000, at least 0.001 ether")] = None
+    commit_bond: Annotated[Wei | None, Field(description="null = 3 fees")] = None
+    min_stake: Annotated[Wei | None, Field(description="null = 100 fees, or 32 bonds if that is more")] = None
     quorum: Annotated[int, Field(ge=1, le=10_000, description="basis points")] = 5_000
     release: Annotated[int, Field(ge=1, le=9_999, description="basis points of the pool per halving of Q-N")] = 2_500
     min_gain: Annotated[int | None, Field(ge=1, le=63, description="steps of 1/64 halving; null = measured by deploy")] = None
@@ -129,7 +129,7 @@ class TermsSpec(Frozen):
     commit_window: Annotated[int, Field(ge=1, description="seconds")] = 86_400
     reveal_window: Annotated[int, Field(ge=1, description="seconds")] = 86_400
     unbonding: Annotated[int, Field(ge=1, description="seconds")] = 604_800
-    sunset: Annotated[int, Field(ge=0, description="seconds, 0 = never")] = 0
+    sunset: Annotated[int, Field(ge=0, description="seconds, 0 = never")] = 7_776_000  # 90 days
     sponsor: Annotated[str | None, Field(description="address the pool returns to; null = the deployer")] = None
 
 

@@ -18,6 +18,7 @@ from pdfed.spec import NodeConfig, TaskFile, read_task_file
 from pdfed.storage import LocalStore
 
 WINDOW = 600
+POOL = 10**18
 
 
 def tiny_task() -> TaskFile:
@@ -82,8 +83,8 @@ def deploy(chain: LocalChain, genesis: Genesis, root: Path, jury: int = 0) -> Fe
     store = LocalStore(root / "store")
     store.add(genesis.folder)
     given = tiny_task().terms.model_copy(update={"jury": jury})
-    terms = contract_terms(given, genesis, str(sponsor.address), voters=2)
-    return Federation(chain, ContractClient.deploy(terms, 10**18, sponsor), store, root)
+    terms = contract_terms(given, genesis, str(sponsor.address), voters=2, pool=POOL)
+    return Federation(chain, ContractClient.deploy(terms, POOL, sponsor), store, root)
 
 
 def kill(node: Node) -> None:

@@ -184,7 +184,7 @@ def hand_made(chain: LocalChain, root: Path, given: TaskFile | None = None) -> H
     bundles.write_card(folder, card)
     store = LocalStore(root / "store")
     cid = store.add(folder)
-    terms = contract_terms(given.terms, Genesis(folder, cid, task, 1.0), address, voters=2)
+    terms = contract_terms(given.terms, Genesis(folder, cid, task, 1.0), address, voters=2, pool=10**18)
     client = ContractClient.deploy(terms, 10**18, sponsor)
     federation = HandMade(chain, client, store, task, root)
     federation.models[0] = Parent(digest_of(cid), cid, folder / bundles.WEIGHTS, manifest, title)
