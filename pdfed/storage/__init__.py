@@ -15,7 +15,8 @@ from pdfed.storage.errors import (
     StoreUnreachable,
 )
 from pdfed.storage.local import LocalStore
-from pdfed.storage.store import Store, open_store
+from pdfed.storage.opening import open_store
+from pdfed.storage.store import Store
 from pdfed.storage.tree import cid_of
 
 __all__ = [

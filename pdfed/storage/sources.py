@@ -6,15 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pdfed.storage.cid import Cid
 from pdfed.storage.download import MAX_BLOCK_BYTES
 from pdfed.storage.errors import ContentCorrupt, ContentUnavailable, DeadlinePassed, StoreError, StoreUnreachable
 from pdfed.storage.reader import Reader
-
-if TYPE_CHECKING:
-    from pdfed.storage.store import Store
+from pdfed.storage.store import Store
 
 SET_BACK_SECONDS = 60.0  # a store that failed is asked after the others for this long
 _REMEDY = "Its author may not have published it yet; check --store and try again."
