@@ -268,4 +268,5 @@ def _connection() -> tuple[int, Rpc, Any]:
     provider = ape.networks.active_provider
     if provider is None:
         raise NodeUnreachable("(none)", "no network was named")
-    return int(provider.chain_id), Rpc(provider.web3.provider), provider.network.ecosystem
+    rpc = Rpc(provider.web3.provider)
+    return rpc.chain_id(), rpc, provider.network.ecosystem

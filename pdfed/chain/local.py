@@ -35,7 +35,7 @@ class LocalChain:
             raise NodeUnreachable("anvil", f"it could not be started: {' '.join(str(fault).split())[:200]}") from fault
         self.rpc = Rpc(provider.web3.provider)
         self.url = str(settings["host"])
-        self.chain_id = int(self.rpc.call("eth_chainId"), 16)
+        self.chain_id = self.rpc.chain_id()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:

@@ -92,7 +92,7 @@ def connected(network: str) -> Iterator[int]:
     except Exception as fault:  # Ape, its plugins, web3 and requests each have their own
         raise NodeUnreachable(choice, " ".join(str(fault).split())[:200]) from fault
     try:
-        yield int(ape.networks.provider.chain_id)
+        yield Rpc(ape.networks.provider.web3.provider).chain_id()
     finally:
         with quiet():
             context.__exit__(None)
@@ -107,7 +107,7 @@ def _check_answers(provider: Any, choice: str) -> None:
         return
     from web3 import HTTPProvider
 
-    Rpc(HTTPProvider(url)).call("eth_chainId")
+    Rpc(HTTPProvider(url)).chain_id()
 
 
 def network_name() -> str:

@@ -55,6 +55,10 @@ class Rpc:
         response = self._asked(lambda: self._transport.make_request(method, list(params)))
         return self._result(response, method)
 
+    def chain_id(self) -> int:
+        """The chain's own id, as the node says. (For a local network Ape would say 1337 whatever the node is.)"""
+        return int(self.call("eth_chainId"), 16)
+
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """The results of many calls in few requests, in order; what was refused is an RpcRefused in its place."""
         results: list[Any] = []

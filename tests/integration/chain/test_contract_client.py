@@ -249,3 +249,10 @@ def test_a_transaction_is_refused_before_it_costs_gas(chain: Chain, contract: Co
         send_and_wait(contract.rpc, contract.ecosystem, contract.chain_id, account, contract.address, data, 5)
     assert contract.abi.reason(refused.value.data) == f"StakeTooLow(sent=5, required={TERMS.min_stake})"
     assert account.balance == had
+
+
+def test_the_chain_id_is_the_nodes_own_whatever_the_network_is_called(chain: Chain, contract: ContractClient) -> None:
+    """Regression: by the name of ethereum:local:URL, Ape's 1337 took the place of the chain's id, and every manifest was
+    taken for one of another chain."""
+    with connected(f"ethereum:local:{chain.url}") as chain_id:
+        assert chain_id == contract.chain_id == ContractClient.at(contract.address).chain_id
