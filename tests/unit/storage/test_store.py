@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -207,24 +208,26 @@ def test_a_store_in_an_impossible_place_is_named(tmp_path: Path) -> None:
         LocalStore(tmp_path / "file" / "store")
 
 
-@pytest.fixture
-def little_room(tmp_path: Path) -> object:
-    """The kernel refuses to write more than 1000 bytes to a file, as a full disk does."""
+@contextmanager
+def little_room() -> Iterator[None]:
+    """The kernel refuses to write more than 1000 bytes to a file, as a full disk does. For no longer than the block: the tests'
+    own output may be a file of more."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, old)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
 
 
 @pytest.mark.parametrize("what", ["add", "fetch"])
-def test_a_full_disk_is_named(tmp_path: Path, what: str, request: pytest.FixtureRequest) -> None:
+def test_a_full_disk_is_named(tmp_path: Path, what: str) -> None:
     (tmp_path / "f").write_bytes(bytes(CHUNK_BYTES))
     store = LocalStore(tmp_path / "store")
     cid = cid_of(tmp_path / "f") if what == "add" else store.add(tmp_path / "f")
-    request.getfixturevalue("little_room")
-    with pytest.raises(StoreFull):
+    with pytest.raises(StoreFull), little_room():
         if what == "add":
             store.add(tmp_path / "f")
         else:
