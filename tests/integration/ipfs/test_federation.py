@@ -53,7 +53,9 @@ def test_models_travel_from_node_to_node_through_ipfs(sepolia: Sepolia, daemons:
     running = {"cyd": start_node(sepolia, deployed, "cyd", "digits:8-10/12", bob.store, "--role", "validator")}
     end = time.monotonic() + SECONDS
     try:
-        wait_until(running["cyd"][1], "chain: register\n", running["cyd"][0], SECONDS)  # who joins first can vote on all models
+        wait_until(
+            running["cyd"][1], ("chain: register\n",), running["cyd"][0], SECONDS
+        )  # who joins first can vote on all models
         running["ann"] = start_node(sepolia, deployed, "ann", "digits:4-6/12", ann.store)
         running["bob"] = start_node(sepolia, deployed, "bob", "digits:6-8/12", bob.store)
         for alias, (process, log) in running.items():
