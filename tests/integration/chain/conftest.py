@@ -80,8 +80,9 @@ def start_anvil(*flags: str) -> tuple[subprocess.Popen[bytes], str]:
     raise RuntimeError("anvil does not answer")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chain() -> Iterator[Chain]:
+    """One per file: Ape deploys on the chain connected to last, and another room's stays connected for the whole session."""
     process, url = start_anvil("--chain-id", str(SEPOLIA))
     try:
         with connected(f"ethereum:sepolia:{url}") as chain_id:
