@@ -163,7 +163,7 @@ def _paired_gains(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Pa
     for turn in range(NOISE_ROUNDS):
         voter_share = pictures.subset(np.random.default_rng(turn).permutation(len(pictures))[: max(8, len(pictures) // 2)])
         train, test = split(voter_share, 0.5, turn)
-        ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images)
+        ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=task.images.flip)
         scores = [ruler.score(*sample_all(weights, task, seed=turn)).value for weights in (earlier, later)]
         yield math.log2(max(scores[0], 1e-6) / max(scores[1], 1e-6))
 

@@ -68,6 +68,11 @@ def metric(job: Job) -> dict[str, Any]:
     return {"value": value if isinstance(value, float) else None, **asdict(taken)}
 
 
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    raised: np.ndarray = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
 METRICS: dict[str, Callable[..., Any]] = {
     "Fréchet distance": lambda scoring, train, test, generated: scoring.frechet_distance(generated, test),
     "AuthPct": lambda scoring, train, test, generated: scoring.auth_pct(train, generated),
@@ -75,6 +80,7 @@ METRICS: dict[str, Callable[..., Any]] = {
     "FLD": lambda scoring, train, test, generated: scoring.fld(train, test, generated),
     "overfit Gaussians": lambda scoring, train, test, generated: scoring.overfit_gaussians_pct(train, test, generated),
     "precision, recall": lambda scoring, train, test, generated: scoring.precision_recall(test, generated) and None,
+    "Inception Score": lambda scoring, train, test, generated: scoring.inception_score(_softmax(generated))[0],
 }
 
 
@@ -93,7 +99,8 @@ def pipeline(job: Job) -> dict[str, Any]:
     public, own = load(PUBLIC, task.images), load(PRIVATE, task.images)
     scorers = train_scorers(public.images, public.labels, scoring, seed=job.seed)
     train, unseen = own.subset(range(len(own) - TEST)), own.subset(range(len(own) - TEST, len(own)))
-    ruler, opening = timed(lambda: Ruler(scorers, scoring, train.images, train.labels, unseen.images))
+    flip = task.images.flip
+    ruler, opening = timed(lambda: Ruler(scorers, scoring, train.images, train.labels, unseen.images, flip=flip))
     weights = initial_weights(task, job.seed)
     sample_all(weights, task, seed=job.seed, n=10)
     (drawn, labels), sampling = timed(lambda: sample_all(weights, task, seed=job.seed, n=job.n))

@@ -70,7 +70,8 @@ def _rounds(stand: _Stand, name: str, pictures: ImageSet, dedup: bool) -> Iterat
     """A row per round: how the model scores on the node's pictures, and what it gives away of them. Pictures copied too often
     are counted in every run, and left out with dedup."""
     settings, task = stand.settings, stand.task
-    ruler = Ruler(stand.scorers, task.scoring, pictures.images, pictures.labels, stand.parts.test.images)
+    test, flip = stand.parts.test.images, task.images.flip
+    ruler = Ruler(stand.scorers, task.scoring, pictures.images, pictures.labels, test, flip=flip)
     journal = Journal(":memory:")
     exclusions = Exclusions(journal)
     weights: Weights | None = None

@@ -2,8 +2,9 @@
 """Pictures of a pool are replaced, step by step, by training pictures (PDFed, section 5.3): does a score notice?
 
 Two pools: samples of a diffusion model trained on other pictures of the same classes, and real pictures that nobody trained
-on, which is harsher. Two kinds of copies: the training picture itself, and what a diffusion model makes of it when it is
-noised a little and denoised again. The scoring models have seen neither the pool's nor the training pictures.
+on, which is harsher. Kinds of copies: the training picture itself; what a diffusion model makes of it when it is noised a
+little and denoised again; and, where the models train on mirrored pictures, the training picture mirrored. The scoring
+models have seen neither the pool's nor the training pictures.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def _run_case(case: Case, settings: Settings, record: Record) -> None:
         "clean": parts.train.images,
         "redrawn": redrawn(weights, task, parts.train.images, parts.train.labels, settings.redraw, settings.seed),
     }
+    if case.flip:
+        copies["mirrored"] = parts.train.images[:, :, ::-1]
     pools = {"diffusion": drawn, "held-out": (parts.held_out.images, parts.held_out.labels)}
     rows = list(_replaced(bench, parts, pools, copies, settings, record, case.name))
     record.table(f"replacement-{case.name}", rows)
@@ -175,8 +178,10 @@ ROUNDING = 1e6
 STYLES = {
     ("diffusion", "clean"): ("#1b6ca8", "-"),
     ("diffusion", "redrawn"): ("#1b6ca8", "--"),
+    ("diffusion", "mirrored"): ("#1b6ca8", ":"),
     ("held-out", "clean"): ("#c8553d", "-"),
     ("held-out", "redrawn"): ("#c8553d", "--"),
+    ("held-out", "mirrored"): ("#c8553d", ":"),
 }
 
 
@@ -187,6 +192,8 @@ def _draw(rows: list[dict[str, Any]], case: Case, record: Record) -> None:
             axes = figure.add_subplot(3, 4, place + 1)
             for (pool, kind), (colour, line) in STYLES.items():
                 chosen = [row for row in rows if (row["pool"], row["copies"]) == (pool, kind)]
+                if not chosen:
+                    continue
                 shares = [100 * row["share"] for row in chosen]
                 # The FLD of exact copies alone is rounding noise: not drawn.
                 values = [row[column] if abs(row[column]) < ROUNDING else float("nan") for row in chosen]
@@ -199,7 +206,7 @@ def _draw(rows: list[dict[str, Any]], case: Case, record: Record) -> None:
             if place >= 8:
                 axes.set_xlabel("% of the pool replaced", fontsize=8)
         handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=8, title="pool, kind of copy")
+        figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, title="pool, kind of copy")
 
 
 def _show(pools: dict[str, tuple[np.ndarray, np.ndarray]], copies: dict[str, np.ndarray], case: Case, record: Record) -> None:

@@ -53,7 +53,8 @@ class Bench:
 
     def __init__(self, scorers: Scorers, task: TaskSpec, parts: Parts) -> None:
         self._of = scorers.fingerprinter.fingerprints
-        self._ruler = Ruler(scorers, task.scoring, parts.train.images, parts.train.labels, parts.test.images)
+        mine, test = parts.train, parts.test.images
+        self._ruler = Ruler(scorers, task.scoring, mine.images, mine.labels, test, flip=task.images.flip)
         self._train, self._test = self._of(parts.train.images), self._of(parts.test.images)
 
     def judge(self, images: np.ndarray, labels: np.ndarray, planted: np.ndarray) -> Judged:

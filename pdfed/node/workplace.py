@@ -98,7 +98,8 @@ def open_workplace(
     secret = NodeSecret.load_or_create(home / "secret", account, client.chain_id, client.address)
     say("fingerprinting the training pictures")
     scorers = Scorers.load(genesis / bundles.SCORING, task.scoring, task.images)
-    ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images, cache=home / "fingerprints")
+    flip, cache = task.images.flip, home / "fingerprints"
+    ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=flip, cache=cache)
     return Workplace(
         config=config,
         client=client,

@@ -20,7 +20,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """
     x, y = feature_matrices(at_least=2, x=x, y=y)
     mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-    a, b = (x - mean_x) / np.sqrt(len(x) - 1), (y - mean_y) / np.sqrt(len(y) - 1)
+    a, b = _scatter(x, mean_x), _scatter(y, mean_y)
     if min(len(x), len(y)) < x.shape[1]:
         cross = np.linalg.svd(a @ b.T if len(x) * len(y) <= x.shape[1] ** 2 else _square(a) @ _square(b).T, compute_uv=False)
         fidelity = cross.sum()
@@ -30,6 +30,13 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
         fidelity = np.sqrt(np.linalg.eigvalsh(root @ (b.T @ b) @ root).clip(0)).sum()
     distance = ((mean_x - mean_y) ** 2).sum() + (a * a).sum() + (b * b).sum() - 2 * fidelity
     return float(max(distance, 0.0))
+
+
+def _scatter(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(x − mean) / √(n−1), in place of x."""
+    x -= mean
+    x /= np.sqrt(len(x) - 1)
+    return x
 
 
 def _square(a: np.ndarray) -> np.ndarray:

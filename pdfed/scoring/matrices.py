@@ -14,10 +14,15 @@ REMEDY = "Give numbers of shape [samples, features]."
 
 
 def feature_matrices(*, at_least: int = 1, **sets: Any) -> list[np.ndarray]:
-    """The named sets as float64 [n,d] of one d, n ≥ `at_least`, every number finite and at most 1e70.
+    """The named sets as float64 [n,d] of one d, n ≥ `at_least`, every number finite and at most 1e70; never the arrays given.
 
     Takes arrays of any memory layout, lists of rows, and torch tensors. Raises BadFeatures.
     """
+    return [np.array(matrix, dtype=np.float64, order="C") for matrix in checked_matrices(at_least=at_least, **sets)]
+
+
+def checked_matrices(*, at_least: int = 1, **sets: Any) -> list[np.ndarray]:
+    """As `feature_matrices`, but numbers of the type given, perhaps in the memory given: for those who read by pieces."""
     matrices = [_matrix(name, given, at_least) for name, given in sets.items()]
     widths = {matrix.shape[1] for matrix in matrices}
     if len(widths) > 1:
@@ -43,4 +48,4 @@ def _matrix(name: str, given: Any, at_least: int) -> np.ndarray:
         raise BadFeatures(f"The {name} features hold NaN or infinity.", "Leave out the samples that gave them.")
     if max(-least, most) > LARGEST:
         raise BadFeatures(f"The {name} features hold numbers beyond {LARGEST:g}: their squares overflow.", "Scale the features.")
-    return np.array(matrix, dtype=np.float64, order="C")
+    return matrix

@@ -13,12 +13,13 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from pdfed.scoring.errors import BadFeatures, MetricUndefined
-from pdfed.scoring.matrices import feature_matrices
+from pdfed.scoring.matrices import checked_matrices, feature_matrices
 from pdfed.scoring.neighbours import UNIT, Screened, measured, screened
 from pdfed.scoring.neighbours import nearest as nearest_of
 
 C_T_CELLS = 3
 C_T_DIMENSIONS = 64
+ROWS = 256  # taken at once on the way to the principal components
 C_T_FEWEST = 20  # generated samples; a cell counts only if it has more
 
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -50,7 +51,7 @@ def ct_score(train: np.ndarray, test: np.ndarray, generated: np.ndarray, *, seed
     outcome moves C_T by up to 1. Gives nan with a MetricUndefined warning where no cell has enough samples, or a cell has
     test but no training samples. Raises BadFeatures.
     """
-    train, test, generated = feature_matrices(train=train, test=test, generated=generated)
+    train, test, generated = checked_matrices(train=train, test=test, generated=generated)
     draws = np.random.RandomState(seed)  # one stream for both, as in the original: the same seed gives the same value
     train, test, generated = _principal(train, test, generated, draws)
     of_train, of_test, of_generated = _cells(train, test, generated, cells, draws)
@@ -110,13 +111,22 @@ def _principal(
     """The sets on the first 64 principal components of train, found in float32, if they have more features and train has
     the samples for it; else as they are, so that ties stay ties."""
     if train.shape[1] <= C_T_DIMENSIONS or len(train) < C_T_DIMENSIONS:
-        return train, test, generated
-    centred = train - train.mean(axis=0)
-    centred /= np.exp2(np.ceil(np.log2(max(centred.max(), -centred.min(), 1e-150))))
-    axes = PCA(n_components=C_T_DIMENSIONS, random_state=draws).fit(centred.astype(np.float32)).components_
-    axes = axes.T.astype(np.float64)
-    origin = train.mean(axis=0) @ axes
-    return train @ axes - origin, test @ axes - origin, generated @ axes - origin
+        return (train.astype(np.float64), test.astype(np.float64), generated.astype(np.float64))
+    mean = train.mean(axis=0, dtype=np.float64)
+    unit = np.exp2(np.ceil(np.log2(max((train.max(axis=0) - mean).max(), (mean - train.min(axis=0)).max(), 1e-150))))
+    centred = np.empty(train.shape, np.float32)
+    for start in range(0, len(train), ROWS):  # a few rows at a time stay in the processor's cache
+        centred[start : start + ROWS] = (train[start : start + ROWS] - mean) / unit
+    axes = PCA(n_components=C_T_DIMENSIONS, random_state=draws).fit(centred).components_.T.astype(np.float64)
+    return _along(axes, train, mean), _along(axes, test, mean), _along(axes, generated, mean)
+
+
+def _along(axes: np.ndarray, matrix: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """(matrix − origin) @ axes, float64."""
+    found = np.empty((len(matrix), axes.shape[1]))
+    for start in range(0, len(matrix), ROWS):
+        np.matmul(matrix[start : start + ROWS] - origin, axes, out=found[start : start + ROWS])
+    return found
 
 
 def _cells(

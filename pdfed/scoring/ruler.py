@@ -29,13 +29,16 @@ NOISE_IMAGES = 500
 NOISE_SEED = 20240918
 NOISE_SCORE = 1000.0
 
+Checked = tuple[np.ndarray, np.ndarray, np.ndarray]  # of pairs: samples, training pictures, verifier scores
+
 
 class Ruler:
     """Scores samples against one node's training pictures (novelty) and test pictures (quality).
 
     train_images: uint8 [N,H,W,C], N ≥ 1, of which each different picture counts once; train_labels: int [N]; test_images:
-    uint8 [M,H,W,C], M ≥ 2. What these give is computed once, here, or read from `cache`, a folder. `dinov2`: folder or hub
-    name of the weights that `features: dinov2` takes. Raises BadPictures, ModelMissing, RowFileError.
+    uint8 [M,H,W,C], M ≥ 2. What these give is computed once, here, or read from `cache`, a folder. `flip`: the task's models
+    are trained on mirrored pictures too, so that a mirrored copy is a copy. `dinov2`: folder or hub name of the weights that
+    `features: dinov2` takes. Raises BadPictures, ModelMissing, RowFileError.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Ruler:
         train_labels: np.ndarray,
         test_images: np.ndarray,
         *,
+        flip: bool = False,
         dinov2: str | Path = DINOV2,
         cache: Path | None = None,
     ) -> None:
@@ -54,6 +58,7 @@ class Ruler:
         labels = checked_labels(train_labels, len(train_images))
         self._scorers = scorers
         self._scoring = scoring
+        self._flip = flip
         self._different = _firsts(train_images)
         prints = scorers.fingerprinter
         found = prints.fingerprints(train_images) if cache is None else kept_fingerprints(prints, train_images, cache)
@@ -97,8 +102,17 @@ class Ruler:
             novelty_weight=self._scoring.novelty_weight,
         )
 
-    def _judge(self, samples: np.ndarray, labels: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-        """A chunk's checked pairs (samples, training, scores) and its features for the FID."""
+    def _judge(self, samples: np.ndarray, labels: np.ndarray) -> tuple[Checked, np.ndarray]:
+        """A chunk's checked pairs and its features for the FID. With `flip`, each sample is compared as it is and mirrored,
+        and a pair that was checked both ways has the higher score."""
+        checked_pairs, prints = self._compared(samples, labels)
+        if self._flip:
+            mirrored, _ = self._compared(samples[:, :, ::-1], labels)
+            checked_pairs = _best(checked_pairs, mirrored)
+        return checked_pairs, prints if self._dinov2 is None else self._dinov2.features(samples)
+
+    def _compared(self, samples: np.ndarray, labels: np.ndarray) -> tuple[Checked, np.ndarray]:
+        """A chunk's checked pairs and its fingerprints."""
         ((prints, maps),) = self._scorers.fingerprinter.described(samples, batch=len(samples))
         generated, training = self._search.candidates(prints, labels)
         training = self._different[training]
@@ -108,7 +122,7 @@ class Ruler:
                 of_samples = self._scorers.verifier.descriptors(maps)
             originals, at = np.unique(training, return_inverse=True)
             scores = self._scorers.verifier.compare(of_samples[generated], self._descriptors(originals)[at])
-        return (generated, training, scores), prints if self._dinov2 is None else self._dinov2.features(samples)
+        return (generated, training, scores), prints
 
     def _descriptors(self, rows: np.ndarray) -> Tensor:
         """Verifier descriptors [n,55,D/4] of training pictures: made when needed, since a map of one takes up to 400 kB."""
@@ -120,6 +134,16 @@ class Ruler:
         if self._dinov2 is not None:
             return self._dinov2.features(images)
         return self._scorers.fingerprinter.fingerprints(images)
+
+
+def _best(once: Checked, again: Checked) -> Checked:
+    """The pairs of both, each once, with its higher score."""
+    generated, training, scores = (np.concatenate(column) for column in zip(once, again, strict=True))
+    order = np.lexsort((-scores, training, generated))
+    pairs = np.stack([generated, training], axis=1)[order]
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    kept = order[first]
+    return generated[kept], training[kept], scores[kept]
 
 
 def _firsts(images: np.ndarray) -> np.ndarray:

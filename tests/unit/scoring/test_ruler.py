@@ -60,6 +60,19 @@ def test_pictures_that_lie_in_the_folder_twice_do_not_hide_copies(digits: Digits
     assert [(pair.sample, pair.training) for pair in again.pairs] == [(pair.sample, 2 * pair.training) for pair in once.pairs]
 
 
+def test_a_mirrored_copy_counts_where_models_train_on_mirrored_pictures(digits: Digits, trained: Trained, ruler: Ruler) -> None:
+    """Tasks with `flip` taught their models mirrored pictures; of the mirrored copies these gave back, few were confirmed."""
+    (images, labels), test = digits.train, digits.test[0]
+    flipping = Ruler(trained.scorers, trained.scoring, images, labels, test, flip=True)
+    copies, named = np.concatenate([images[:100], images[100:200, :, ::-1]]), labels[:200]
+    once, both = ruler.score(copies, named), flipping.score(copies, named)
+    mirrored = [sum(pair.sample == pair.training >= 100 for pair in score.pairs) for score in (once, both)]
+    upright = [sum(pair.sample == pair.training < 100 for pair in score.pairs) for score in (once, both)]
+    assert mirrored[0] < 25 and mirrored[1] > 75  # of 100; see above for these scorers
+    assert upright[1] >= upright[0] - 2 and both.fid == once.fid
+    assert flipping.score(copies[:, :, ::-1].copy(), named).rc == both.rc  # which of the two is mirrored does not matter
+
+
 def test_worse_pictures_score_worse(digits: Digits, ruler: Ruler) -> None:
     images, labels = digits.unseen
     x, other = to_tensor(images), to_tensor(images[np.random.default_rng(0).permutation(500)])
