@@ -25,8 +25,8 @@ from pdfed.data import ImageSet, classes_in, load, split
 from pdfed.diffusion import TrainingRun, initial_weights, load_weights, sample_all, save_weights
 from pdfed.mechanism import STEPS_PER_HALVING
 from pdfed.provenance import Claim, Identity, TrainingFacts, WalletSigner, dataset_root, sign_model
-from pdfed.scoring import Ruler, Scorers, noise_fid_scale, train_scorers
-from pdfed.spec import TaskFile, TaskSpec
+from pdfed.scoring import Dinov2, Ruler, Scorers, noise_fid_scale, train_scorers
+from pdfed.spec import DINOV2, TaskFile, TaskSpec
 from pdfed.storage import cid_of, digest_of
 
 NOISE_ROUNDS = 10  # paired measurements from which the noise of a gain is estimated
@@ -67,9 +67,14 @@ def complete_task(given: TaskFile) -> TaskFile:
     return given.model_copy(update={"task": TaskSpec.model_validate({**given.task.model_dump(), "images": images.model_dump()})})
 
 
-def make_genesis(given: TaskFile, home: Path, author: str, chain_id: int, sign: WalletSigner, say: Say) -> Genesis:
-    """Make, or finish, the genesis of a task. home: working folder; sign: the author's wallet. Reports each stage to `say`."""
+def make_genesis(
+    given: TaskFile, home: Path, author: str, chain_id: int, sign: WalletSigner, say: Say, *, dinov2: str = DINOV2
+) -> Genesis:
+    """Make, or finish, the genesis of a task. home: working folder; sign: the author's wallet. Reports each stage to `say`.
+    dinov2: weights of a task with `features: dinov2`, a folder or their name in the hub's cache. Raises ModelMissing."""
     given = complete_task(given)
+    if given.task.scoring.features == "dinov2":
+        Dinov2.load(dinov2)  # before hours of training, not after
     recipe = hashlib.sha256(f"{given.model_dump_json()} {author} {chain_id}".encode()).hexdigest()[:16]
     work = home / "genesis" / f"{given.task.name}-{recipe}"
     work.mkdir(parents=True, exist_ok=True)
@@ -78,7 +83,7 @@ def make_genesis(given: TaskFile, home: Path, author: str, chain_id: int, sign: 
     scorers = _scorers(given, pictures, work, say)
     task = _scaled(given.task, scorers, pictures)
     _train(given, task, pictures, work, say)
-    noise = _measured_noise(task, scorers, pictures, work, say)
+    noise = _measured_noise(task, scorers, pictures, work, say, dinov2)
     folder = _bundle(given, task, pictures, work, author, chain_id, sign)
     return Genesis(folder=folder, cid=cid_of(folder), task=task, noise=noise)
 
@@ -144,13 +149,13 @@ def _train(given: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, say:
     save_weights(run.ema(), work / bundles.WEIGHTS, task)
 
 
-def _measured_noise(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path, say: Say) -> float:
+def _measured_noise(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path, say: Say, dinov2: str) -> float:
     """Standard deviation, in steps of 1/64 halving, of the gain that voters with other data and other noise measure."""
     note = work / "noise.json"
     if note.exists():
         return float(json.loads(note.read_text())["noise"])
     gains = []
-    for turn, gain in enumerate(_paired_gains(task, scorers, pictures, work)):
+    for turn, gain in enumerate(_paired_gains(task, scorers, pictures, work, dinov2)):
         gains.append(gain)
         say(f"measuring the noise of a vote: {turn + 1}/{NOISE_ROUNDS}")
     noise = statistics.stdev(gains) * STEPS_PER_HALVING
@@ -158,12 +163,13 @@ def _measured_noise(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: 
     return noise
 
 
-def _paired_gains(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path) -> Iterator[float]:
+def _paired_gains(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path, dinov2: str) -> Iterator[float]:
     later, earlier = (load_weights(work / name, task) for name in (bundles.WEIGHTS, "earlier.safetensors"))
     for turn in range(NOISE_ROUNDS):
         voter_share = pictures.subset(np.random.default_rng(turn).permutation(len(pictures))[: max(8, len(pictures) // 2)])
         train, test = split(voter_share, 0.5, turn)
-        ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=task.images.flip)
+        mine, flip = (train.images, train.labels, test.images), task.images.flip
+        ruler = Ruler(scorers, task.scoring, *mine, flip=flip, dinov2=dinov2)
         scores = [ruler.score(*sample_all(weights, task, seed=turn)).value for weights in (earlier, later)]
         yield math.log2(max(scores[0], 1e-6) / max(scores[1], 1e-6))
 

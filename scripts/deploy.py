@@ -7,7 +7,7 @@ import click
 
 from pdfed.chain.networks import network_option
 from pdfed.cli import FriendlyCommand
-from pdfed.spec import SpecError, read_task_file, wei
+from pdfed.spec import DINOV2, SpecError, read_task_file, wei
 
 
 @click.command(cls=FriendlyCommand)
@@ -30,6 +30,12 @@ from pdfed.spec import SpecError, read_task_file, wei
 )
 @click.option("--min-gain", type=click.IntRange(1, 63), default=None, help="Steps of 1/64 halving; measured if left out.")
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of torch.")
+@click.option(
+    "--dinov2",
+    default=DINOV2,
+    show_default=True,
+    help="For `features: dinov2`: a folder of weights, or their name in the hub's cache.",
+)
 def cli(
     network: str,
     task: str,
@@ -41,6 +47,7 @@ def cli(
     voters: int,
     min_gain: int | None,
     threads: int,
+    dinov2: str,
 ) -> None:
     """Build the genesis bundle, measure the noise of a vote, and deploy the task's contract.
 
@@ -71,7 +78,7 @@ def cli(
     with connected(network) as chain_id:
         sponsor = load_account(account, needs=first_pool)
         address = str(sponsor.address)
-        genesis = make_genesis(given, home, address, chain_id, wallet_signer(sponsor), click.echo)
+        genesis = make_genesis(given, home, address, chain_id, wallet_signer(sponsor), click.echo, dinov2=dinov2)
         show_bytes("Publishing the genesis bundle", shelf.adding(genesis.folder))
         terms = contract_terms(given.terms, genesis, address, voters, first_pool)
         click.echo(f"Noise of one vote: {genesis.noise:.2f} steps of 1/64 halving; minGain {terms.min_gain}.")

@@ -48,6 +48,9 @@ class NodeCommand(FriendlyCommand):
 @click.option("--parent", type=click.Choice(["best", "mean"]), default=None, help="What to continue from.")
 @click.option("--submit-worse", is_flag=True, default=None, help="Submit even what does not beat the champion on own data.")
 @click.option("--confirmations", type=int, default=None, help="Blocks an event must be deep before it counts.")
+@click.option(
+    "--dinov2", default=None, help="For tasks scored with DINOv2: a folder of its weights.  [default: those in the hub's cache]"
+)
 @click.option("--threads", type=int, default=None, help="CPU threads of torch.")
 @click.option("--seed", type=int, default=None)
 @click.option("--until-settled", type=int, default=None, help="Stop once so many models are settled.")

@@ -98,8 +98,16 @@ def open_workplace(
     secret = NodeSecret.load_or_create(home / "secret", account, client.chain_id, client.address)
     say("fingerprinting the training pictures")
     scorers = Scorers.load(genesis / bundles.SCORING, task.scoring, task.images)
-    flip, cache = task.images.flip, home / "fingerprints"
-    ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=flip, cache=cache)
+    ruler = Ruler(
+        scorers,
+        task.scoring,
+        train.images,
+        train.labels,
+        test.images,
+        flip=task.images.flip,
+        dinov2=config.dinov2,
+        cache=home / "fingerprints",
+    )
     return Workplace(
         config=config,
         client=client,

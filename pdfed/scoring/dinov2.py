@@ -15,8 +15,8 @@ from transformers import Dinov2Model
 
 from pdfed.scoring.errors import ModelMissing
 from pdfed.scoring.pictures import checked
+from pdfed.spec import DINOV2
 
-NAME = "facebook/dinov2-large"
 SIDE = 224
 BATCH = 16
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -32,7 +32,7 @@ class Dinov2:
         _interpolate_positions_as_the_hub(self._model)
 
     @classmethod
-    def load(cls, source: str | Path = NAME) -> Dinov2:
+    def load(cls, source: str | Path = DINOV2) -> Dinov2:
         """From a folder that `save_pretrained` made, or by its hub name from the cache; nothing is downloaded.
 
         Raises ModelMissing, also if a tensor is absent: transformers would fill it with random numbers.
@@ -59,7 +59,8 @@ class Dinov2:
 def _missing(reason: str) -> ModelMissing:
     return ModelMissing(
         f"The task takes its FID on DINOv2 features, but {reason}.",
-        f"Run `hf download {NAME}` once on this machine, or choose a task with `features: fingerprint`.",
+        f"Run `hf download {DINOV2}` once on this machine, name a folder of its weights with --dinov2, or choose a task with "
+        "`features: fingerprint`.",
     )
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdfed.scoring.dinov2 import NAME as DINOV2
 from pdfed.scoring.dinov2 import Dinov2
 from pdfed.scoring.frechet import frechet_distance
 from pdfed.scoring.pictures import checked, checked_labels
@@ -22,7 +21,7 @@ from pdfed.scoring.prints import kept_fingerprints
 from pdfed.scoring.qn import QNScore, qn_score
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.search import MemorizationSearch
-from pdfed.spec import Scoring
+from pdfed.spec import DINOV2, Scoring
 
 CHUNK = 64  # samples judged between two yields
 NOISE_IMAGES = 500
@@ -56,6 +55,7 @@ class Ruler:
         self._train = checked(train_images, at_least=1)
         checked(test_images, at_least=2)
         labels = checked_labels(train_labels, len(train_images))
+        self._dinov2 = Dinov2.load(dinov2) if scoring.features == "dinov2" else None
         self._scorers = scorers
         self._scoring = scoring
         self._flip = flip
@@ -68,7 +68,6 @@ class Ruler:
             shortlist=scoring.shortlist,
             intra_class=scoring.intra_class,
         )
-        self._dinov2 = Dinov2.load(dinov2) if scoring.features == "dinov2" else None
         self._test_features = self._features(test_images)
 
     def score(self, samples: np.ndarray, labels: np.ndarray) -> QNScore:

@@ -2,7 +2,7 @@
 """A task's public, immutable terms and a node's private choices. Pure data: imports none of the rooms."""
 
 from pdfed.spec.money import wei
-from pdfed.spec.node import NodeConfig
+from pdfed.spec.node import DINOV2, NodeConfig
 from pdfed.spec.presets import PRESETS
 from pdfed.spec.reading import SpecError, TaskVersionError, read_node_config, read_task_file, read_task_json
 from pdfed.spec.task import (
@@ -17,6 +17,7 @@ from pdfed.spec.task import (
 )
 
 __all__ = [
+    "DINOV2",
     "PRESETS",
     "Images",
     "Network",

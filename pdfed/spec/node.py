@@ -10,6 +10,8 @@ from pydantic import Field
 from pdfed.spec.money import Wei
 from pdfed.spec.task import Frozen
 
+DINOV2 = "facebook/dinov2-large"  # ViT-L/14, as in the paper
+
 
 class NodeConfig(Frozen):
     """A node's private choices, from flags and a YAML file (flags win)."""
@@ -35,5 +37,8 @@ class NodeConfig(Frozen):
     top: Annotated[int, Field(ge=1, le=8, description="models merged by mean")] = 3
     submit_worse: Annotated[bool, Field(description="submit even if the own score does not beat the baseline's")] = False
     confirmations: Annotated[int, Field(ge=0, le=64, description="blocks an event must be deep before it counts")] = 0
+    dinov2: Annotated[
+        str, Field(description="weights for tasks with features: dinov2: a folder, or their name in the hub's cache")
+    ] = DINOV2
     threads: Annotated[int, Field(ge=1, le=256, description="CPU threads of torch")] = 1
     seed: int = 0

@@ -47,6 +47,18 @@ def test_only_corrupt_pictures(sepolia: Sepolia, deployed: str, tmp_path: Path) 
     assert "10" in said
 
 
+def test_a_task_scored_with_dinov2_whose_weights_are_not_here(sepolia: Sepolia, tmp_path: Path) -> None:
+    """Regression: the sponsor heard of it when both scoring models and the genesis were trained."""
+    task = tmp_path / "task.yaml"
+    task.write_text("preset: digits\ntask: {scoring: {features: dinov2}}\npublic: digits:0-1/3\n")
+    said = refused(
+        sepolia, "ModelMissing",
+        ["run", "deploy", "--network", "sepolia", "--task", str(task), "--account", "sponsor", "--home", str(tmp_path),
+         "--store", f"local:{tmp_path}/store", "--dinov2", str(tmp_path / "weights")],
+    )  # fmt: skip
+    assert f"{tmp_path}/weights" in said and "training the fingerprinter" not in said
+
+
 def test_a_stake_below_the_minimum(sepolia: Sepolia, deployed: str) -> None:
     said = refused(sepolia, "StakeTooLow", node(sepolia, deployed, stake="0.01 ether"))
     assert str(10**17) in said
