@@ -8,7 +8,7 @@ left out of the next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +29,16 @@ SHOWN = 16  # samples on a sheet, each above the training picture it is a copy o
 @dataclass(frozen=True)
 class Settings:
     """case: the pictures; its `train` part are the many, `pool` and `held_out` are not used. few: how many of them the small
-    node has. rounds: of training, each of `images_per_round` images seen. samples: per evaluation. attacked: training and test
-    pictures each for the membership attacks."""
+    node has. rounds: of training, each of `images_per_round` images seen. evaluations: of each round's model, each of `samples`
+    samples from other noise, as a node counts copies over all the models it scores. attacked: training and test pictures each
+    for the membership attacks."""
 
     case: Case
     few: int
     rounds: int
     images_per_round: int
     samples: int
+    evaluations: int = 1
     attacked: int = 200
     seed: int = 0
 
@@ -67,8 +69,8 @@ def run(settings: Settings, record: Record) -> None:
 
 
 def _rounds(stand: _Stand, name: str, pictures: ImageSet, dedup: bool) -> Iterator[dict[str, Any]]:
-    """A row per round: how the model scores on the node's pictures, and what it gives away of them. Pictures copied too often
-    are counted in every run, and left out with dedup."""
+    """A row per round: how the model scores on the node's pictures (means over the evaluations), and what it gives away of them.
+    Pictures copied too often are counted in every run, and left out with dedup."""
     settings, task = stand.settings, stand.task
     test, flip = stand.parts.test.images, task.images.flip
     ruler = Ruler(stand.scorers, task.scoring, pictures.images, pictures.labels, test, flip=flip)
@@ -83,27 +85,42 @@ def _rounds(stand: _Stand, name: str, pictures: ImageSet, dedup: bool) -> Iterat
             task, left, settings.images_per_round, settings.seed + turn, stand.record, start=weights, of=of
         )
         of = folder.name
-        images, labels = samples_of(weights, folder, task, settings.samples, settings.seed, stand.record)
-        score = ruler.score(images, labels)
-        copied = [pictures.hashes[pair.training] for pair in score.pairs]
+        drawn = [
+            samples_of(weights, folder, task, settings.samples, settings.seed + again, stand.record)
+            for again in range(settings.evaluations)
+        ]
+        scores = [ruler.score(*sampled) for sampled in drawn]
+        copied = [pictures.hashes[pair.training] for score in scores for pair in score.pairs]
         exclusions.count(copied)
         yield {
             "trained on": name,
             "round": turn + 1,
             "images seen": (turn + 1) * settings.images_per_round,
             "copied too often": len(often),
-            "of these, again": sum(1 for digest in copied if digest in often),
+            "copies of these": sum(1 for digest in copied if digest in often),
             "left out": len(pictures) - len(left),
-            "Q-N": score.value,
-            "FID": score.fid,
-            "novelty term": score.value - score.fid / 2,
-            "V_A": score.va,
-            "V_C": score.vc,
-            "R_C": score.rc,
+            "pictures copied": len(set(copied)),
+            "Q-N": _mean(score.value for score in scores),
+            "FID": _mean(score.fid for score in scores),
+            "novelty term": _mean(score.value - score.fid / 2 for score in scores),
+            "V_A": _mean(score.va for score in scores),
+            "V_C": _mean(score.vc for score in scores),
+            "R_C": _mean(score.rc for score in scores),
+            "R_C ±": _error(score.rc for score in scores),
             **_attacked(stand, weights, pictures),
         }
-        _show(stand, name, images, pictures, score)
+        _show(stand, name, drawn[0][0], pictures, scores[0])
     journal.close()
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _error(values: Iterable[float]) -> float:
+    """The standard error of the mean; nan of one value."""
+    found = np.array(list(values))
+    return float(found.std(ddof=1) / len(found) ** 0.5) if len(found) > 1 else float("nan")
 
 
 def _attacked(stand: _Stand, weights: Weights, pictures: ImageSet) -> dict[str, float]:

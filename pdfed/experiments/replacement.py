@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pdfed.data import ImageSet
 from pdfed.diffusion import Weights, grid
 from pdfed.diffusion.network import network_with
 from pdfed.diffusion.noise import generator, signal_and_noise, to_float, to_nchw, to_uint8
@@ -28,6 +29,7 @@ from pdfed.spec import TaskSpec
 REDRAW_STEPS = 5  # network evaluations of a copy
 BATCH = 100
 LEVELLED = 300  # training pictures redrawn at each level
+ALIKE = 0.98  # correlation of two pictures' pixels from which on they are the same picture; copies redrawn have 0.96 and more
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def _run_case(case: Case, settings: Settings, record: Record) -> None:
     }
     if case.flip:
         copies["mirrored"] = parts.train.images[:, :, ::-1]
-    pools = {"diffusion": drawn, "held-out": (parts.held_out.images, parts.held_out.labels)}
+    held_out = _unlike(parts.held_out, parts.train, mirrored=case.flip)
+    record.fact(f"{case.name}_held_out_alike", len(parts.held_out) - len(held_out))
+    pools = {"diffusion": drawn, "held-out": (held_out.images, held_out.labels)}
     rows = list(_replaced(bench, parts, pools, copies, settings, record, case.name))
     record.table(f"replacement-{case.name}", rows)
     record.table(f"replacement-{case.name}-summary", _summary(rows))
@@ -84,15 +88,31 @@ def _replaced(
     """A row per pool, kind of copy and share: how many copies were identified, how many others taken for copies, all metrics."""
     with record.progress(len(pools) * len(copies) * len(settings.shares), f"{name}: replacing") as bar:
         for pool, (images, labels) in pools.items():
-            order = np.random.default_rng(settings.seed).permutation(len(parts.train))
             for kind, copied in copies.items():
                 for share in settings.shares:
-                    planted = order[: min(round(share * len(images)), len(order))]
-                    mixed, named = images.copy(), labels.copy()
+                    random = np.random.default_rng((settings.seed, round(1000 * share)))  # other copies for each share
+                    planted = random.permutation(len(parts.train))[: round(share * len(images))]
+                    order = random.permutation(len(images))
+                    mixed, named = images[order], labels[order]
                     mixed[: len(planted)], named[: len(planted)] = copied[planted], parts.train.labels[planted]
                     judged = bench.judge(mixed, named, planted)
                     yield {"pool": pool, "copies": kind, "share": len(planted) / len(images), **asdict(judged)}
                     bar.advance()
+
+
+def _unlike(pictures: ImageSet, train: ImageSet, *, mirrored: bool) -> ImageSet:
+    """The pictures that are not, pixel by pixel, nearly a training picture or its mirror image: photographs of the same thing
+    would be taken for copies, and rightly."""
+    views = [train.images, train.images[:, :, ::-1]] if mirrored else [train.images]
+    likeness = [(_standard(pictures.images) @ _standard(view).T).max(axis=1) for view in views]
+    return pictures.subset(np.flatnonzero(np.max(likeness, axis=0) < ALIKE))
+
+
+def _standard(images: np.ndarray) -> np.ndarray:
+    """float32 [N,pixels] of mean 0 and norm 1: their products are correlations."""
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
 def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

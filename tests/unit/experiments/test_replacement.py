@@ -83,7 +83,7 @@ def test_the_share_of_copies_found_does_not_depend_on_the_size_of_the_generated_
 def test_a_model_of_few_pictures_scores_worse_on_novelty_and_gives_its_members_away(home: Path) -> None:
     rows = results(home, "novelty")["tables"]["novelty"]
     many, few = (max((row for row in rows if row["trained on"] == name), key=lambda row: row["round"]) for name in
-                 ("900 pictures", "20 pictures"))  # fmt: skip
+                 ("900 pictures", "30 pictures"))  # fmt: skip
     assert many["images seen"] == few["images seen"]
     assert few["R_C"] > 0.08 > 0.04 > many["R_C"]
     assert few["novelty term"] > 3 * many["novelty term"] + 5
@@ -92,16 +92,23 @@ def test_a_model_of_few_pictures_scores_worse_on_novelty_and_gives_its_members_a
 
 def test_pictures_left_out_by_dedup_are_copied_less_than_without(home: Path) -> None:
     rows = {(row["trained on"], row["round"]): row for row in results(home, "novelty")["tables"]["novelty"]}
-    without, dedup = rows["20 pictures", 3], rows["20 pictures, dedup", 3]
-    assert dedup["left out"] == dedup["copied too often"] == without["copied too often"] > 0 == without["left out"]
-    assert dedup["of these, again"] < without["of these, again"]
+    without, dedup = rows["30 pictures", 3], rows["30 pictures, dedup", 3]
+    assert dedup["left out"] == dedup["copied too often"] > 0 == without["left out"]
+    assert dedup["copies of these"] < without["copies of these"]
+
+
+def test_dedup_lowers_the_novelty_term_of_a_model_of_few_pictures(home: Path) -> None:
+    """With the seeds 0, 1 and 2 by 28 %, 15 % and 45 %."""
+    rows = {(row["trained on"], row["round"]): row for row in results(home, "novelty")["tables"]["novelty"]}
+    without, dedup = rows["30 pictures", 3], rows["30 pictures, dedup", 3]
+    assert dedup["R_C"] < without["R_C"] and dedup["novelty term"] < 0.95 * without["novelty term"]
 
 
 def test_figures_are_drawn_and_small(home: Path) -> None:
     for name, figures in (
         ("replacement", ("replacement-digits", "replacement-digits-pictures")),
         ("sizes", ("sizes",)),
-        ("novelty", ("novelty", "copies-20-pictures")),
+        ("novelty", ("novelty", "copies-30-pictures")),
     ):
         results(home, name)
         for figure in figures:
