@@ -83,7 +83,8 @@ class Manifolds:
 
 
 def precision_recall(real: np.ndarray, generated: np.ndarray, *, nearest: int = 5) -> Manifolds:
-    """Precision, recall, density and coverage with the balls that reach each point's `nearest`-th other neighbour.
+    """Precision, recall, density and coverage with the balls that reach each point's `nearest`-th other neighbour, edge excluded
+    as in the code of Naeem et al. (Kynkäänniemi et al. include it: numbers that repeat count as inside there).
 
     real: [n,d], generated: [m,d], n, m > nearest ≥ 1. Raises BadFeatures.
     """
@@ -165,7 +166,7 @@ def _reach(of: np.ndarray, nearest: int) -> np.ndarray:
 
 
 def _within(piece: Screened, of: np.ndarray, among: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """bool [rows,m]: is the squared distance at most `reach`, float64 [1,m] or [rows,1]?"""
+    """bool [rows,m]: is the squared distance below `reach`, float64 [1,m] or [rows,1]?"""
     limits = 0.5 * reach / piece.unit**2
     slack = (2 * piece.margins + 4 * UNIT * (piece.own + limits.max())).astype(np.float32)[:, None]
     beyond = piece.halves + piece.own.astype(np.float32)[:, None]
@@ -173,5 +174,5 @@ def _within(piece: Screened, of: np.ndarray, among: np.ndarray, reach: np.ndarra
     inside = beyond <= -slack
     row, column = np.nonzero(np.abs(beyond, out=beyond) <= slack)
     squared = measured(of, among, row + piece.rows.start, column)
-    inside[row, column] = squared <= np.broadcast_to(reach, inside.shape)[row, column]
+    inside[row, column] = squared < np.broadcast_to(reach, inside.shape)[row, column]
     return inside

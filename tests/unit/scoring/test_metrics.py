@@ -332,8 +332,8 @@ def test_precision_recall_is_what_its_definition_says(seed: int, n: int, m: int,
     draws = np.random.default_rng(seed)
     real, generated = spread(kind, n, d, draws), spread(kind, m, d, draws)
     between = squared(generated, real)
-    in_real = between <= np.sort(squared(real, real), axis=1)[:, count]
-    in_generated = between <= np.sort(squared(generated, generated), axis=1)[:, count, None]
+    in_real = between < np.sort(squared(real, real), axis=1)[:, count]
+    in_generated = between < np.sort(squared(generated, generated), axis=1)[:, count, None]
     found = precision_recall(real, generated, nearest=count)
     assert found.precision == pytest.approx(in_real.any(axis=1).mean())
     assert found.recall == pytest.approx(in_generated.any(axis=0).mean())
