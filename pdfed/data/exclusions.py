@@ -48,6 +48,8 @@ class Exclusions:
         return {bytes(picture) for (picture, _), value in zip(rows, normalised, strict=True) if value > limit or value == 1}
 
     def remaining(self, images: ImageSet) -> ImageSet:
-        """The pictures that may be trained on."""
+        """The pictures that may be trained on: at least half, so that a model which copies all of them still has some to learn
+        from. Of more excluded ones, those with the smallest hashes are left out."""
         out = self.excluded()
-        return images.subset([index for index, hashed in enumerate(images.hashes) if hashed not in out])
+        leaving = set(sorted(out.intersection(images.hashes))[: len(images) // 2])
+        return images.subset([index for index, hashed in enumerate(images.hashes) if hashed not in leaving])

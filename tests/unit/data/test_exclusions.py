@@ -73,3 +73,15 @@ def test_excluded_pictures_are_missing_from_what_remains() -> None:
     remaining = exclusions.remaining(images)
     assert len(remaining) == len(images) - 1
     assert images.hashes[2] not in remaining.hashes
+
+
+def test_half_of_the_pictures_stay_whatever_was_counted() -> None:
+    """A model that copied all pictures but one equally often left its node with that one picture, or with none."""
+    images = image_set(np.arange(40 * 64, dtype=np.uint32).astype(np.uint8).reshape(40, 8, 8, 1), np.zeros(40, np.int64), ("a",))
+    images = images.subset([images.hashes.index(digest) for digest in dict.fromkeys(images.hashes)])
+    exclusions = Exclusions(Journal(":memory:"))
+    exclusions.count([*images.hashes, *images.hashes, hashes(1)[0]])  # the one counted once is no longer in the folder
+    assert exclusions.excluded() == set(images.hashes)
+    remaining = exclusions.remaining(images)
+    assert len(remaining) == len(images) - len(images) // 2
+    assert exclusions.remaining(images).hashes == remaining.hashes  # the same ones each time
