@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from torch import Tensor
 from pdfed.diffusion.network import Weights
 from pdfed.diffusion.schema import Shapes, schema
 from pdfed.errors import PDFedError
+from pdfed.received import read_json
 from pdfed.spec import TaskSpec
 
 STORED = torch.float16
@@ -97,7 +97,12 @@ def _screen_header(content: bytes, wanted: Shapes) -> None:
     (length,) = struct.unpack_from("<Q", content)
     if length > _header_limit(wanted):
         raise WeightsRejected(f"The weights file's header claims {length} bytes, over {_header_limit(wanted)}.")
-    header = _parsed(content[8 : 8 + length], OPENERS_PER_TENSOR * len(wanted) + OPENERS)
+    try:
+        header = read_json(content[8 : 8 + length], length, openers=OPENERS_PER_TENSOR * len(wanted) + OPENERS)
+    except ValueError as fault:
+        raise WeightsRejected(f"The weights file's header can't be read: {fault}.") from fault
+    if not isinstance(header, dict):
+        raise WeightsRejected("The weights file's header holds no tensors.")
     names = set(header) - {"__metadata__"}
     if names != set(wanted):
         odd = ", ".join(repr(name[:80]) for name in sorted(names ^ set(wanted))[:3])
@@ -106,26 +111,6 @@ def _screen_header(content: bytes, wanted: Shapes) -> None:
         entry = header[name]
         if not isinstance(entry, dict) or set(entry) != ENTRY or entry["dtype"] != "F16" or entry["shape"] != list(shape):
             raise WeightsRejected(f"Tensor {name!r} is not F16 {list(shape)}.")
-
-
-def _parsed(raw: bytes, openers: int) -> dict[str, object]:
-    """A safetensors header: bounded nesting, no name twice (parsers disagree on which one counts)."""
-
-    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        fields = dict(pairs)
-        if len(fields) != len(pairs):
-            raise WeightsRejected("The weights file's header holds a name twice.")
-        return fields
-
-    if raw.count(b"[") + raw.count(b"{") > openers:
-        raise WeightsRejected(f"The weights file's header holds more than {openers} lists and objects.")
-    try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as fault:
-        raise WeightsRejected("The weights file's header is not JSON.") from fault
-    if not isinstance(header, dict):
-        raise WeightsRejected("The weights file's header holds no tensors.")
-    return header
 
 
 def _screened(name: str, stored: Tensor) -> Tensor:

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from pdfed.received import read_json
 from pdfed.scoring.errors import ScorersRejected
 from pdfed.scoring.fingerprinter import Fingerprinter
 from pdfed.scoring.verifier import Verifier
@@ -91,8 +90,8 @@ def _check_header(path: Path, content: bytes, expected: Mapping[str, Tensor], le
     if int.from_bytes(content[:8], "little") != length:
         raise _rejected(path, "the header's length does not fit the file")
     try:
-        header = json.loads(content[8 : 8 + length].decode("utf-8"), object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as fault:
+        header = read_json(content[8 : 8 + length], MAX_HEADER)
+    except ValueError as fault:
         raise _rejected(path, f"the header can't be read: {fault}") from fault
     if not isinstance(header, dict):
         raise _rejected(path, "the header is no table")
@@ -103,13 +102,6 @@ def _check_header(path: Path, content: bytes, expected: Mapping[str, Tensor], le
         entry = header[key]
         if not isinstance(entry, dict) or entry.get("shape") != list(value.shape) or entry.get("dtype") != NAMES[value.dtype]:
             raise _rejected(path, f"{key} has not the shape or type of the task's model")
-
-
-def _no_duplicates(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(items)
-    if len(table) != len(items):
-        raise ValueError("a key appears twice")
-    return table
 
 
 def _rejected(path: Path, reason: str) -> ScorersRejected:
