@@ -7,11 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from pdfed.data.images import image_set
 from pdfed.experiments import replacement_models
 from pdfed.experiments.record import Record
+from pdfed.experiments.replacement import _unlike
 from pdfed.experiments.replacement_models import Case, parts_of
 from pdfed.experiments.runner import ExperimentError, run_experiment, settings_of
 
@@ -113,6 +116,23 @@ def test_figures_are_drawn_and_small(home: Path) -> None:
         results(home, name)
         for figure in figures:
             assert 1_000 < (home / name / f"{figure}.png").stat().st_size < MOST_BYTES
+
+
+def test_a_held_out_photograph_of_the_same_thing_is_no_false_alarm() -> None:
+    """Fashion-MNIST holds several photographs of one product: the verifier was blamed for recognising it."""
+    case = settings_of("replacement", "smoke", {}).cases[0]
+    parts = parts_of(case, 0)
+    train, strangers = parts.train, parts.held_out.subset(np.arange(20))
+    brighter = np.minimum(train.images[:3].astype(int) + 3, 255).astype(np.uint8)
+    mixed = image_set(
+        np.concatenate([brighter, train.images[3:5, :, ::-1], strangers.images]),
+        np.concatenate([train.labels[:5], strangers.labels]),
+        train.classes,
+    )
+    left = _unlike(mixed, train, mirrored=True)
+    assert set(left.hashes) <= set(strangers.hashes) and len(left) > 10
+    upright = _unlike(mixed, train, mirrored=False)
+    assert set(mixed.hashes[3:5]) & set(upright.hashes) and not set(mixed.hashes[:3]) & set(upright.hashes)
 
 
 def test_parts_are_disjoint_and_too_large_ones_are_named() -> None:
