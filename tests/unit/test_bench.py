@@ -51,7 +51,7 @@ def test_a_metric_is_shown_beside_its_reference() -> None:
 def test_the_full_bench_has_every_metric_at_every_size_and_both_presets() -> None:
     planned = runner.jobs(quick=False, million=True, seed=0)
     metrics = {(job.name, job.n, job.d) for job in planned if job.part == "metric"}
-    assert set(runner.REFERENCE) <= metrics and len(metrics) == 24
+    assert set(runner.REFERENCE) <= metrics and len(metrics) == 28
     assert [job.name for job in planned if job.part == "pipeline"] == ["digits", "fashion"]
     assert [job.n for job in planned if job.part == "search"] == [1_000_000]
 
