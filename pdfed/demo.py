@@ -29,6 +29,7 @@ from pdfed.diffusion import grid, load_weights, sample_all
 from pdfed.genesis import make_genesis
 from pdfed.mechanism import BallotState
 from pdfed.node import Activity, Node, open_workplace
+from pdfed.node.inbox import measurements
 from pdfed.rewards import collect
 from pdfed.spec import NodeConfig, TaskFile, TaskSpec, read_task_file
 from pdfed.storage import LocalStore
@@ -145,7 +146,10 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         champion = client.model(ledger.champion)
         cid_folder = seats[0].node.place.bundle_folder(champion.bundle)
         accuracy = draw_samples(cid_folder / bundles.WEIGHTS, genesis.task, home / "samples.png", plan.seed)
-        summary = summarise(client, ledger, seats[-1].node, rewards, report, accuracy, time.monotonic() - started)
+        own = [
+            {"node": seat.node.place.address, **row} for seat in seats for row in measurements(seat.node.place.journal, ledger)
+        ]
+        summary = summarise(client, ledger, seats[-1].node, own, rewards, report, accuracy, time.monotonic() - started)
         problems = tuple(report.problems) + tuple(unmet(summary, ledger, plan))
         for seat in seats:
             seat.node.close()
@@ -243,16 +247,18 @@ def summarise(
     client: ContractClient,
     ledger: Ledger,
     validator: Node,
+    own: list[dict[str, Any]],
     rewards: dict[str, str],
     report: AuditReport,
     accuracy: float,
     seconds: float,
 ) -> dict[str, Any]:
-    """summary.json. A model's qn, fid and memorized are the validator's own measurements; votes are what the chain holds."""
+    """summary.json. A model's qn, fid and memorized are the validator's own measurements; `own` are those of all nodes, the
+    privacy audit included; votes are what the chain holds."""
     cids = {model.id: model.cid for model in report.models}
     models = []
     for model in ledger.models.values():
-        own = validator.own.get(model.id)
+        measured = validator.own.get(model.id)
         models.append(
             {
                 "id": model.id,
@@ -264,9 +270,9 @@ def summarise(
                 "gain": model.gain,
                 "level": model.level,
                 "payout": str(model.payout),
-                "qn": own.qn if own else None,
-                "fid": own.fid if own else None,
-                "memorized": own.memorized if own else None,
+                "qn": measured.qn if measured else None,
+                "fid": measured.fid if measured else None,
+                "memorized": measured.memorized if measured else None,
             }
         )
     votes = [
@@ -287,6 +293,7 @@ def summarise(
         "frontier": ledger.frontier,
         "models": models,
         "votes": votes,
+        "own": own,
         "rewards": rewards,
         "audit": "ok" if report.ok else report.problems,
         "accuracy": accuracy,

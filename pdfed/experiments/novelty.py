@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from pdfed.data import Exclusions, ImageSet
 from pdfed.diffusion import Weights, grid
 from pdfed.diffusion.membership import membership_scores
 from pdfed.experiments.record import Record
-from pdfed.experiments.replacement_models import Case, Parts, diffusion_model, parts_of, samples_of, scorers_of
+from pdfed.experiments.replacement_models import Case, Count, Parts, diffusion_model, parts_of, samples_of, scorers_of
+from pdfed.experiments.runner import ExperimentError
 from pdfed.journal import Journal
 from pdfed.scoring import QNScore, Ruler, Scorers, membership
 from pdfed.spec import TaskSpec
@@ -34,12 +36,12 @@ class Settings:
     for the membership attacks."""
 
     case: Case
-    few: int
-    rounds: int
-    images_per_round: int
-    samples: int
-    evaluations: int = 1
-    attacked: int = 200
+    few: Count
+    rounds: Count
+    images_per_round: Count
+    samples: Annotated[int, Field(ge=2)]
+    evaluations: Count = 1
+    attacked: Annotated[int, Field(ge=2)] = 200
     seed: int = 0
 
 
@@ -56,6 +58,8 @@ class _Stand:
 
 def run(settings: Settings, record: Record) -> None:
     """Three runs: many, few, few with dedup. Models and samples of each round are kept."""
+    if settings.few > settings.case.train:
+        raise ExperimentError(f"few is {settings.few}, but train is {settings.case.train}.", "Make few smaller, or train larger.")
     parts = parts_of(settings.case, settings.seed)
     scorers, task = scorers_of(settings.case, parts, settings.seed, record)
     stand = _Stand(settings, task, scorers, parts, record)

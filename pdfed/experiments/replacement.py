@@ -12,10 +12,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from pdfed.data import ImageSet
 from pdfed.diffusion import Weights, grid
@@ -23,8 +24,10 @@ from pdfed.diffusion.network import network_with
 from pdfed.diffusion.noise import generator, signal_and_noise, to_float, to_nchw, to_uint8
 from pdfed.experiments.record import Record
 from pdfed.experiments.replacement_metrics import Bench
-from pdfed.experiments.replacement_models import Case, Parts, diffusion_model, parts_of, samples_of, scorers_of
+from pdfed.experiments.replacement_models import Case, Parts, Share, diffusion_model, parts_of, samples_of, scorers_of
 from pdfed.spec import TaskSpec
+
+Timestep = Annotated[int, Field(ge=1, lt=1000)]
 
 REDRAW_STEPS = 5  # network evaluations of a copy
 BATCH = 100
@@ -39,10 +42,10 @@ class Settings:
     copy is recognised. samples: pictures in the diffusion pool."""
 
     cases: tuple[Case, ...]
-    shares: tuple[float, ...]
-    samples: int
-    redraw: int = 100
-    levels: tuple[int, ...] = (50, 100, 200, 300, 400)
+    shares: tuple[Share, ...]
+    samples: Annotated[int, Field(ge=2)]
+    redraw: Timestep = 100
+    levels: tuple[Timestep, ...] = (50, 100, 200, 300, 400)
     seed: int = 0
 
 

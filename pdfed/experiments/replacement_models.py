@@ -11,9 +11,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from pdfed.data import ImageSet, load
 from pdfed.diffusion import TrainingRun, Weights, initial_weights, load_weights, samples, save_weights
@@ -22,6 +23,9 @@ from pdfed.experiments.runner import ExperimentError
 from pdfed.scoring import Scorers, make_scorers, noise_fid_scale
 from pdfed.spec import Images, Scoring, TaskSpec
 from pdfed.spec.task import Network, Sampling
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 SLICE_SECONDS = 20.0  # between two checkpoints
 
@@ -39,20 +43,20 @@ class Case:
 
     name: str
     source: str
-    size: int
-    channels: int
-    scorers: int
-    pool: int
-    train: int
-    test: int
-    held_out: int
-    pool_images: int
-    scorer_images: int
-    classes: int = 10
+    size: Count
+    channels: Count
+    scorers: Annotated[int, Field(ge=8)]
+    pool: Annotated[int, Field(ge=0)]
+    train: Count
+    test: Annotated[int, Field(ge=4)]
+    held_out: Annotated[int, Field(ge=0)]
+    pool_images: Count
+    scorer_images: Annotated[int, Field(ge=100)]
+    classes: Count = 10
     flip: bool = False
-    widths: tuple[int, ...] = (64, 64)
-    unshuffle: int = 2
-    steps: int = 12
+    widths: tuple[Count, ...] = (64, 64)
+    unshuffle: Count = 2
+    steps: Count = 12
     guidance: float = 1.0
     intra_class: float = 0.5
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from pdfed.data import ImageSet
 from pdfed.experiments.record import Record
 from pdfed.experiments.replacement_metrics import Bench
-from pdfed.experiments.replacement_models import Case, Parts, diffusion_model, parts_of, samples_of, scorers_of
+from pdfed.experiments.replacement_models import Case, Count, Parts, Share, diffusion_model, parts_of, samples_of, scorers_of
+from pdfed.experiments.runner import ExperimentError
+
+Size = Annotated[int, Field(ge=20)]  # of a set: below, some metrics are not defined
 
 COLUMNS = {
     "qn": "Q-N",
@@ -45,19 +49,25 @@ class Settings:
     deviations are told."""
 
     case: Case
-    generated: tuple[int, ...]
-    train: tuple[int, ...]
-    test: tuple[int, ...]
-    overlaps: tuple[float, ...]
-    usual: int
-    planted: float = 0.1
-    draws: int = 3
+    generated: tuple[Size, ...]
+    train: tuple[Size, ...]
+    test: tuple[Size, ...]
+    overlaps: tuple[Share, ...]
+    usual: Size
+    planted: Share = 0.1
+    draws: Count = 3
     seed: int = 0
 
 
 def run(settings: Settings, record: Record) -> None:
     """All sweeps; models and samples are kept and shared with the replacement experiment."""
     case, seed = settings.case, settings.seed
+    for name in ("train", "test"):
+        if max(getattr(settings, name)) > getattr(case, name):
+            raise ExperimentError(
+                f"A {name} set of {max(getattr(settings, name))} was asked for; the case has {getattr(case, name)}.",
+                "Leave that size out, or make the case's part larger.",
+            )
     parts = parts_of(case, seed)
     scorers, task = scorers_of(case, parts, seed, record)
     weights, folder = diffusion_model(task, parts.pool, case.pool_images, seed, record)

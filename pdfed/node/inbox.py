@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pdfed import bundle as bundles
 from pdfed.chain.ledger import Ledger, ModelFacts
 from pdfed.diffusion import Weights, WeightsRejected, load_weights, weights_distance
-from pdfed.evaluation import OwnScore, weights_key
+from pdfed.evaluation import OwnScore, known_score, weights_key
 from pdfed.journal import Journal
-from pdfed.node.privacy import auditing, keep_audit
+from pdfed.node.privacy import auditing, keep_audit, known_audit
 from pdfed.node.workplace import Workplace
 from pdfed.provenance import ProvenanceError
 from pdfed.storage import (
@@ -175,6 +176,17 @@ def scored_weights(journal: Journal, ledger: Ledger) -> dict[int, bytes]:
     rows = dict(journal.rows("SELECT submission, weights FROM inbox_model WHERE state = 'scored' AND weights IS NOT NULL"))
     keys = {model.id: key_of(model, ledger) for model in ledger.models.values()}
     return {model: rows[key] for model, key in keys.items() if key in rows}
+
+
+def measurements(journal: Journal, ledger: Ledger) -> list[dict[str, Any]]:
+    """Per model that this journal's node has scored: `model`, Q-N and its parts (`OwnScore`), and `privacy`, the audit on the
+    node's pictures or None. For the node's owner alone."""
+    rows = []
+    for model, weights in sorted(scored_weights(journal, ledger).items()):
+        score, audit = known_score(journal, weights), known_audit(journal, weights)
+        if score is not None:
+            rows.append({"model": model, **asdict(score), "privacy": None if audit is None else asdict(audit)})
+    return rows
 
 
 def parents_of(model: ModelFacts, ledger: Ledger) -> tuple[bytes, ...]:

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from pdfed.chain.ledger import Ledger
-from pdfed.evaluation import known_score
 from pdfed.journal import Journal
-from pdfed.node.inbox import scored_weights
-from pdfed.node.privacy import known_audit
+from pdfed.node.inbox import measurements
 
 
 def own_measurements(home: Path, chain_id: int, contract: str, ledger: Ledger) -> list[dict[str, Any]]:
@@ -22,10 +19,7 @@ def own_measurements(home: Path, chain_id: int, contract: str, ledger: Ledger) -
     for path in sorted((home / f"{chain_id}-{contract}").glob("*/journal.sqlite")):
         journal = Journal(path)
         try:
-            for model, weights in sorted(scored_weights(journal, ledger).items()):
-                score, audit = known_score(journal, weights), known_audit(journal, weights)
-                if score is not None:
-                    rows.append({"node": path.parent.name, "model": model, **asdict(score), **_facts(audit)})
+            rows += [{"node": path.parent.name, **row} for row in measurements(journal, ledger)]
         finally:
             journal.close()
     return rows
@@ -51,10 +45,6 @@ def own_table(rows: list[dict[str, Any]]) -> Table:
             f"{privacy['loss']['tpr']:.0%}, {privacy['sima']['tpr']:.0%}",
         )
     return table
-
-
-def _facts(audit: Any) -> dict[str, Any]:
-    return {"privacy": None if audit is None else asdict(audit)}
 
 
 def _marked(attack: dict[str, float]) -> str:

@@ -34,6 +34,10 @@ def write_page(folder: Path, summary: dict[str, Any]) -> Path:
 <h2>Quality and novelty</h2>{embedded(curve, "Q-N of each submission and of the champion")}
 <p>Lower is better. Measured by the validator on data that nobody trained on or saw.</p>
 <h2>Models</h2>{models_table(summary)}
+<h2>What the champions give away</h2>{own_table(summary)}
+<p>Each node's own measurements on its own pictures: part of no vote, told to nobody; they stand here because all these nodes
+are yours. Copies: samples that reproduce one of the node's training pictures. AUC: how well an attack tells the node's
+training pictures from others; 0.50 is chance.</p>
 <h2>Rewards withdrawn</h2>{rewards_table(summary)}
 </html>"""
     page = folder / "report.html"
@@ -75,6 +79,23 @@ def models_table(summary: dict[str, Any]) -> str:
     )
     heads = ("id", "author", "from", "phase", "gain (halvings)", "Q-N", "payout ETH", "bundle")
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table>"
+
+
+def own_table(summary: dict[str, Any]) -> str:
+    """Q-N beside the privacy audit, of the champions, node by node."""
+    champions = {0, *summary["champions"]}
+    rows = "".join(_own_row(row) for row in summary["own"] if row["model"] in champions)
+    heads = ("node", "model", "Q-N", "FID", "copies", "AUC loss", "AUC SimA")
+    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table>"
+
+
+def _own_row(row: dict[str, Any]) -> str:
+    audit = row["privacy"]
+    cells = [f"<code>{escape(row['node'])}</code>", str(row["model"]), f"{row['qn']:.1f}", f"{row['fid']:.1f}"]
+    if audit is not None:
+        cells.append(f"{audit['extracted']} of {audit['samples']}")
+        cells += [f"{audit[attack]['auc']:.2f} ± {audit[attack]['error']:.2f}" for attack in ("loss", "sima")]
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def rewards_table(summary: dict[str, Any]) -> str:
