@@ -72,9 +72,7 @@ def make_genesis(
 ) -> Genesis:
     """Make, or finish, the genesis of a task. home: working folder; sign: the author's wallet. Reports each stage to `say`.
     dinov2: weights of a task with `features: dinov2`, a folder or their name in the hub's cache. Raises ModelMissing."""
-    given = complete_task(given)
-    if given.task.scoring.features == "dinov2":
-        Dinov2.load(dinov2)  # before hours of training, not after
+    given = _with_dinov2(complete_task(given), dinov2)
     recipe = hashlib.sha256(f"{given.model_dump_json()} {author} {chain_id}".encode()).hexdigest()[:16]
     work = home / "genesis" / f"{given.task.name}-{recipe}"
     work.mkdir(parents=True, exist_ok=True)
@@ -86,6 +84,15 @@ def make_genesis(
     noise = _measured_noise(task, scorers, pictures, work, say, dinov2)
     folder = _bundle(given, task, pictures, work, author, chain_id, sign)
     return Genesis(folder=folder, cid=cid_of(folder), task=task, noise=noise)
+
+
+def _with_dinov2(given: TaskFile, source: str) -> TaskFile:
+    """The digest of the DINOv2 weights becomes a term of the task. Asked for before hours of training, not after."""
+    scoring = given.task.scoring
+    if scoring.features != "dinov2":
+        return given
+    scoring = scoring.model_copy(update={"dinov2": Dinov2.load(source, scoring.dinov2).digest})
+    return given.model_copy(update={"task": given.task.model_copy(update={"scoring": scoring})})
 
 
 def _scorers(given: TaskFile, pictures: ImageSet, work: Path, say: Say) -> Scorers:

@@ -48,8 +48,8 @@ class Exclusions:
         return {bytes(picture) for (picture, _), value in zip(rows, normalised, strict=True) if value > limit or value == 1}
 
     def remaining(self, images: ImageSet) -> ImageSet:
-        """The pictures that may be trained on: at least half, so that a model which copies all of them still has some to learn
-        from. Of more excluded ones, those with the smallest hashes are left out."""
-        out = self.excluded()
-        leaving = set(sorted(out.intersection(images.hashes))[: len(images) // 2])
+        """The pictures that may be trained on: at least half of the different ones, so that a model which copies all of them
+        still has some to learn from. Of more excluded ones, those with the smallest hashes are left out."""
+        different = set(images.hashes)
+        leaving = set(sorted(self.excluded() & different)[: len(different) // 2])
         return images.subset([index for index, hashed in enumerate(images.hashes) if hashed not in leaving])

@@ -25,6 +25,7 @@ from pdfed.diffusion.noise import generator, signal_and_noise, to_float, to_nchw
 from pdfed.experiments.record import Record
 from pdfed.experiments.replacement_metrics import Bench
 from pdfed.experiments.replacement_models import Case, Parts, Share, diffusion_model, parts_of, samples_of, scorers_of
+from pdfed.experiments.runner import ExperimentError
 from pdfed.spec import TaskSpec
 
 Timestep = Annotated[int, Field(ge=1, lt=1000)]
@@ -57,6 +58,13 @@ def run(settings: Settings, record: Record) -> None:
 
 def _run_case(case: Case, settings: Settings, record: Record) -> None:
     parts = parts_of(case, settings.seed)
+    held_out = _unlike(parts.held_out, parts.train, mirrored=case.flip)
+    if case.pool < 1 or len(held_out) < 2:
+        raise ExperimentError(
+            f"{case.name} has {case.pool} pictures for the pool's model, and {len(held_out)} held-out ones unlike training ones.",
+            "Make these parts larger: at least 1 and 2 are needed.",
+        )
+    record.fact(f"{case.name}_held_out_alike", len(parts.held_out) - len(held_out))
     scorers, task = scorers_of(case, parts, settings.seed, record)
     weights, folder = diffusion_model(task, parts.pool, case.pool_images, settings.seed, record)
     drawn = samples_of(weights, folder, task, settings.samples, settings.seed, record)
@@ -67,8 +75,6 @@ def _run_case(case: Case, settings: Settings, record: Record) -> None:
     }
     if case.flip:
         copies["mirrored"] = parts.train.images[:, :, ::-1]
-    held_out = _unlike(parts.held_out, parts.train, mirrored=case.flip)
-    record.fact(f"{case.name}_held_out_alike", len(parts.held_out) - len(held_out))
     pools = {"diffusion": drawn, "held-out": (held_out.images, held_out.labels)}
     rows = list(_replaced(bench, parts, pools, copies, settings, record, case.name))
     record.table(f"replacement-{case.name}", rows)
@@ -124,21 +130,23 @@ def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for pool, kind in sorted({(row["pool"], row["copies"]) for row in rows}):
         chosen = [row for row in rows if (row["pool"], row["copies"]) == (pool, kind)]
         planted, others = sum(row["planted"] for row in chosen), sum(row["others"] for row in chosen)
-        identified = sum(row["identified"] for row in chosen) / planted
         alarms = sum(row["alarms"] for row in chosen)
-        right = sum(row["right_source"] for row in chosen) / planted
         found.append(
             {
                 "pool": pool,
                 "copies": kind,
                 "planted": planted,
-                "identified": identified,
-                "with the right source": right,
+                "identified": _share(sum(row["identified"] for row in chosen), planted),
+                "with the right source": _share(sum(row["right_source"] for row in chosen), planted),
                 "others": others,
-                "false alarms": alarms / others if others else float("nan"),
+                "false alarms": _share(alarms, others),
             }
         )
     return found
+
+
+def _share(count: int, of: int) -> float:
+    return count / of if of else float("nan")
 
 
 def _levels(bench: Bench, weights: Weights, task: TaskSpec, parts: Parts, settings: Settings) -> Iterator[dict[str, Any]]:

@@ -49,9 +49,9 @@ class Settings:
     deviations are told."""
 
     case: Case
-    generated: tuple[Size, ...]
-    train: tuple[Size, ...]
-    test: tuple[Size, ...]
+    generated: Annotated[tuple[Size, ...], Field(min_length=1)]
+    train: Annotated[tuple[Size, ...], Field(min_length=1)]
+    test: Annotated[tuple[Size, ...], Field(min_length=1)]
     overlaps: tuple[Share, ...]
     usual: Size
     planted: Share = 0.1
@@ -60,8 +60,14 @@ class Settings:
 
 
 def run(settings: Settings, record: Record) -> None:
-    """All sweeps; models and samples are kept and shared with the replacement experiment."""
+    """All sweeps; models and samples are kept, and shared with experiments of the same recipe."""
     case, seed = settings.case, settings.seed
+    most = round(settings.planted * max(settings.usual, *settings.generated))
+    if most > case.train or round(settings.planted * settings.usual) > min(settings.train):
+        raise ExperimentError(
+            f"{settings.planted:.0%} of the generated set are to be copies, more than the smallest training set holds.",
+            "Make planted or the generated sets smaller.",
+        )
     for name in ("train", "test"):
         if max(getattr(settings, name)) > getattr(case, name):
             raise ExperimentError(

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from transformers import Dinov2Model
@@ -29,11 +31,13 @@ class Dinov2:
 
     def __init__(self, model: Dinov2Model) -> None:
         self._model = model.eval().requires_grad_(False)
+        self.digest = _digest(self._model)  # hex sha256 of names and float32 values of all weights, whatever file held them
         _interpolate_positions_as_the_hub(self._model)
 
     @classmethod
-    def load(cls, source: str | Path = DINOV2) -> Dinov2:
-        """From a folder that `save_pretrained` made, or by its hub name from the cache; nothing is downloaded.
+    def load(cls, source: str | Path = DINOV2, digest: str | None = None) -> Dinov2:
+        """From a folder that `save_pretrained` made, or by its hub name from the cache; nothing is downloaded. digest: of the
+        weights it must be, as the task says, so that no two nodes measure with different ones.
 
         Raises ModelMissing, also if a tensor is absent: transformers would fill it with random numbers.
         """
@@ -43,10 +47,15 @@ class Dinov2:
             )
         except (OSError, ValueError) as fault:
             raise _missing(f"{source} is neither a folder of weights nor in the hub's cache") from fault
+        except (SafetensorError, RuntimeError) as fault:  # a file cut short; shapes that the folder's own config contradicts
+            raise _missing(f"{source} can't be loaded: {str(fault).splitlines()[0][:100]}") from fault
         absent = [key for key in found["missing_keys"] if not key.endswith("mask_token")]
-        if absent or found["mismatched_keys"]:
-            raise _missing(f"{source} lacks {len(absent)} of their tensors, {len(found['mismatched_keys'])} have another shape")
-        return cls(model)
+        if absent:
+            raise _missing(f"{source} lacks {len(absent)} of their tensors")
+        loaded = cls(model)
+        if digest is not None and loaded.digest != digest:
+            raise _missing(f"{source} holds other weights than the task's (sha256 {loaded.digest[:12]}…, not {digest[:12]}…)")
+        return loaded
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """float32 [N,1024] of uint8 [N,H,W,C]. Raises BadPictures."""
@@ -54,6 +63,15 @@ class Dinov2:
         with torch.inference_mode():
             found = [self._model(pixel_values=batch).pooler_output.numpy() for batch in _batches(images)]
         return np.concatenate(found) if found else np.zeros((0, self._model.config.hidden_size), np.float32)
+
+
+def _digest(model: Dinov2Model) -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if not name.endswith("mask_token"):  # unused, and absent from some files
+            found.update(name.encode())
+            found.update(np.ascontiguousarray(value.float().numpy()).data)
+    return found.hexdigest()
 
 
 def _missing(reason: str) -> ModelMissing:

@@ -55,7 +55,7 @@ class Ruler:
         self._train = checked(train_images, at_least=1)
         checked(test_images, at_least=2)
         labels = checked_labels(train_labels, len(train_images))
-        self._dinov2 = Dinov2.load(dinov2) if scoring.features == "dinov2" else None
+        self._dinov2 = Dinov2.load(dinov2, scoring.dinov2) if scoring.features == "dinov2" else None
         self._scorers = scorers
         self._scoring = scoring
         self._flip = flip

@@ -80,6 +80,9 @@ class Scoring(Frozen):
     """The ruler: features, thresholds and weights of the Q-N score (design: eqs. 1–6 of the PDFed paper)."""
 
     features: Annotated[Literal["fingerprint", "dinov2"], Field(description="feature space of the FID")] = "fingerprint"
+    dinov2: Annotated[
+        str | None, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the DINOv2 weights; deploy finds it")
+    ] = None
     fid_scale: Annotated[float, Field(gt=0, description="FID is multiplied by this; deploy measures it for fingerprints")] = 1.0
     fingerprinter: Annotated[Literal["small", "resnet50"], Field(description="network preset of the scorers")] = "small"
     temperature: Annotated[float, Field(gt=0, le=10, description="λ of eq. 1")] = 0.1

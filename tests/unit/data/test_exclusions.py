@@ -84,4 +84,6 @@ def test_half_of_the_pictures_stay_whatever_was_counted() -> None:
     assert exclusions.excluded() == set(images.hashes)
     remaining = exclusions.remaining(images)
     assert len(remaining) == len(images) - len(images) // 2
+    often = images.subset([0] * 10 + list(range(len(images))))  # one picture lies in the folder eleven times
+    assert len(set(exclusions.remaining(often).hashes)) == len(remaining)
     assert exclusions.remaining(images).hashes == remaining.hashes  # the same ones each time

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import Dinov2Config, Dinov2Model
 
+from pdfed.genesis import _with_dinov2
 from pdfed.scoring import Dinov2, ModelMissing, Ruler
 from pdfed.scoring.dinov2 import preprocess
+from pdfed.spec import PRESETS, Scoring, TaskFile
 
 from .conftest import Digits, Trained
 
@@ -75,6 +78,44 @@ def test_absent_weights_are_a_named_error_with_what_to_do(tmp_path: Path, folder
     scoring = trained.scoring.model_copy(update={"features": "dinov2"})
     with pytest.raises(ModelMissing):  # never a silent fall back to fingerprints
         Ruler(trained.scorers, scoring, *digits.train, digits.test[0], dinov2=tmp_path / "nothing")
+
+
+def test_weights_that_are_cut_short_or_contradict_their_config_are_a_named_error(tmp_path: Path, folder: Path) -> None:
+    """Regression: an interrupted download ended in a traceback of safetensors, another width in one of transformers."""
+    short, other = tmp_path / "short", tmp_path / "other"
+    shutil.copytree(folder, short)
+    whole = (folder / "model.safetensors").read_bytes()
+    for content in (whole[: len(whole) // 2], b""):
+        (short / "model.safetensors").write_bytes(content)
+        with pytest.raises(ModelMissing, match="short"):
+            Dinov2.load(short)
+    shutil.copytree(folder, other)
+    config = json.loads((folder / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "hidden_size": 48}))
+    with pytest.raises(ModelMissing, match="other"):
+        Dinov2.load(other)
+
+
+def test_other_weights_than_the_tasks_are_refused(tmp_path: Path, folder: Path, digits: Digits, trained: Trained) -> None:
+    """Regression: a node with any other DINOv2 measured with a ruler of its own, and nobody knew."""
+    digest = Dinov2.load(folder).digest
+    torch.manual_seed(1)
+    Dinov2Model(Dinov2Config.from_pretrained(folder)).save_pretrained(tmp_path / "theirs")
+    assert Dinov2.load(folder, digest).digest == digest != Dinov2.load(tmp_path / "theirs").digest
+    scoring = Scoring(features="dinov2", dinov2=digest, training_images=100)
+    with pytest.raises(ModelMissing, match="other weights than the task's"):
+        Ruler(trained.scorers, scoring, *digits.train, digits.test[0], dinov2=tmp_path / "theirs")
+
+
+def test_a_deployment_writes_the_digest_of_the_weights_into_the_task(tmp_path: Path, folder: Path) -> None:
+    given = TaskFile.model_validate(
+        {**PRESETS["digits"], "task": {**PRESETS["digits"]["task"], "scoring": {"features": "dinov2"}}}
+    )
+    assert _with_dinov2(given, str(folder)).task.scoring.dinov2 == Dinov2.load(folder).digest
+    with pytest.raises(ModelMissing):
+        _with_dinov2(given, str(tmp_path))
+    plain = TaskFile.model_validate(PRESETS["digits"])
+    assert _with_dinov2(plain, str(tmp_path)) is plain
 
 
 def test_a_ruler_takes_its_fid_on_dinov2_when_the_task_says_so(folder: Path, digits: Digits, trained: Trained) -> None:
