@@ -14,7 +14,6 @@ import base64
 import binascii
 import hashlib
 import io
-import json
 import re
 import struct
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from pdfed.provenance.models import BASE_LABEL
 from pdfed.provenance.native import HashedSigning
 from pdfed.provenance.reading import BASE, MODEL_FORMAT
 from pdfed.provenance.store import MAX_STORE_BYTES, signed_manifests
+from pdfed.received import read_json
 
 KEY = "c2pa:manifest"
 MAX_HEADER_BYTES = 16_000_000  # a manifest of the largest size, and the entries of tens of thousands of tensors
@@ -179,21 +179,15 @@ def _slot(header: bytes) -> _Slot:
 
 
 def _parsed(header: bytes) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise _unsuitable("its header holds a name twice")
-        return found
-
     depth = 0
     for bracket in _BRACKET.finditer(header):
         depth += 1 if bracket[0] in b"[{" else -1
         if depth > MAX_NESTING:
             raise _unsuitable("its header is no safetensors header")
     try:
-        found = json.loads(header.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as fault:
-        raise _unsuitable("its header is not JSON") from fault
+        found = read_json(header, MAX_HEADER_BYTES, openers=len(header))  # their depth is bounded above
+    except ValueError as fault:
+        raise _unsuitable(f"its header can't be read: {fault}") from fault
     if not isinstance(found, dict):
         raise _unsuitable("its header holds no tensors")
     return found
