@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 from pdfed.chain.ledger import Ledger, ModelFacts
 from pdfed.evaluation import OwnScore
-from pdfed.mechanism import Role
+from pdfed.mechanism import BallotState, Role
 from pdfed.spec import NodeConfig
 
 STEPS_PER_HALVING = 64
 GENESIS = 0
+OPEN_PER_AUTHOR = 8  # votes that a node has open on models of one author: a flood of junk takes no more of its bonds and time
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,14 @@ def choose_parents(ledger: Ledger, own: Mapping[int, OwnScore], config: NodeConf
         weights = [2.0**level for level, _ in kept]
         return Choice(tuple(i for _, i in kept), tuple(w / sum(weights) for w in weights))
     return Choice((ranked[0][1],), (1.0,))
+
+
+def crowded(model: ModelFacts, ledger: Ledger, me: str) -> bool:
+    """Whether a vote of `me` on this model has to wait, because so many others on models of its author are still open."""
+    if me in model.ballots:
+        return False
+    others = (other.ballots.get(me) for other in ledger.unsettled() if other.author == model.author)
+    return sum(ballot is not None and ballot.state == BallotState.COMMITTED for ballot in others) >= OPEN_PER_AUTHOR
 
 
 def should_submit(candidate: OwnScore, champion: OwnScore, config: NodeConfig) -> bool:

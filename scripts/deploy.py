@@ -84,6 +84,12 @@ def cli(
         click.echo(f"Noise of one vote: {genesis.noise:.2f} steps of 1/64 halving; minGain {terms.min_gain}.")
         amounts = (("Fee", terms.submission_fee), ("bond", terms.commit_bond), ("minimum stake", terms.min_stake))
         click.echo(", ".join(f"{name} {amount / 10**18:g} ether" for name, amount in amounts) + ".")
+        stakes, first = voters * terms.min_stake / 10**18, first_pool / 10**18
+        if stakes < first:
+            click.echo(
+                f"{voters} voters at the minimum put up {stakes:g} ether, the pool is {first:g} ether. Whoever holds most of the "
+                "stake can take it: choose voters you know, or raise min_stake."
+            )
         client = ContractClient.deploy(terms, first_pool, sponsor)
         click.echo(f"Deployed on chain {chain_id}: {client.address}")
         click.echo(f"Genesis bundle: ipfs://{genesis.cid}")

@@ -13,7 +13,7 @@ from pdfed.chain.outbox import Outbox
 from pdfed.evaluation import OwnScore, vote
 from pdfed.mechanism import BallotState, Phase, Role, Score
 from pdfed.node.workplace import Workplace
-from pdfed.strategy import GENESIS
+from pdfed.strategy import GENESIS, crowded
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS ballot (
@@ -47,13 +47,11 @@ class Ballots:
             return self._put("late", model, "lateVote", (model.id, astuple(score)))
         return None
 
-    def owes(self, model: ModelFacts, ledger: Ledger) -> bool:
-        """Whether this node may still vote on the model, so that scoring it is urgent."""
-        return model.author != self._place.address and self._place.address not in model.ballots and self._may_vote(model, ledger)
-
     def _may_vote(self, model: ModelFacts, ledger: Ledger) -> bool:
         node = ledger.nodes.get(self._place.address)
         if node is None or node.role == Role.NONE or node.exit_at:
+            return False
+        if crowded(model, ledger, self._place.address):
             return False
         needed = self._place.terms.commit_bond * (node.open_commits + 1)
         return node.joined_at < model.submitted_at and node.stake >= needed and ledger.on_jury(model.id, self._place.address)

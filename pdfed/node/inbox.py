@@ -30,7 +30,7 @@ from pdfed.storage import (
     StoreUnreachable,
     cid_from_digest,
 )
-from pdfed.strategy import GENESIS
+from pdfed.strategy import GENESIS, crowded
 
 FETCH_SECONDS = 300.0
 NEAR_DUPLICATE = 0.002  # relative distance of weights; training for a few batches moves them further
@@ -205,10 +205,11 @@ def submission_key(author: str, bundle: bytes, parents: Sequence[bytes]) -> byte
 
 
 def wanted(ledger: Ledger, me: str) -> Iterator[ModelFacts]:
-    """Models that the node `me` needs a score of, most urgent first; some come twice. Those of other juries it leaves alone."""
+    """Models that the node `me` needs a score of, most urgent first; some come twice. Those of other juries it leaves alone, and
+    those of an author who floods the contract until its earlier votes on them are revealed."""
     yield ledger.models[GENESIS]
     for model in ledger.unsettled():
-        if me not in ledger.nodes or ledger.on_jury(model.id, me):
+        if me not in ledger.nodes or (ledger.on_jury(model.id, me) and not crowded(model, ledger, me)):
             yield ledger.models[model.baseline]
             yield model
     yield ledger.models[ledger.champion]

@@ -128,4 +128,5 @@ def deployed(sepolia: Sepolia) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Deployed on chain {SEPOLIA}" in done.stdout
+    assert "5 voters at the minimum put up" in done.stdout  # less than the pool of 1 ether
     return next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Deployed on chain"))

@@ -11,8 +11,9 @@ from pdfed.chain.events import Event
 from pdfed.chain.ledger import Ledger
 from pdfed.evaluation import OwnScore, vote
 from pdfed.mechanism import Role, Score, Terms
+from pdfed.node.inbox import wanted
 from pdfed.spec import NodeConfig
-from pdfed.strategy import alarmed, choose_parents, opinion, should_submit
+from pdfed.strategy import OPEN_PER_AUTHOR, alarmed, choose_parents, crowded, opinion, should_submit
 
 ANN, BOB, CYD, ME = (f"0x{character * 40}" for character in "abcd")
 TERMS = Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, ANN)
@@ -135,3 +136,25 @@ def test_only_what_beats_the_champion_is_submitted() -> None:
 
 def test_a_vote_carries_micro_units_and_never_zero() -> None:
     assert vote(score(12.5, 7), score(0.0)) == Score(12_500_000, 1, 7)
+
+
+def submitted(ledger: Ledger, number: int, author: str) -> None:
+    facts = {"id": number, "author": author, "bundle": number.to_bytes(32, "big"), "parents": (0,), "baseline": 0}
+    ledger.apply(event("ModelSubmitted", 10 + number, **facts, eligibleWeight=300))
+
+
+def test_a_flood_of_one_authors_models_waits_and_the_others_do_not(ledger: Ledger) -> None:
+    """Regression: 32 junk models (0.8 % of the pool in fees) took all bonds of a voter with the minimum stake."""
+    for number in range(3, 15):
+        submitted(ledger, number, ANN)
+    submitted(ledger, 15, BOB)
+    flood = [model.id for model in ledger.unsettled() if model.author == ANN]
+    for number in flood[:OPEN_PER_AUTHOR]:
+        assert not crowded(ledger.models[number], ledger, ME)
+        ledger.apply(event("VoteCommitted", 40, id=number, voter=ME, commitment=b"\x01" * 32, sealed=b"\x02" * 32, weight=100))
+    assert all(crowded(ledger.models[number], ledger, ME) == (number not in flood[:OPEN_PER_AUTHOR]) for number in flood)
+    assert not crowded(ledger.models[15], ledger, ME) and not crowded(ledger.models[14], ledger, CYD)
+    assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood[:OPEN_PER_AUTHOR]}
+    ledger.apply(event("VoteRevealed", 50, id=flood[0], voter=ME, score=Score(1, 1, 0), weight=100))
+    assert not crowded(ledger.models[14], ledger, ME)
+    assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood}
