@@ -11,7 +11,7 @@ import numpy as np
 from pdfed.scoring.errors import CheckpointUnfit
 from pdfed.scoring.pictures import checked
 from pdfed.scoring.quality import FEWEST, Quality, UnderChange, scorer_quality
-from pdfed.scoring.training import Progress, ScorerTraining, train_scorers
+from pdfed.scoring.training import Progress, recipe_of, train_scorers
 from pdfed.spec import Scoring
 
 CHECKPOINT = "training.safetensors"
@@ -35,7 +35,7 @@ def make_scorers(
     the same result; one that had ended only reads what it left. Raises BadPictures, CheckpointUnfit.
     """
     checked(held_out, at_least=FEWEST)
-    recipe = ScorerTraining(images, scoring, seed=seed).recipe
+    recipe = recipe_of(images, scoring, seed=seed)
     if (folder / QUALITY).exists():
         return _finished(folder, recipe)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -231,14 +232,17 @@ class ScorerTraining:
     def _models(self) -> Iterator[tuple[str, nn.Module]]:
         return zip(STAGES, self.models, strict=True)
 
-    @property
+    @cached_property
     def recipe(self) -> str:
-        """A hash of all that decides the models: pictures, settings and seed."""
-        scoring = self._scoring
-        numbers = (scoring.fingerprinter, scoring.temperature, scoring.training_images, self._seed, self._images.shape)
-        content = hashlib.sha256(self._images.tobytes())
-        content.update(json.dumps(numbers).encode())
-        return content.hexdigest()
+        """As `recipe_of`: read once, whatever number of checkpoints name it."""
+        return recipe_of(self._images, self._scoring, seed=self._seed)
+
+
+def recipe_of(images: np.ndarray, scoring: Scoring, *, seed: int) -> str:
+    """A hash of all that decides the scoring models: pictures, settings and seed."""
+    content = hashlib.sha256(np.ascontiguousarray(images).data)
+    content.update(json.dumps((scoring.fingerprinter, scoring.temperature, scoring.training_images, seed, images.shape)).encode())
+    return content.hexdigest()
 
 
 class _Drawing:
