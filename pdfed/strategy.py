@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pdfed.chain.ledger import Ledger, ModelFacts
@@ -95,12 +96,16 @@ def choose_parents(ledger: Ledger, own: Mapping[int, OwnScore], config: NodeConf
     return Choice((ranked[0][1],), (1.0,))
 
 
-def crowded(model: ModelFacts, ledger: Ledger, me: str) -> bool:
-    """Whether a vote of `me` on this model has to wait, because so many others on models of its author are still open."""
-    if me in model.ballots:
-        return False
-    others = (other.ballots.get(me) for other in ledger.unsettled() if other.author == model.author)
-    return sum(ballot is not None and ballot.state == BallotState.COMMITTED for ballot in others) >= OPEN_PER_AUTHOR
+def crowding(ledger: Ledger, me: str) -> set[str]:
+    """The authors on whose models `me` has so many votes open that others have to wait."""
+    votes = ((model.author, model.ballots.get(me)) for model in ledger.unsettled())
+    open_votes = Counter(author for author, ballot in votes if ballot is not None and ballot.state == BallotState.COMMITTED)
+    return {author for author, count in open_votes.items() if count >= OPEN_PER_AUTHOR}
+
+
+def crowded(model: ModelFacts, authors: Collection[str], me: str) -> bool:
+    """Whether a vote of `me` on this model has to wait; authors: those that are `crowding`."""
+    return model.author in authors and me not in model.ballots
 
 
 def should_submit(candidate: OwnScore, champion: OwnScore, config: NodeConfig) -> bool:

@@ -13,7 +13,7 @@ from pdfed.chain.outbox import Outbox
 from pdfed.evaluation import OwnScore, vote
 from pdfed.mechanism import BallotState, Phase, Role, Score
 from pdfed.node.workplace import Workplace
-from pdfed.strategy import GENESIS, crowded
+from pdfed.strategy import GENESIS, crowded, crowding
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS ballot (
@@ -51,7 +51,7 @@ class Ballots:
         node = ledger.nodes.get(self._place.address)
         if node is None or node.role == Role.NONE or node.exit_at:
             return False
-        if crowded(model, ledger, self._place.address):
+        if crowded(model, crowding(ledger, self._place.address), self._place.address):
             return False
         needed = self._place.terms.commit_bond * (node.open_commits + 1)
         return node.joined_at < model.submitted_at and node.stake >= needed and ledger.on_jury(model.id, self._place.address)

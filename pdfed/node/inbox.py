@@ -30,7 +30,7 @@ from pdfed.storage import (
     StoreUnreachable,
     cid_from_digest,
 )
-from pdfed.strategy import GENESIS, crowded
+from pdfed.strategy import GENESIS, crowded, crowding
 
 FETCH_SECONDS = 300.0
 NEAR_DUPLICATE = 0.002  # relative distance of weights; training for a few batches moves them further
@@ -208,8 +208,9 @@ def wanted(ledger: Ledger, me: str) -> Iterator[ModelFacts]:
     """Models that the node `me` needs a score of, most urgent first; some come twice. Those of other juries it leaves alone, and
     those of an author who floods the contract until its earlier votes on them are revealed."""
     yield ledger.models[GENESIS]
+    authors = crowding(ledger, me)
     for model in ledger.unsettled():
-        if me not in ledger.nodes or (ledger.on_jury(model.id, me) and not crowded(model, ledger, me)):
+        if me not in ledger.nodes or (ledger.on_jury(model.id, me) and not crowded(model, authors, me)):
             yield ledger.models[model.baseline]
             yield model
     yield ledger.models[ledger.champion]

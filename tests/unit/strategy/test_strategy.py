@@ -13,7 +13,7 @@ from pdfed.evaluation import OwnScore, vote
 from pdfed.mechanism import Role, Score, Terms
 from pdfed.node.inbox import wanted
 from pdfed.spec import NodeConfig
-from pdfed.strategy import OPEN_PER_AUTHOR, alarmed, choose_parents, crowded, opinion, should_submit
+from pdfed.strategy import OPEN_PER_AUTHOR, alarmed, choose_parents, crowded, crowding, opinion, should_submit
 
 ANN, BOB, CYD, ME = (f"0x{character * 40}" for character in "abcd")
 TERMS = Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, ANN)
@@ -150,11 +150,13 @@ def test_a_flood_of_one_authors_models_waits_and_the_others_do_not(ledger: Ledge
     submitted(ledger, 15, BOB)
     flood = [model.id for model in ledger.unsettled() if model.author == ANN]
     for number in flood[:OPEN_PER_AUTHOR]:
-        assert not crowded(ledger.models[number], ledger, ME)
+        assert not crowded(ledger.models[number], crowding(ledger, ME), ME)
         ledger.apply(event("VoteCommitted", 40, id=number, voter=ME, commitment=b"\x01" * 32, sealed=b"\x02" * 32, weight=100))
-    assert all(crowded(ledger.models[number], ledger, ME) == (number not in flood[:OPEN_PER_AUTHOR]) for number in flood)
-    assert not crowded(ledger.models[15], ledger, ME) and not crowded(ledger.models[14], ledger, CYD)
+    assert all(
+        crowded(ledger.models[number], crowding(ledger, ME), ME) == (number not in flood[:OPEN_PER_AUTHOR]) for number in flood
+    )
+    assert not crowded(ledger.models[15], crowding(ledger, ME), ME) and not crowded(ledger.models[14], crowding(ledger, CYD), CYD)
     assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood[:OPEN_PER_AUTHOR]}
     ledger.apply(event("VoteRevealed", 50, id=flood[0], voter=ME, score=Score(1, 1, 0), weight=100))
-    assert not crowded(ledger.models[14], ledger, ME)
+    assert not crowded(ledger.models[14], crowding(ledger, ME), ME)
     assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood}
