@@ -13,9 +13,10 @@ from tests.integration.conftest import Sepolia
 
 SETTLED = 6
 MINUTES = 8
+Running = tuple[subprocess.Popen[bytes], Path]  # a node and its log
 
 
-def start_node(sepolia: Sepolia, contract: str, alias: str, part: str) -> tuple[subprocess.Popen[bytes], Path]:
+def start_node(sepolia: Sepolia, contract: str, alias: str, part: str) -> Running:
     log = sepolia.work / f"{alias}.log"
     process = sepolia.start(
         log,
@@ -42,6 +43,17 @@ def wait_until(log: Path, words: tuple[str, ...], process: subprocess.Popen[byte
     raise AssertionError(f"{words!r} not said in {seconds} s:\n{log.read_text()[-3000:]}")
 
 
+def wait_for_all(running: dict[str, Running], end: float, limit: str) -> None:
+    """Every node ends by itself, and well, before `end` (time.monotonic(); `limit` in words); else what all said is shown."""
+    try:
+        for alias, (process, log) in running.items():
+            process.wait(timeout=max(1.0, end - time.monotonic()))
+            assert process.returncode == 0, f"{alias}: {log.read_text()[-3000:]}"
+    except subprocess.TimeoutExpired as fault:
+        logs = "\n".join(f"--- {alias}\n{log.read_text()[-2000:]}" for alias, (_, log) in running.items())
+        raise AssertionError(f"not settled in {limit}:\n{logs}") from fault
+
+
 def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, deployed: str) -> None:
     parts = {"ann": "digits:4-6/12", "bob": "digits:6-8/12", "cyd": "digits:8-10/12"}
     running = {alias: start_node(sepolia, deployed, alias, part) for alias, part in parts.items()}
@@ -53,12 +65,7 @@ def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, depl
     running["bob"] = start_node(sepolia, deployed, "bob", parts["bob"])
     end = time.monotonic() + MINUTES * 60
     try:
-        for alias, (process, log) in running.items():
-            process.wait(timeout=max(1.0, end - time.monotonic()))
-            assert process.returncode == 0, f"{alias}: {log.read_text()[-3000:]}"
-    except subprocess.TimeoutExpired as fault:
-        logs = "\n".join(f"--- {alias}\n{log.read_text()[-2000:]}" for alias, (_, log) in running.items())
-        raise AssertionError(f"not settled in {MINUTES} minutes:\n{logs}") from fault
+        wait_for_all(running, end, f"{MINUTES} minutes")
     finally:
         for process, _ in running.values():
             process.kill()

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,7 +11,7 @@ import yaml
 from pdfed.storage import open_store
 from tests.integration.conftest import TINY_TASK, Sepolia
 from tests.integration.ipfs.daemons import JsIpfs
-from tests.integration.test_three_processes import wait_until
+from tests.integration.test_three_processes import Running, wait_for_all, wait_until
 
 SECONDS = 480
 Pair = tuple[JsIpfs, JsIpfs]
@@ -33,9 +31,7 @@ def deployed(sepolia: Sepolia, daemons: Pair) -> str:
     return next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Deployed on chain"))
 
 
-def start_node(
-    sepolia: Sepolia, contract: str, alias: str, part: str, store: str, *more: str
-) -> tuple[subprocess.Popen[bytes], Path]:
+def start_node(sepolia: Sepolia, contract: str, alias: str, part: str, store: str, *more: str) -> Running:
     log = sepolia.work / f"ipfs-{alias}.log"
     process = sepolia.start(
         log,
@@ -58,12 +54,7 @@ def test_models_travel_from_node_to_node_through_ipfs(sepolia: Sepolia, daemons:
         )  # who joins first can vote on all models
         running["ann"] = start_node(sepolia, deployed, "ann", "digits:4-6/12", ann.store)
         running["bob"] = start_node(sepolia, deployed, "bob", "digits:6-8/12", bob.store)
-        for alias, (process, log) in running.items():
-            process.wait(timeout=max(1.0, end - time.monotonic()))
-            assert process.returncode == 0, f"{alias}: {log.read_text()[-3000:]}"
-    except subprocess.TimeoutExpired as fault:
-        logs = "\n".join(f"--- {alias}\n{log.read_text()[-2000:]}" for alias, (_, log) in running.items())
-        raise AssertionError(f"not settled in {SECONDS} s:\n{logs}") from fault
+        wait_for_all(running, end, f"{SECONDS} s")
     finally:
         for process, _ in running.values():
             process.kill()
