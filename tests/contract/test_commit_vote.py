@@ -164,6 +164,21 @@ def test_the_last_eligible_weight_opens_the_reveals(fed, ada, ben, cleo):
     fed.reveal(id, ben)
 
 
+def test_who_joins_in_the_models_second_keeps_the_reveals_waiting(fed, ada, ben, cleo):
+    """Regression (a federation that stood still): the active weight counts from the registration on, the vote a second later."""
+    fed.join(ada, ben)
+    joined = fed.do("register", cleo, 2, value=ETHER).time
+    fed.now = joined
+    fed.do("submit", ada, keccak(b"in the same block"), [0], value=fed.terms.submission_fee, at=joined)
+    assert fed.view("model", 1).eligibleWeight == 200
+    done = fed.commit(1, ben, score_of(1))
+    assert [name for name, _ in done.events] == ["VoteCommitted"]
+    fed.now = fed.ghost.models[1].reveals_open_at
+    fed.reveal(1, ben)
+    fed.settle(1)
+    assert fed.view("phase", 1) == Phase.SCORED
+
+
 def test_reveals_open_on_time_when_someone_stays_away(fed, ada, ben, cleo):
     fed.join(ada, ben, cleo)
     id = fed.submit(ada)
