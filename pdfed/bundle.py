@@ -10,13 +10,13 @@ task.json, scoring/…     in the genesis bundle only: the task spec and its sco
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pdfed.errors import PDFedError
-from pdfed.provenance import Provenance, verify_model
+from pdfed.provenance import Claim, Provenance, verify_model
 from pdfed.received import read_json
 from pdfed.storage import cid_of
 
@@ -79,29 +79,47 @@ def open_bundle(folder: Path) -> Bundle:
     return Bundle(folder)
 
 
-def verify_bundle(bundle: Bundle, *, author: str | None, parents: Sequence[bytes], chain_id: int, contract: str) -> Provenance:
-    """Check the manifest and that it says what the chain says.
+@dataclass(frozen=True)
+class Submitted:
+    """What the chain says of a bundle. author: the submitting wallet, None for the genesis, whose author the contract does not
+    know. parents: their bundles' digests, in the contract's order."""
 
-    author: the submitting wallet, None for the genesis (whose author the contract does not know).
-    parents: bundle digests of the submission's parents, in the contract's order.
+    chain_id: int
+    contract: str
+    author: str | None
+    parents: tuple[bytes, ...]
+
+
+def genesis_of(chain_id: int) -> Submitted:
+    """What is known of a genesis before its manifest is read."""
+    return Submitted(chain_id, NO_CONTRACT, None, ())
+
+
+def verify_bundle(bundle: Bundle, submitted: Submitted) -> Provenance:
+    """Check the manifest, and that it says what the chain says.
+
     Raises ProvenanceError (bad manifest) or BundleRejected (good manifest, other facts than the chain's).
     """
     provenance = verify_model(bundle.weights, bundle.manifest)
-    claim = provenance.claim
+    check_claim(provenance.claim, submitted)
+    if provenance.weights_cid != cid_of(bundle.weights):
+        raise BundleRejected("The manifest names the weights by another CID.", "The model is left alone.")
+    return provenance
+
+
+def check_claim(claim: Claim, submitted: Submitted) -> None:
+    """That a manifest speaks of this submission. Raises BundleRejected."""
     expected: list[tuple[str, object, object]] = [
-        ("chain", claim.chain_id, chain_id),
-        ("contract", claim.contract.lower(), contract.lower()),
+        ("chain", claim.chain_id, submitted.chain_id),
+        ("contract", claim.contract.lower(), submitted.contract.lower()),
     ]
-    if author is not None:
-        expected.append(("author", claim.author.lower(), author.lower()))
+    if submitted.author is not None:
+        expected.append(("author", claim.author.lower(), submitted.author.lower()))
     for what, said, true in expected:
         if said != true:
             raise BundleRejected(f"The manifest names {what} {said}, the submission {true}.", "The model is left alone.")
-    if provenance.weights_cid != cid_of(bundle.weights):
-        raise BundleRejected("The manifest names the weights by another CID.", "The model is left alone.")
-    if tuple(claim.parents) != tuple(parents):
+    if tuple(claim.parents) != submitted.parents:
         raise BundleRejected("The manifest names other parents than the submission.", "The model is left alone.")
-    return provenance
 
 
 def write_card(folder: Path, fields: Mapping[str, Any]) -> None:

@@ -27,6 +27,18 @@ class NoSuchModel(PDFedError):
     """A model that the contract does not have."""
 
 
+def submitted(model: ModelFacts, ledger: Ledger, client: ContractClient) -> bundles.Submitted:
+    """What the chain says of a model's bundle."""
+    if model.id == GENESIS:
+        return bundles.genesis_of(client.chain_id)
+    return bundles.Submitted(client.chain_id, client.address, model.author, parents_of(model, ledger))
+
+
+def parents_of(model: ModelFacts, ledger: Ledger) -> tuple[bytes, ...]:
+    """Bundle digests of a model's parents, in the contract's order."""
+    return tuple(ledger.models[parent].bundle for parent in model.parents)
+
+
 class Public:
     """A federation as anyone sees it. `folder` keeps what was downloaded, for the next time."""
 
@@ -57,7 +69,7 @@ class Public:
         Raises StoreError, ProvenanceError, BundleRejected.
         """
         found = read_manifest(self._part(model, bundles.MANIFEST, bundles.MAX_MANIFEST_BYTES))
-        self.check_claim(found, model)
+        bundles.check_claim(found.claim, submitted(model, self.ledger, self.client))
         return found
 
     def bundle(self, model: ModelFacts) -> bundles.Bundle:
@@ -68,33 +80,13 @@ class Public:
             paths = (bundles.WEIGHTS, bundles.MANIFEST, bundles.CARD)  # of the genesis, too: its scoring models are not needed
             self.store.fetch(folder.name, folder, self.task.max_bundle_bytes, FETCH_SECONDS, paths)
         bundle = bundles.open_bundle(folder)
-        genesis = model.id == GENESIS
-        bundles.verify_bundle(
-            bundle,
-            author=None if genesis else model.author,
-            parents=self.parents(model),
-            chain_id=self.client.chain_id,
-            contract=bundles.NO_CONTRACT if genesis else self.client.address,
-        )
+        bundles.verify_bundle(bundle, submitted(model, self.ledger, self.client))
         return bundle
 
     def as_parent(self, model: ModelFacts) -> Parent:
         """A model as what others are made from. Raises as `bundle`."""
         bundle = self.bundle(model)
         return Parent(model.bundle, cid_from_digest(model.bundle), bundle.weights, bundle.manifest, bundle.title)
-
-    def parents(self, model: ModelFacts) -> list[bytes]:
-        """Bundle digests of a model's parents."""
-        return [self.ledger.models[parent].bundle for parent in model.parents]
-
-    def check_claim(self, found: Provenance, model: ModelFacts) -> None:
-        """That a manifest speaks of the model that the chain has under this id. Raises BundleRejected."""
-        claim, genesis = found.claim, model.id == GENESIS
-        contract = bundles.NO_CONTRACT if genesis else self.client.address
-        same = claim.chain_id == self.client.chain_id and claim.contract.lower() == contract.lower()
-        author = genesis or claim.author.lower() == model.author.lower()
-        if not same or not author or list(claim.parents) != self.parents(model):
-            raise bundles.BundleRejected(f"The manifest of model {model.id} speaks of another model.", "The model is left alone.")
 
     def _part(self, model: ModelFacts, name: str, limit: int) -> bytes:
         """One file of a bundle: from this machine, or downloaded alone."""

@@ -96,7 +96,7 @@ def _loop(node: Any, stop: list[bool], until_settled: int | None, until_publishe
     from pdfed.chain.errors import NodeUnreachable
     from pdfed.storage import StoreUnreachable
 
-    shown, wait = 0.0, FIRST_WAIT_SECONDS
+    shown, wait, waiting_for = 0.0, FIRST_WAIT_SECONDS, ""
     while not stop:
         try:
             done = node.step()
@@ -111,6 +111,9 @@ def _loop(node: Any, stop: list[bool], until_settled: int | None, until_publishe
         if done.kind == "idle":
             if until_settled is not None and not node.busy and node.settled >= until_settled:
                 return
+            if done.text != waiting_for:
+                waiting_for = done.text
+                click.echo(f"{time.strftime('%H:%M:%S')} {done.kind}: {done.text}")
             _rest(IDLE_SECONDS, stop)
         elif done.kind not in ("train", "score") or time.monotonic() - shown > 2:
             shown = time.monotonic()

@@ -22,6 +22,7 @@ from pdfed.provenance import (
     WalletProofInvalid,
     WeightsAltered,
 )
+from pdfed.public import submitted
 from pdfed.spec import TaskSpec, read_task_json
 from pdfed.storage import ContentUnavailable, DeadlinePassed, Store, StoreUnreachable, cid_from_digest
 from pdfed.strategy import GENESIS
@@ -105,14 +106,7 @@ class Inspector:
         yield self._card(model, bundle)
 
     def _verify(self, model: ModelFacts, bundle: bundles.Bundle) -> None:
-        genesis = model.id == GENESIS
-        self._provenance[model.id] = bundles.verify_bundle(
-            bundle,
-            author=None if genesis else model.author,
-            parents=[self._ledger.models[parent].bundle for parent in model.parents],
-            chain_id=self._client.chain_id,
-            contract=bundles.NO_CONTRACT if genesis else self._client.address,
-        )
+        self._provenance[model.id] = bundles.verify_bundle(bundle, submitted(model, self._ledger, self._client))
 
     def _screened(self, folder: Path) -> Check:
         """The weights are the task's network, finite and of sensible size."""

@@ -35,9 +35,6 @@ class Activity:
     text: str
 
 
-IDLE = Activity("idle", "waiting")
-
-
 class Node:
     """A trainer or validator on one contract with one account."""
 
@@ -58,7 +55,7 @@ class Node:
 
     def step(self) -> Activity:
         """Do one bounded thing. Never blocks for longer than a training slice, a sampling batch or a network call."""
-        return self.follow() or self._send() or self._queue() or self._work() or IDLE
+        return self.follow() or self._send() or self._queue() or self._work() or self._idle()
 
     def close(self) -> None:
         """Save the training in hand and let go of the folder. A node that was killed instead loses seconds of training."""
@@ -258,6 +255,16 @@ class Node:
         if draft is None or draft.stage not in ("train", "judge", "sign"):
             return None
         return self.drafts.work(draft, lambda: self.own[self.ledger.champion])
+
+    def _idle(self) -> Activity:
+        """Nothing to do now; says what the next settlement waits for."""
+        model = self.ledger.next_to_settle()
+        if model is None:
+            return Activity("idle", "waiting for submissions")
+        voted = 100 * model.committed_weight // model.eligible_weight if model.eligible_weight else 100
+        times = (model.reveals_open_at, self.ledger.deadline(model))
+        opens, ends = (time.strftime("%d %b %H:%M", time.localtime(at)) for at in times)
+        return Activity("idle", f"waiting for model {model.id}: {voted} % voted; voting ends {opens}, reveals end {ends}")
 
     def _own_here(self) -> dict[int, OwnScore]:
         """Own scores of the models whose bundles are on this machine."""

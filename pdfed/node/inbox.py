@@ -22,6 +22,7 @@ from pdfed.journal import Journal
 from pdfed.node.privacy import auditing, keep_audit, known_audit
 from pdfed.node.workplace import Workplace
 from pdfed.provenance import ProvenanceError
+from pdfed.public import parents_of, submitted
 from pdfed.storage import (
     ContentCorrupt,
     ContentRefused,
@@ -103,7 +104,7 @@ class Inbox:
         try:
             yield from self._fetch(model)
             if key not in self._received:
-                yield from self._check(model, key, parents_of(model, ledger))
+                yield from self._check(model, key, submitted(model, ledger, self._place.client))
             yield from self._score(model, key)
         except STORE_FAULTS as fault:
             self._retry_at[key] = time.monotonic() + RETRY_SECONDS
@@ -127,16 +128,13 @@ class Inbox:
             yield "" if received == before else f"fetching model {model.id}: {received / 1e6:.1f} MB"
             before = received
 
-    def _check(self, model: ModelFacts, key: bytes, parents: Sequence[bytes]) -> Iterator[str]:
+    def _check(self, model: ModelFacts, key: bytes, said: bundles.Submitted) -> Iterator[str]:
         place = self._place
         bundle = bundles.open_bundle(place.bundle_folder(model.bundle))
-        if model.id != GENESIS:
-            bundles.verify_bundle(
-                bundle, author=model.author, parents=parents, chain_id=place.client.chain_id, contract=place.client.address
-            )
+        bundles.verify_bundle(bundle, said)
         yield f"model {model.id}: manifest verified"
         weights = load_weights(bundle.weights, place.task)
-        near = self._near_duplicate(weights, parents)
+        near = self._near_duplicate(weights, said.parents)
         self._record(key, "here", near, weights_key(bundle.weights))
         yield f"model {model.id}: weights screened{', ' + near if near else ''}"
 
@@ -187,11 +185,6 @@ def measurements(journal: Journal, ledger: Ledger) -> list[dict[str, Any]]:
         if score is not None:
             rows.append({"model": model, **asdict(score), "privacy": None if audit is None else asdict(audit)})
     return rows
-
-
-def parents_of(model: ModelFacts, ledger: Ledger) -> tuple[bytes, ...]:
-    """Bundle digests of a model's parents, in the contract's order."""
-    return tuple(ledger.models[parent].bundle for parent in model.parents)
 
 
 def key_of(model: ModelFacts, ledger: Ledger) -> bytes:

@@ -85,9 +85,7 @@ def open_workplace(
     say("fetching the genesis bundle")
     genesis = fetch_genesis(store, terms.genesis, home / "bundles", say)
     task = read_task_json((genesis / bundles.TASK).read_bytes())
-    bundles.verify_bundle(
-        bundles.open_bundle(genesis), author=None, parents=(), chain_id=client.chain_id, contract=bundles.NO_CONTRACT
-    )
+    bundles.verify_bundle(bundles.open_bundle(genesis), bundles.genesis_of(client.chain_id))
     say(f"reading {config.data}")
     pictures = load(config.data, task.images)
     say(f"{len(pictures)} pictures, {len(pictures.skipped)} skipped")

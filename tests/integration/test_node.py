@@ -103,6 +103,7 @@ def test_a_node_that_lost_its_disk_still_reveals_its_open_commit(federation: Fed
         return ballot is not None and ballot.state == BallotState.COMMITTED
 
     federation.run(ann, bob, until=committed)
+    federation.run(ann, until=lambda: "waiting for model 1: 50 % voted" in ann.step().text)  # cyd has not
     cast = bob.place.journal.rows("SELECT qn, baseline_qn, memorized FROM ballot")[0]
     kill(bob)
     shutil.rmtree(bob.place.home)
@@ -141,9 +142,7 @@ def forged(federation: Federation, node: Node, genesis: Genesis, weights: bytes,
     folder.mkdir()
     (folder / bundles.WEIGHTS).write_bytes(weights)
     opened = bundles.open_bundle(genesis.folder)
-    facts = bundles.verify_bundle(
-        opened, author=None, parents=(), chain_id=place.client.chain_id, contract=bundles.NO_CONTRACT
-    ).facts
+    facts = bundles.verify_bundle(opened, bundles.genesis_of(place.client.chain_id)).facts
     manifest = sign_model(
         folder / bundles.WEIGHTS,
         title="forged",
