@@ -212,11 +212,11 @@ def test_a_forged_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_expired_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     federation, bob = world.federation, world.people.bob
     with monkeypatch.context() as brief:
-        brief.setattr(identities, "_YEAR", datetime.timedelta(seconds=0.2))  # the leaf lives 20 of them
+        brief.setattr(identities, "_YEAR", datetime.timedelta(seconds=0.5))  # the leaf lives 20 of them
         brief.setattr(bob, "identity", Identity.load_or_create(federation.root / "brief", bob.address))
         id = federation.publish(bob, [2])
     assert audited(world).ok
-    time.sleep(5)  # a certificate is good until its last second is over
+    time.sleep(11)  # a certificate is good until its last second is over
     expect(audited(world), id, "manifest", "signingCredential.expired")
 
 

@@ -99,7 +99,7 @@ def test_a_lying_gateway_is_named_in_time_and_leaves_nothing(
     began = time.monotonic()
     with pytest.raises(error) as raised:
         open_store(f"gateway:{gateway.url}").fetch(cid, tmp_path / "out", BIG, seconds)
-    assert time.monotonic() - began < seconds + 5
+    assert time.monotonic() - began < seconds + 15
     assert raised.value.cause and raised.value.remedy
     assert list(tmp_path.iterdir()) == []
     assert gateway.sent < 60 << 20  # an endless answer is cut off

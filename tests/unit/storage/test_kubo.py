@@ -49,7 +49,7 @@ def test_a_lying_daemon_is_named_in_time_and_leaves_nothing(
     began = time.monotonic()
     with pytest.raises(error) as raised:
         open_store(f"kubo:{daemon.url.removeprefix('http://')}").fetch(cid, tmp_path / "out", BIG, seconds)
-    assert time.monotonic() - began < seconds + 5
+    assert time.monotonic() - began < seconds + 15
     assert raised.value.remedy
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
