@@ -76,12 +76,13 @@ class Arena:
         """Error of a trainer's own reading of its draft, steps."""
         return self._own_noise.gauss(0.0, self.world.conditions.sd)
 
-    def publish(self, author: str, level: float, parents: Sequence[int] = (0,), copy: bool = False) -> None:
-        """Submit a model of true `level`, or a near-copy of one; its votes stay open until everyone has reacted."""
+    def publish(self, author: str, level: float, parents: Sequence[int] = (0,), copy_of: int | None = None) -> int:
+        """Submit a model of true `level`, or a near-copy of another; its votes stay open until everyone has reacted."""
         id = self.world.submit(author, level, parents)
         self._open.append(id)
-        if copy:
-            self.world.copies.add(id)
+        if copy_of is not None:
+            self.world.copies[id] = copy_of
+        return id
 
     def play(self, seed: int) -> Outcome:
         """All turns of the course."""

@@ -59,6 +59,10 @@ class Honest:
     def _publish(self) -> None:
         self.arena.publish(self.author, self.draft)
 
+    def _copy(self, id: int, better: float = 0.0) -> None:
+        """Submit a shaken copy of model `id`."""
+        self.arena.publish(self.author, self.world.truth[id] + better, copy_of=id)
+
     def _is_own(self, id: int) -> bool:
         return self.world.task.models[id].author in self.accounts
 
@@ -98,7 +102,7 @@ class Plagiarist(Honest):
     """Trains nothing: in its turn it submits a shaken copy of the champion."""
 
     def turn(self, progress: float) -> None:
-        self.arena.publish(self.author, self.world.truth[self.world.task.champion], copy=True)
+        self._copy(self.world.task.champion)
 
 
 class Spammer(Honest):
@@ -106,7 +110,7 @@ class Spammer(Honest):
 
     def turn(self, progress: float) -> None:
         for _ in range(4):
-            self.arena.publish(self.author, self.world.truth[self.world.task.champion], copy=True)
+            self._copy(self.world.task.champion)
 
 
 class Overtaker(Honest):
@@ -116,7 +120,7 @@ class Overtaker(Honest):
         pass
 
     def react(self, id: int) -> None:
-        self.arena.publish(self.author, self.world.truth[id] + SHAKE, copy=True)
+        self._copy(id, SHAKE)
 
 
 class Sniper(Honest):
@@ -126,15 +130,16 @@ class Sniper(Honest):
         task = self.world.task
         best = self.world.best_public()
         if task.models[best].level > task.frontier:
-            self.arena.publish(self.author, self.world.truth[best], copy=True)
+            self._copy(best)
 
 
 class ForkFarmer(Honest):
     """Trains honestly, and submits each result four times at once, slightly shaken, so that the luckiest reading is paid."""
 
     def _publish(self) -> None:
-        for turn in range(4):
-            self.arena.publish(self.author, self.draft, copy=turn > 0)
+        first = self.arena.publish(self.author, self.draft)
+        for _ in range(3):
+            self.arena.publish(self.author, self.draft, copy_of=first)
 
 
 class LineagePadder(Honest):
@@ -176,7 +181,7 @@ class Colluders(SelfVoter):
     """Trains nothing: shaken copies of the champion in each turn, praised by its own voters."""
 
     def turn(self, progress: float) -> None:
-        self.arena.publish(self.author, self.world.truth[self.world.task.champion], copy=True)
+        self._copy(self.world.task.champion)
 
 
 class DownVoters(SelfVoter):

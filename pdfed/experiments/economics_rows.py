@@ -34,7 +34,10 @@ class Cast:
     def copies(self, count: int) -> None:
         """`count` shaken copies of the champion by the attacker, one after the other."""
         for _ in range(count):
-            self.world.settle(self.world.submit(self.author, self.world.truth[self.world.task.champion]))
+            champion = self.world.task.champion
+            id = self.world.submit(self.author, self.world.truth[champion])
+            self.world.copies[id] = champion
+            self.world.settle(id)
 
     def _member(self, world: World, units: float) -> str:
         account = world.join(units, lambda id: world.reading(account, id))

@@ -31,7 +31,9 @@ class Conditions:
     `margin`: minGain in units of `sd`; `fee`: submission fee as a share of the pool; `bond`: commit bond in fees;
     `release`, `quorum`, `royalty`: basis points; `jury`: expected voters per model, 0 = everyone; `window`: seconds of
     the commit window and of the reveal window; `unbonding`: seconds; `screened`: honest voters recognise a near-copy of an
-    earlier model by its weights, and vote that it gains nothing.
+    earlier model by its weights, and vote that it gains nothing; `copy_luck`: voters draw all models from the same noise, so
+    that a near-copy has the luck of its original and this much of its own, in units of `sd` (experiment `copies`). None: every
+    reading of every model has luck of its own.
     """
 
     pool: float = 10.0
@@ -47,6 +49,7 @@ class Conditions:
     window: int = DAY
     unbonding: int = 7 * DAY
     screened: bool = False
+    copy_luck: float | None = None
 
     @property
     def min_gain(self) -> int:
@@ -93,9 +96,10 @@ class World:
         self.now = 1_000_000
         self.task = Mechanism(conditions.terms, Call(SPONSOR, self.now, int(conditions.pool * ETHER)))
         self.truth = [0.0]
-        self.copies: set[int] = set()  # models whose weights hardly differ from an earlier one's
+        self.copies: dict[int, int] = {}  # models whose weights hardly differ from an earlier one's, and which
         self.evaluations: dict[str, int] = {}
         self._noise = random.Random(f"noise {seed}")
+        self._lucks: dict[tuple[str, int], float] = {}
         self._vote: dict[str, Vote] = {}
         self._spent: dict[str, int] = {}
         self._accounts = 0
@@ -116,8 +120,23 @@ class World:
         if self.conditions.screened and id in self.copies:
             return 0.0
         self.evaluations[account] += 1
-        gain = self.truth[id] - self.truth[self.task.models[id].baseline]
-        return gain + self._noise.gauss(0.0, self.conditions.sd)
+        baseline = self.task.models[id].baseline
+        gain = self.truth[id] - self.truth[baseline]
+        if self.conditions.copy_luck is None:
+            return gain + self._noise.gauss(0.0, self.conditions.sd)
+        return gain + self._luck(account, id) - self._luck(account, baseline)
+
+    def _luck(self, account: str, id: int) -> float:
+        """Steps that a voter's pictures and noise add to a model's level whenever it looks. Between two models: `sd`."""
+        key = account, id
+        if key not in self._lucks:
+            sd, original = self.conditions.sd, self.copies.get(id)
+            if original is None:
+                self._lucks[key] = self._noise.gauss(0.0, sd / math.sqrt(2))
+            else:
+                own = (self.conditions.copy_luck or 0.0) * sd
+                self._lucks[key] = self._luck(account, original) + self._noise.gauss(0.0, own)
+        return self._lucks[key]
 
     def income(self, account: str) -> float:
         """What `account` has earned so far, ETH: fees and pay, less fees paid and bonds lost. Claims what it can."""

@@ -5,6 +5,7 @@ tests: docs/economics.md has the figures.)"""
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -114,6 +115,29 @@ def test_recognised_copies_are_not_paid():
     arena.play(0)
     assert arena.world.copies
     assert all(arena.world.task.models[id].payout == 0 for id in arena.world.copies)
+
+
+def test_a_copy_that_shares_the_luck_of_its_original_earns_nothing():
+    paired = replace(BASE, copy_luck=0.1)
+    for player in (Overtaker, Sniper):
+        for seed in SEEDS:
+            arena = Arena(paired, SHORT, seed, player, 0.1)
+            arena.play(seed)
+            assert arena.world.copies
+            assert all(arena.world.task.models[id].payout < 0.02 * BASE.pool * ETHER for id in arena.world.copies)
+    assert lottery(replace(paired, margin=0.5), range(8), 60)["income"] < 0  # above 0.2 with luck of its own
+
+
+def test_shared_luck_is_as_wide_as_luck_of_its_own():
+    """Two models that are no copies differ by `sd`, a copy from its original by `copy_luck` of it."""
+    world = World(replace(BASE, copy_luck=0.1), 0)
+    voters = [world.join(1.0, lambda id: None) for _ in range(2000)]
+    first = world.submit(voters[0], 0.0)
+    world.copies[world.submit(voters[0], 0.0)] = first
+    readings = [[world.reading(voter, id) for voter in voters] for id in (first, first + 1)]
+    assert statistics.stdev(readings[0]) == pytest.approx(BASE.sd, rel=0.06)
+    apart = [one - other for one, other in zip(*readings, strict=True)]
+    assert statistics.stdev(apart) == pytest.approx(0.1 * BASE.sd, rel=0.06)
 
 
 # ------------------------------------------------------------------------------------------------ scripted attacks

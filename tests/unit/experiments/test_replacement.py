@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scoring experiments on real digits at 8×8: planted copies are found, and a model of too few pictures is noticed."""
+"""The scoring experiments on real digits at 8×8: planted copies are found, a model of too few pictures is noticed,
+and a copied model has no luck of its own."""
 
 from __future__ import annotations
 
@@ -107,11 +108,22 @@ def test_dedup_lowers_the_novelty_term_of_a_model_of_few_pictures(home: Path) ->
     assert dedup["R_C"] < without["R_C"] and dedup["novelty term"] < 0.95 * without["novelty term"]
 
 
+def test_a_copy_shares_the_luck_of_its_original_until_it_is_shaken_so_much_that_it_is_worse(home: Path) -> None:
+    found = results(home, "copies")
+    other_noise, slightly, much, trained = found["tables"]["copies"]
+    assert [row["copy"] for row in (slightly, much, trained)] == ["shaken by 0.5%", "shaken by 20.0%", "trained on 500 images"]
+    assert slightly["luck of one vote"] < 0.2 * other_noise["luck of one vote"]
+    assert abs(slightly["gain over the original"]) < 1 and much["gain over the original"] < -3
+    assert slightly["weights moved"] < 0.01 < trained["weights moved"] < 0.2
+    assert len(found["gain of the original, by voter"]) == 3
+
+
 def test_figures_are_drawn_and_small(home: Path) -> None:
     for name, figures in (
         ("replacement", ("replacement-digits", "replacement-digits-pictures")),
         ("sizes", ("sizes",)),
         ("novelty", ("novelty", "copies-30-pictures")),
+        ("copies", ("copies",)),
     ):
         results(home, name)
         for figure in figures:

@@ -29,7 +29,7 @@ def quiet(folder: Path) -> Record:
 
 def test_every_experiment_has_a_quick_preset_that_its_settings_take() -> None:
     known = experiments()
-    assert {"economics", "jury", "replacement", "sizes", "novelty"} <= set(known)
+    assert {"economics", "jury", "replacement", "sizes", "novelty", "copies"} <= set(known)
     for name, presets in known.items():
         assert "smoke" in presets
         for preset in presets:
