@@ -111,11 +111,14 @@ class EventFeed:
     # ------------------------------------------------------------------------------------------------ back
 
     def _rewind(self, head: Head) -> list[Change]:
-        """Take back every block that is no longer on the chain. A head below the cursor is a node that lags: wait for it."""
+        """Take back every block that is no longer on the chain. A head below the cursor is a node that lags: wait for it, unless
+        the newest event that it should know is not there."""
         follows = self._cursor == head.number - 1 and self._ring.get(self._cursor) == head.parent
         if not self._ring or follows or self._ring.get(head.number) == head.hash:
             return []
         remembered = sorted((number for number in self._ring if number <= head.number), reverse=True)
+        if not remembered and self._agrees(head):
+            return []
         for start, stop in ((0, 1), *((at, at + BY_HASH) for at in range(1, len(remembered), BY_HASH))):
             part = remembered[start:stop]
             for number, block in zip(part, self._client.blocks(part), strict=True):
@@ -127,6 +130,13 @@ class EventFeed:
             f"Chain {self._client.chain_id} was rewritten deeper than the {depth} blocks up to {cursor} that are remembered.",
             "If it is the right chain, run the command again: the whole event log is read anew.",
         )
+
+    def _agrees(self, head: Head) -> bool:
+        """Whether the newest event at or below a head is where it was."""
+        known = self._journal.rows(
+            "SELECT block, block_hash FROM feed_event WHERE block <= ? ORDER BY block DESC LIMIT 1", (head.number,)
+        )
+        return not known or self._client.block(known[0][0]).hash == known[0][1]
 
     def _cut(self, common: int) -> list[Change]:
         """Forget what lies above a block."""

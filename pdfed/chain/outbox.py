@@ -65,6 +65,8 @@ class Outbox:
         self._patience = 0.0 if client.rpc.near else REMOTE_PATIENCE
         self._bad_since: dict[int, float] = {}  # entries that were refused or lost their nonce, and when that was first seen
         self._broadcast: set[str] = set()  # by this process
+        self._retried: dict[str, str] = {}  # key → head at which its failed intent was last freed
+        self._unpaid: dict[int, tuple[str, Unfunded]] = {}  # entry → head at which the account could not pay for it
         self._returned: list[int] = []
         self._checked: str | None = None  # head at which mined entries were last looked after
 
@@ -82,6 +84,18 @@ class Outbox:
         entry = self._table.named(key)
         return None if entry is None else entry.state
 
+    def retry(self, key: str) -> bool:
+        """Whether a key may be put: it is unknown, or failed and is freed by this; once per block, in which nothing changes."""
+        entry = self._table.named(key)
+        if entry is None:
+            return True
+        head = self._client.head().hash
+        if entry.state != "failed" or self._retried.get(key) == head:
+            return False
+        self._retried[key] = head
+        self._table.forget(entry.id)
+        return True
+
     def forget(self, key: str) -> None:
         """Free a key for another intent. One that is under way is kept: its outcome will come."""
         entry = self._table.named(key)
@@ -96,7 +110,8 @@ class Outbox:
         """Do what can be done now, without waiting; gives what came to an end.
 
         An outcome is given again after a restart unless `step` was called once more after it. After a reorg the outcome of
-        the same key may come again, and differ. Raises Unfunded, NodeUnreachable, AccountLocked: all is kept then.
+        the same key may come again, and differ. Raises Unfunded where the account can't pay for something, once all else was
+        done and told; NodeUnreachable, AccountLocked: all is kept then.
         """
         self._table.told(self._returned)
         self._returned = []
@@ -106,8 +121,10 @@ class Outbox:
             self._watch_mined(head)
         self._look_after_sent(head, moved)
         self._checked = head.hash
-        self._send_queued(head)
+        unfunded = self._send_queued(head)
         ended = self._table.untold()
+        if unfunded is not None and not ended:
+            raise unfunded
         self._returned = [entry.id for entry in ended]
         return [self._outcome(entry) for entry in ended]
 
@@ -143,12 +160,15 @@ class Outbox:
         count, *found = self._client.rpc.batch(
             [("eth_getTransactionCount", (self._sender, "latest")), *(("eth_getTransactionReceipt", (h,)) for h in hashes)]
         )
-        receipts = {h: receipt for h, receipt in zip(hashes, found, strict=True) if isinstance(receipt, dict)}
+        receipts = dict(zip(hashes, found, strict=True))
         used = 0 if isinstance(count, RpcRefused) else int(count, 16)
         for entry in entries:
-            receipt = next((receipts[a.hash] for a in attempts[entry.id] if a.hash in receipts), None)
+            answers = [receipts[attempt.hash] for attempt in attempts[entry.id]]
+            receipt = next((answer for answer in answers if isinstance(answer, dict)), None)
             if receipt is not None:
                 self._mined(entry, receipt)
+            elif any(isinstance(answer, RpcRefused) for answer in answers):
+                continue  # an Ethereum node that does not answer says nothing of the transaction
             elif entry.nonce is not None and used > entry.nonce:
                 if self._lasting(entry):
                     self._table.requeue(entry.id)
@@ -198,21 +218,29 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------------------ queued
 
-    def _send_queued(self, head: Head) -> None:
+    def _send_queued(self, head: Head) -> Unfunded | None:
+        """Send what can be sent; gives what the account could not pay. A dear submission does not hold up a cheap reveal."""
+        unfunded = None
         for entry in self._table.in_state("queued", max(0, BATCH - self._table.count("sent"))):
             if entry.valid_until is not None and head.timestamp > entry.valid_until:
                 self._table.failed(entry.id, EXPIRED)
                 continue
+            at, fault = self._unpaid.pop(entry.id, ("", None))
+            if fault is not None and at == head.hash and not self._near:
+                self._unpaid[entry.id], unfunded = (at, fault), unfunded or fault
+                continue
             try:
                 figures = fee_figures(self._client.rpc, self._sender, self._client.address, entry.data, entry.value)
+                self._bad_since.pop(entry.id, None)
+                figures = replace(figures, nonce=max(figures.nonce, self._table.next_nonce()))
+                self._send(entry, self._sign(entry, figures, head))
             except RpcRefused as refused:
                 if not refused.reverted:
                     raise
                 self._refused(entry, self._client.abi.reason(refused.data) or refused.message)
-                continue
-            self._bad_since.pop(entry.id, None)
-            figures = replace(figures, nonce=max(figures.nonce, self._table.next_nonce()))
-            self._send(entry, self._sign(entry, figures, head))
+            except Unfunded as fault:
+                self._unpaid[entry.id], unfunded = (head.hash, fault), unfunded or fault
+        return unfunded
 
     def _send(self, entry: Entry, attempt: Attempt) -> None:
         """The first broadcast of an entry: what the node does not take was never anywhere, and can be taken back."""

@@ -58,6 +58,8 @@ class Ballots:
 
     def _commit(self, model: ModelFacts, score: Score) -> str | None:
         place = self._place
+        if self._outbox.state(_key("commit", model)) is not None:
+            return None  # what it hides is remembered: it is what the reveal must say
         salt = place.secret.salt(model.bundle, model.id)
         sealed = place.secret.seal(score, model.bundle, model.id)
         commitment = vote_commitment(
@@ -83,14 +85,16 @@ class Ballots:
         return self._put("reveal", model, "revealVote", (model.id, astuple(score), salt))
 
     def _put(self, kind: str, model: ModelFacts, function: str, arguments: tuple[object, ...]) -> str | None:
-        key = f"{kind}:{model.id}:{model.bundle.hex()}"
-        state = self._outbox.state(key)
-        if state == "failed" and kind == "reveal":
-            self._outbox.forget(key)  # a reorg may have made it fail; while reveals are open, the bond is at stake
-        elif state is not None:
+        key = _key(kind, model)
+        # A reorg may have made a reveal fail; while reveals are open, the bond is at stake.
+        if not (self._outbox.retry(key) if kind == "reveal" else self._outbox.state(key) is None):
             return None
         self._outbox.put(key, function, arguments)
         return f"{kind} vote on model {model.id}"
+
+
+def _key(kind: str, model: ModelFacts) -> str:
+    return f"{kind}:{model.id}:{model.bundle.hex()}"
 
 
 def astuple(score: Score) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pdfed.chain.errors import ReorgTooDeep
+from pdfed.chain.errors import ReorgTooDeep, Unfunded
 from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
 from pdfed.chain.outbox import Outbox, Outcome
@@ -52,6 +52,7 @@ class Node:
         self._jobs: dict[str, Iterator[str]] = {}
         self._due_since: dict[str, float] = {}
         self._caught_up = False
+        self._unfunded = ""  # what was last said of money that is missing
 
     def step(self) -> Activity:
         """Do one bounded thing. Never blocks for longer than a training slice, a sampling batch or a network call."""
@@ -109,13 +110,17 @@ class Node:
 
     def _send(self) -> Activity | None:
         """Advance the outbox; a finished submission moves its draft on."""
-        outcomes = self.outbox.step()
+        try:
+            outcomes = self.outbox.step()
+        except Unfunded as fault:  # all that needs no money goes on
+            told, self._unfunded = self._unfunded, f"{fault.cause} {fault.remedy}"
+            return Activity("chain", self._unfunded) if told != self._unfunded else None
         if not outcomes:
             return None
         for outcome in outcomes:
             draft = self.drafts.current()
             if draft is not None and draft.stage == "submit" and outcome.key == submit_key(draft):
-                if outcome.ok:
+                if outcome.ok or "AlreadySubmitted" in (outcome.error or ""):
                     self.drafts.submitted(draft)
                 else:
                     self.drafts.give_up(draft, outcome.error or "refused")
@@ -151,7 +156,12 @@ class Node:
         place = self.place
         if self.outbox.state("register") in ("queued", "sent"):
             return None
-        self.outbox.forget("register")
+        if place.client.node(place.address).role != Role.NONE:
+            return None  # it is mined, and the feed has not told it yet: a second one would stake twice
+        if self.outbox.state("register") == "mined":
+            self.outbox.forget("register")  # of an earlier stay
+        elif not self.outbox.retry("register"):
+            return None
         role = Role.TRAINER if place.config.role == "trainer" else Role.VALIDATOR
         self.outbox.put("register", "register", (int(role),), value=place.stake)
         return Activity("chain", f"registering as {place.config.role}")
@@ -160,7 +170,7 @@ class Node:
         draft = self.drafts.current()
         if draft is None or draft.stage != "submit" or self.outbox.state(submit_key(draft)) is not None:
             return None
-        by_bundle = {model.bundle: model.id for model in self.ledger.models.values()}
+        by_bundle = {model.bundle: model.id for model in reversed(self.ledger.models.values())}  # the first, not a copy of it
         parents = tuple(by_bundle[digest] for digest, _ in draft.parents if digest in by_bundle)
         if len(parents) != len(draft.parents):
             return Activity("train", self.drafts.give_up(draft, "a parent vanished in a reorg"))
@@ -181,9 +191,8 @@ class Node:
                     self.outbox.put(key, "forfeit", (model.id, voter))
                     return Activity("chain", f"forfeit of {voter} on model {model.id}")
         key = f"settle:{model.id}:{model.bundle.hex()}"
-        if self.outbox.state(key) in ("queued", "sent"):
+        if not self.outbox.retry(key):
             return None
-        self.outbox.forget(key)
         self.outbox.put(key, "settle", (model.id,))
         return Activity("chain", f"settling model {model.id}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ from pdfed.strategy import GENESIS, crowded, crowding
 
 FETCH_SECONDS = 300.0
 NEAR_DUPLICATE = 0.002  # relative distance of weights; training for a few batches moves them further
-RETRY_SECONDS = 5.0  # between attempts at content that its author has not published yet
+RETRY_SECONDS = 5.0  # after a failed attempt at content that its author may not have published yet; each time twice as long …
+LONGEST_RETRY = 6  # … so often: five minutes
 
 # A store that fails or lies may do better later, or another may; the model is not to blame.
 STORE_FAULTS = (ContentUnavailable, ContentCorrupt, StoreUnreachable, DeadlinePassed)
@@ -64,6 +66,7 @@ class Inbox:
     def __init__(self, place: Workplace) -> None:
         self._place = place
         self._retry_at: dict[bytes, float] = {}
+        self._failures: Counter[bytes] = Counter()
         place.journal.declare(_TABLES)
         rows = place.journal.rows("SELECT submission, state, reason, weights FROM inbox_model")
         self._received = {submission: Received(state, reason, weights) for submission, state, reason, weights in rows}
@@ -87,16 +90,17 @@ class Inbox:
         """The model to work on now, None if none waits.
 
         The genesis first, then what can still be voted on in order of deadline, each after its baseline, then the champion.
-        The rest of the past is left alone: a newcomer starts to train in minutes, however long the history is.
+        The rest of the past is left alone: a newcomer starts to train in minutes, however long the history is. What could not
+        be fetched comes after all that was tried less often: an attempt takes long, and content may never come.
         """
-        now = time.monotonic()
+        now, found, fewest = time.monotonic(), None, 0
         for model in wanted(ledger, self._place.address):
-            received = self.received(model, ledger)
+            received, key = self.received(model, ledger), key_of(model, ledger)
             if received is not None and received.state in ("scored", "rejected"):
                 continue
-            if self._retry_at.get(key_of(model, ledger), 0.0) <= now:
-                return model
-        return None
+            if self._retry_at.get(key, 0.0) <= now and (found is None or self._failures[key] < fewest):
+                found, fewest = model, self._failures[key]
+        return found
 
     def work(self, model: ModelFacts, ledger: Ledger) -> Iterator[str]:
         """Fetch, verify and score one model. May be stopped at any point and begun again. Says nothing where it only waits."""
@@ -107,7 +111,8 @@ class Inbox:
                 yield from self._check(model, key, submitted(model, ledger, self._place.client))
             yield from self._score(model, key)
         except STORE_FAULTS as fault:
-            self._retry_at[key] = time.monotonic() + RETRY_SECONDS
+            self._retry_at[key] = time.monotonic() + RETRY_SECONDS * 2 ** min(self._failures[key], LONGEST_RETRY)
+            self._failures[key] += 1
             yield f"model {model.id}: {fault.cause} Trying again."
         except CONTENT_FAULTS as fault:
             self._record(key, "rejected", fault.cause)

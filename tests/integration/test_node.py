@@ -116,6 +116,81 @@ def test_a_node_that_lost_its_disk_still_reveals_its_open_commit(federation: Fed
         node.close()
 
 
+def test_a_node_registers_once_however_late_its_log_tells(federation: Federation) -> None:
+    """Regression: with less than two stakes, the second registration could not be paid and the node stopped for good."""
+    ann = federation.node(1, confirmations=2)
+    stake, account = ann.place.stake, ann.place.account
+    had, sent = federation.client.balance(ann.place.address), account.nonce
+    federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(stake * 3 // 2))
+    try:
+        said = [ann.step().text for _ in range(40)]
+        assert account.nonce - sent == 1
+        assert said.count("registering as trainer") == 1 and not ann.registered
+        federation.chain.mine(3)
+        federation.run(ann, until=lambda: ann.registered)
+    finally:
+        federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(had))
+        ann.close()
+
+
+def test_a_node_without_money_goes_on_with_what_costs_none(federation: Federation) -> None:
+    """Regression: the process ended, and every vote it had open was forfeited."""
+    ann, bob = federation.node(1, max_submissions=1), federation.node(2)
+    bob.training = False
+    federation.join(ann, bob)
+    had = federation.client.balance(ann.place.address)
+    federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(ann.place.terms.submission_fee // 2))
+    said: list[str] = []
+
+    def told() -> bool:
+        said.append(ann.step().text)
+        return any("Send it at least" in text for text in said)
+
+    federation.run(until=told)
+    assert [ann.step().kind for _ in range(20)][-1] == "idle"
+    assert sum("Send it at least" in ann.step().text for _ in range(20)) == 0  # it is said once
+    federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(had))
+    federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1)
+    for node in (ann, bob):
+        node.close()
+
+
+def test_a_settlement_is_asked_for_once_however_late_the_log_tells(federation: Federation) -> None:
+    """Regression: until its block was confirmed the node settled again and again, and did nothing else."""
+    ann, bob = federation.node(1, max_submissions=1, confirmations=2), federation.node(2, role="validator")
+    ann.training = False
+
+    def mined() -> bool:
+        federation.chain.mine()
+        return len(ann.ledger.nodes) == len(bob.ledger.nodes) == 2
+
+    federation.run(ann, bob, until=mined)
+    send(federation, ann, "submit", (b"\x07" * 32, (0,)), value=ann.place.terms.submission_fee)
+    federation.chain.advance(2 * WINDOW)
+    federation.chain.mine(3)
+    federation.run(ann, until=lambda: federation.client.next_to_settle() == 2)
+    said = [ann.step().text for _ in range(40)]
+    assert len(ann.ledger.unsettled()) == 1
+    assert not [text for text in said if text.startswith("settl")]
+    federation.chain.mine(3)
+    federation.run(ann, until=lambda: not ann.ledger.unsettled())
+    for node in (ann, bob):
+        node.close()
+
+
+def test_who_submits_a_parents_bundle_again_does_not_become_the_parent(federation: Federation) -> None:
+    """Regression: for one fee anybody could put its own model into the lineage of all that came after."""
+    ann, bob = federation.node(1, max_submissions=1), federation.node(2)
+    bob.training = False
+    federation.join(ann, bob)
+    send(federation, bob, "submit", (federation.client.terms().genesis, (0,)), value=bob.place.terms.submission_fee)
+    federation.run(ann, bob, until=lambda: 2 in ann.ledger.models)
+    assert ann.ledger.models[2].author == ann.place.address
+    assert ann.ledger.models[2].parents == (0,)
+    for node in (ann, bob):
+        node.close()
+
+
 def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
     ann, bob, cyd = federation.node(1, max_submissions=1), federation.node(2), federation.node(3, role="validator")
     bob.training = False

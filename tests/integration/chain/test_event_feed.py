@@ -301,6 +301,49 @@ def test_a_head_that_goes_back_for_a_moment_is_waited_for(
     assert places(follower.applied) == canonical(contract)
 
 
+@pytest.mark.parametrize("registered", [True, False], ids=["with an event below", "with none"])
+def test_a_node_that_lags_by_more_than_the_ring_is_waited_for(
+    chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, registered: bool
+) -> None:
+    """Regression: a lag of 64 blocks, a quarter of a minute on a fast chain, was taken for a rewritten chain."""
+    monkeypatch.setattr(feed_module, "RING", 4)
+    if registered:
+        register(contract, chain.people[1])
+    behind = contract.rpc.call("eth_getBlockByNumber", "latest", False)
+    chain.mine(12)
+    follower = Follower(EventFeed(through(proxy, contract), journal))
+    follow(follower)
+
+    def older(call: dict[str, Any]) -> dict[str, Any] | None:
+        newest = call["method"] == "eth_getBlockByNumber" and call["params"][0] == "latest"
+        return {"result": behind} if newest else None
+
+    proxy.edit = older
+    assert follower.poll() == 0
+    proxy.edit = lambda call: None
+    assert follower.poll() == 0
+    assert places(follower.applied) == canonical(contract)
+
+
+def test_a_shorter_chain_without_the_known_events_is_another_one(
+    chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "RING", 4)
+    register(contract, chain.people[1])
+    behind = contract.rpc.call("eth_getBlockByNumber", "latest", False)
+    chain.mine(12)
+    follower = Follower(EventFeed(through(proxy, contract), journal))
+    follow(follower)
+    other = {**behind, "hash": "0x" + "ab" * 32}
+    proxy.edit = lambda call: (
+        {"result": other}
+        if call["method"] == "eth_getBlockByNumber" and call["params"][0] in ("latest", behind["number"])
+        else None
+    )
+    with pytest.raises(ReorgTooDeep):
+        follower.poll()
+
+
 def test_logs_without_timestamps(chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy) -> None:
     register(contract, chain.people[1])
     for _ in range(5):

@@ -426,6 +426,80 @@ def test_no_money_is_said_and_nothing_is_lost(chain: Chain, contract: ContractCl
     assert finish(outbox)[0].ok
 
 
+def test_what_cant_be_paid_holds_up_nothing_else(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
+    """Regression: a submission's fee that was missing kept every later reveal back, and its bond was lost."""
+    had = contract.balance(account.address)
+    outbox.put("dear", "topUp", (), value=10**17)
+    outbox.put("alive", "keepAlive", ())
+    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
+    try:
+        assert [(done.key, done.ok) for done in outbox.step()] == [("alive", True)]
+        with pytest.raises(Unfunded):
+            outbox.step()
+        assert outbox.state("dear") == "queued"
+    finally:
+        chain.rpc.call("anvil_setBalance", account.address, hex(had))
+    assert [(done.key, done.ok) for done in finish(outbox)] == [("dear", True)]
+
+
+def test_a_remote_node_is_asked_once_per_block_for_what_cant_be_paid(
+    chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
+) -> None:
+    client = through(proxy, contract)
+    client.rpc.near = False
+    outbox = Outbox(client, account, journal)
+    had = contract.balance(account.address)
+    outbox.put("dear", "topUp", (), value=10**17)
+    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
+    try:
+        for _ in range(5):
+            with pytest.raises(Unfunded):
+                outbox.step()
+        assert proxy.asked.count("eth_estimateGas") == 1
+    finally:
+        chain.rpc.call("anvil_setBalance", account.address, hex(had))
+
+
+def test_a_failed_intent_is_freed_once_per_block(chain: Chain, contract: ContractClient, outbox: Outbox) -> None:
+    """Regression: what the contract refused was put again at every step, and the node did nothing else."""
+    assert outbox.retry("again")
+    outbox.put("again", "register", (1,), value=STAKE)
+    assert not outbox.retry("again")  # queued
+    assert [done.ok for done in finish(outbox)] == [False]
+    assert outbox.retry("again")
+    outbox.put("again", "register", (1,), value=STAKE)
+    finish(outbox)
+    assert not outbox.retry("again")
+    chain.mine()
+    assert outbox.retry("again")
+    outbox.put("alive", "keepAlive", ())
+    finish(outbox)
+    assert not outbox.retry("alive")  # mined
+
+
+def test_a_receipt_that_is_refused_is_no_lost_nonce(
+    chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
+) -> None:
+    """Regression: a mined submission was given up, its fee spent, because a node that limits its callers gave no receipt."""
+    outbox = Outbox(through(proxy, contract), account, journal)
+    chain.automine(False)
+    try:
+        outbox.put("more", "topUp", (), value=10**17)
+        outbox.step()
+        chain.mine()
+    finally:
+        chain.automine(True)
+    limited = {"error": {"code": -32005, "message": "daily request count exceeded"}}
+    proxy.edit = lambda call: limited if call["method"] == "eth_getTransactionReceipt" else None
+    before = nonce(contract, account)
+    for _ in range(4):
+        assert outbox.step() == []
+    assert outbox.state("more") == "sent"
+    proxy.edit = lambda call: None
+    assert [(done.key, done.ok) for done in finish(outbox)] == [("more", True)]
+    assert nonce(contract, account) == before
+
+
 def test_a_remote_nodes_bad_answer_must_last(
     contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

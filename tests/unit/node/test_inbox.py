@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node works on next, when some content never comes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pdfed.chain.events import Event
+from pdfed.chain.ledger import Ledger
+from pdfed.journal import Journal
+from pdfed.mechanism import Terms
+from pdfed.node import inbox as inbox_module
+from pdfed.node.inbox import Inbox
+from pdfed.storage import ContentUnavailable, cid_from_digest
+
+DAY, FIND_SECONDS = 86_400, 30
+ME, JUNK, HONEST = (f"0x{character * 40}" for character in "123")
+TERMS = Terms(b"\x01" * 32, 10**17, 0, 0, 5000, 2500, 2, 0, 0, DAY, DAY, 2 * DAY, 0, ME)
+
+
+class Clock:
+    """Time that passes only where somebody waits."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Silent:
+    """A store whose daemon looks for half a minute, and finds nothing."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.tried = clock, Counter[str]()
+
+    def fetching(self, cid: str, *_: Any, **__: Any) -> Iterator[int]:
+        self.tried[cid] += 1
+        self.clock.now += FIND_SECONDS
+        yield 0
+        raise ContentUnavailable("not found", "later")
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    found = Ledger(TERMS)
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("NodeRegistered", {"account": account, "role": 1, "stake": 10**17}) for account in (ME, JUNK, HONEST)
+    ]
+    events += [
+        ("ModelSubmitted", {"id": id, "author": author, "bundle": bytes([id + 1]) * 32, "parents": (0,), "baseline": 0,
+                            "eligibleWeight": 200})
+        for id, author in enumerate((JUNK, JUNK, HONEST), 1)
+    ]  # fmt: skip
+    for time, (name, args) in enumerate(events):
+        found.apply(Event(name, args, time, "0x", 0, "0x", time))
+    return found
+
+
+def test_content_that_never_comes_keeps_no_other_model_waiting(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: two models without content took turns for a whole window, and the honest third was never fetched."""
+    clock = Clock()
+    monkeypatch.setattr(inbox_module, "time", clock)
+    store = Silent(clock)
+    place: Any = SimpleNamespace(
+        journal=Journal(":memory:"),
+        store=store,
+        address=ME,
+        client=None,
+        bundle_folder=lambda digest: tmp_path / cid_from_digest(digest),
+        task=SimpleNamespace(max_bundle_bytes=10**9),
+    )
+    inbox = Inbox(place)
+    while clock.now < DAY:
+        model = inbox.next_model(ledger)
+        if model is None:
+            clock.now += 1
+            continue
+        for _ in inbox.work(model, ledger):
+            pass
+    attempts = [store.tried[cid_from_digest(ledger.models[id].bundle)] for id in (1, 2, 3)]
+    assert min(attempts) > 100 and max(attempts) - min(attempts) <= 1
