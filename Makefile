@@ -9,7 +9,7 @@ IPFS   := .build/ipfs/setup.stamp
 # Several processes share the cores: one thread each, and none spins while it waits.
 QUIET  := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false
 
-.PHONY: setup demo test lint unit contract gas machine forge invariants mutants coverage slither integration bench lock clean
+.PHONY: setup demo test lint unit contract gas machine forge invariants mutants coverage slither nightly integration bench lock clean
 
 setup: $(STAMP) $(BUILT)
 
@@ -95,6 +95,9 @@ $(SLITHER): tests/slither/requirements.txt | $(STAMP)
 
 slither: $(SLITHER)
 	$(VENV)/python tests/slither/run.py
+
+# What takes too long for every commit: hours. A nightly job calls this.
+nightly: coverage slither mutants invariants
 
 unit: setup
 	$(QUIET) $(VENV)/pytest -p no:ape_test tests/unit -n 2

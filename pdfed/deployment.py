@@ -4,36 +4,65 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from eth_hash.auto import keccak
 
 from pdfed.chain.client import ContractClient
 from pdfed.genesis import Genesis
-from pdfed.mechanism import Terms
-from pdfed.spec import TermsSpec
+from pdfed.mechanism import MAX_BALANCE, Call, Mechanism, MechanismError, Terms
+from pdfed.spec import SpecError, TermsSpec
 
 LEAST = 10**15  # wei: of a stake by the contract, of a fee by default
+MONEY = ("min_stake", "submission_fee", "commit_bond")  # terms in wei
 
 
 def contract_terms(given: TermsSpec, genesis: Genesis, deployer: str, voters: int, pool: int) -> Terms:
     """The constructor's terms; what the task leaves open is derived as docs/mechanism.md recommends.
 
     voters: how many are expected, for the margin of `minGain`. pool: wei, the first pool: a fee in proportion to it makes
-    copies that hope for luck a loss.
+    copies that hope for luck a loss. Raises SpecError.
     """
+    min_gain = genesis.min_gain(voters) if given.min_gain is None else given.min_gain
+    return replace(terms_before_genesis(given, deployer, pool), genesis=genesis.digest, min_gain=min_gain)
+
+
+def terms_before_genesis(given: TermsSpec, deployer: str, pool: int) -> Terms:
+    """`contract_terms`, but for what only the genesis tells: its digest, and `min_gain` where that is open. Raises SpecError
+    where the contract would refuse them, so that nobody trains for hours in vain."""
     fee = max(LEAST, -(-pool // 4000)) if given.submission_fee is None else given.submission_fee
     bond = 3 * fee if given.commit_bond is None else given.commit_bond
     derived = {
-        "genesis": genesis.digest,
+        "genesis": b"\x01" * 32,
         "submission_fee": fee,
         "commit_bond": bond,
         "min_stake": max(LEAST, 100 * fee, 32 * bond) if given.min_stake is None else given.min_stake,
-        "min_gain": genesis.min_gain(voters) if given.min_gain is None else given.min_gain,
+        "min_gain": 1 if given.min_gain is None else given.min_gain,
         "sponsor": given.sponsor or deployer,
     }
-    return Terms(**(given.model_dump() | derived))
+    terms = Terms(**(given.model_dump() | derived))
+    fault = _fault(terms, deployer, pool)
+    if fault:
+        raise SpecError(
+            f"The contract would refuse these terms: {fault}.", "Mend `terms` in the task file, or --pool, and run again."
+        )
+    return terms
+
+
+def _fault(terms: Terms, deployer: str, pool: int) -> str:
+    """What is wrong with the terms by the contract's own rules, with figures; "" if nothing is."""
+    ether = {name: f"{name} {getattr(terms, name) / 10**18:g} ether" for name in MONEY}
+    for name in MONEY:
+        if getattr(terms, name) > MAX_BALANCE:
+            return f"{ether[name]} is more than a contract of this kind can hold"
+    try:
+        Mechanism(terms, Call(deployer, 0, value=pool))
+    except MechanismError as refused:
+        if refused.figures == ("commitBond",):
+            return f"{ether['commit_bond']} is above {ether['min_stake']} (what is left open follows from the pool)"
+        return str(refused)
+    return ""
 
 
 @dataclass(frozen=True)
@@ -77,16 +106,24 @@ def record_of(client: ContractClient, network: str, deployer: str, pool: int, ge
 
 def terms_facts(terms: Terms) -> dict[str, str | int]:
     """The terms by name: the genesis digest in hex, wei as str."""
-    wei_fields = ("min_stake", "submission_fee", "commit_bond")
-    facts = vars(terms) | {name: str(getattr(terms, name)) for name in wei_fields}
+    facts = vars(terms) | {name: str(getattr(terms, name)) for name in MONEY}
     return facts | {"genesis": "0x" + terms.genesis.hex()}
 
 
+def note_path(home: Path, chain_id: int, deployer: str) -> Path:
+    """Where a deployment by this account is noted from its signature until it is recorded."""
+    return home / "deployments" / f"unfinished-{chain_id}-{deployer}.json"
+
+
 def write_record(home: Path, record: DeploymentRecord) -> Path:
-    """Keep a record under `home`, one file per contract: deployments/<network>/<address>.json. Returns its path."""
+    """Keep a record under `home`, one file per contract: deployments/<network>/<address>.json. Returns its path.
+
+    It takes the place of the note of the unfinished deployment: the next one by this account is a new one.
+    """
     path = home / "deployments" / record.network / f"{record.address}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(asdict(record), indent=1) + "\n")
     partial.replace(path)
+    note_path(home, record.chain_id, record.deployer).unlink(missing_ok=True)
     return path

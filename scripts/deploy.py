@@ -51,7 +51,7 @@ def cli(
 ) -> None:
     """Build the genesis bundle, measure the noise of a vote, and deploy the task's contract.
 
-    A run that was stopped goes on where it was. Prints the address, and what to send to participants.
+    A run that was stopped goes on where it was, and pays the pool once. Prints the address, and what to send to participants.
     """
     given = read_task_file(task)
     if public is not None:
@@ -66,18 +66,22 @@ def cli(
     import torch
 
     torch.set_num_threads(threads)
-    from pdfed.chain.accounts import load_account, wallet_signer
+    from pdfed.chain.accounts import check_funds, load_account, wallet_signer
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected, network_name
-    from pdfed.deployment import contract_terms, record_of, write_record
+    from pdfed.deployment import contract_terms, note_path, record_of, terms_before_genesis, write_record
     from pdfed.genesis import make_genesis
     from pdfed.report.progress import show_bytes
     from pdfed.storage import open_store
 
     shelf = open_store(store)
     with connected(network) as chain_id:
-        sponsor = load_account(account, needs=first_pool)
+        sponsor = load_account(account)
         address = str(sponsor.address)
+        note = note_path(home, chain_id, address)
+        if not note.exists():  # else the pool may be paid already
+            check_funds(sponsor, first_pool)
+        terms_before_genesis(given.terms, address, first_pool)
         genesis = make_genesis(given, home, address, chain_id, wallet_signer(sponsor), click.echo, dinov2=dinov2)
         show_bytes("Publishing the genesis bundle", shelf.adding(genesis.folder))
         terms = contract_terms(given.terms, genesis, address, voters, first_pool)
@@ -90,7 +94,7 @@ def cli(
                 f"{voters} voters at the minimum put up {stakes:g} ether, the pool is {first:g} ether. Whoever holds most of the "
                 "stake can take it: choose voters you know, or raise min_stake."
             )
-        client = ContractClient.deploy(terms, first_pool, sponsor)
+        client = ContractClient.deploy(terms, first_pool, sponsor, note, click.echo)
         click.echo(f"Deployed on chain {chain_id}: {client.address}")
         click.echo(f"Genesis bundle: ipfs://{genesis.cid}")
         record = record_of(client, network_name(), address, first_pool, genesis.cid)

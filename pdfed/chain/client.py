@@ -6,18 +6,20 @@ Addresses are checksummed str, words bytes, money wei, times Unix seconds.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.address import is_address
 
 from pdfed.chain.abi import Interface, checksummed, interface, words
+from pdfed.chain.deploying import Say, deploy_once
 from pdfed.chain.errors import NodeUnreachable, NotPDFed, TransactionRefused
-from pdfed.chain.fees import send_and_wait
 from pdfed.chain.rpc import Rpc, RpcRefused
 from pdfed.mechanism import BallotState, Ledger, Phase, Role, Terms, vote_commitment
 
@@ -88,6 +90,7 @@ class ContractClient:
         self.abi = abi
         self._head: tuple[float, Head] | None = None
         self._deployment_block: int | None = None
+        self._asked_at = "latest"
         self.deployment: str | None = None  # hash of the transaction, where this client made it
 
     @classmethod
@@ -104,13 +107,18 @@ class ContractClient:
         return client
 
     @classmethod
-    def deploy(cls, terms: Terms, pool_wei: int, account: Any) -> ContractClient:
-        """A new contract with its first pool, paid by `account`. Raises TransactionRefused, Unfunded, NotMined."""
+    def deploy(
+        cls, terms: Terms, pool_wei: int, account: Any, note: Path | None = None, say: Say = lambda line: None
+    ) -> ContractClient:
+        """A new contract with its first pool, paid by `account`. `note`: a file that keeps the deployment until the caller
+        deletes it, so that a rerun goes on with it and pays once. Raises TransactionRefused, Unfunded, NotMined."""
         abi = interface()
         chain_id, rpc, ecosystem = _connection()
-        fields = encode([abi.constructor.types[0]], [astuple(terms)])
         try:
-            receipt = send_and_wait(rpc, ecosystem, chain_id, account, None, abi.creation + fields, pool_wei)
+            data = abi.creation + encode([abi.constructor.types[0]], [astuple(terms)])
+            receipt = deploy_once(rpc, ecosystem, chain_id, account, data, pool_wei, note, say)
+        except EncodingError as fault:
+            raise TransactionRefused("the deployment", " ".join(str(fault).split())[:200]) from fault
         except RpcRefused as refused:
             if not refused.reverted:
                 raise
@@ -121,6 +129,13 @@ class ContractClient:
         client._deployment_block = int(receipt["blockNumber"], 16)
         client.deployment = str(receipt["transactionHash"])
         return client
+
+    def at_block(self, number: int) -> ContractClient:
+        """The same contract, whose views and balances are those after this block. Many nodes know them of new blocks only: they
+        raise NodeUnreachable for older ones."""
+        then = copy.copy(self)
+        then._asked_at = hex(number)
+        return then
 
     # ------------------------------------------------------------------------------------------------ the chain
 
@@ -163,7 +178,7 @@ class ContractClient:
         return words(self.rpc.call("eth_getCode", self.address, "latest"))
 
     def balance(self, account: str) -> int:
-        return int(self.rpc.call("eth_getBalance", account, "latest"), 16)
+        return int(self.rpc.call("eth_getBalance", account, self._asked_at), 16)
 
     @property
     def deployment_block(self) -> int:
@@ -203,7 +218,7 @@ class ContractClient:
         """Several models in few requests. Raises as `model`."""
         calls = [{"to": self.address, "data": "0x" + self.abi.call_data("model", (id,)).hex()} for id in ids]
         found = []
-        for id, answer in zip(ids, self.rpc.batch([("eth_call", (call, "latest")) for call in calls]), strict=True):
+        for id, answer in zip(ids, self.rpc.batch([("eth_call", (call, self._asked_at)) for call in calls]), strict=True):
             if isinstance(answer, RpcRefused):
                 found.append(self.model(id))  # which says why
                 continue
@@ -252,7 +267,7 @@ class ContractClient:
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         call = {"to": self.address, "data": "0x" + self.abi.call_data(name, arguments).hex()}
         try:
-            return self.abi.answer(name, words(self.rpc.call("eth_call", call, "latest")))
+            return self.abi.answer(name, words(self.rpc.call("eth_call", call, self._asked_at)))
         except RpcRefused as refused:
             if not refused.reverted:
                 raise

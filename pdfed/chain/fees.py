@@ -10,14 +10,15 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from pdfed.chain.accounts import quiet
-from pdfed.chain.errors import AccountLocked, NotMined, Unfunded
+from pdfed.chain.errors import AccountLocked, NodeUnreachable, NotMined, Unfunded
 from pdfed.chain.rpc import Rpc, RpcRefused
 
 DYNAMIC_FEE = 2  # transaction type of EIP-1559
 GWEI = 10**9
 GAS_MARGIN = 1.25  # state may move between the estimate and the block
 GAS_SLACK = 20_000  # a slot that was in use may be empty by then; what is not used is not paid
-DEPLOY_SECONDS = 600.0
+WAIT_SECONDS = 600.0  # for one transaction to be mined
+PATIENCE = 20.0  # seconds a bad answer must last: behind one URL there may be nodes that lag
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,68 @@ def sign(ecosystem: Any, chain_id: int, account: Any, to: str | None, data: byte
 def send_and_wait(
     rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, to: str | None, data: bytes, value: int
 ) -> dict[str, Any]:
-    """Send one transaction and wait for its receipt. Raises RpcRefused, Unfunded, NotMined."""
-    figures = fee_figures(rpc, str(account.address), to, data, value)
+    """Send one transaction and wait for its receipt. Raises RpcRefused if it would revert, Unfunded, NotMined."""
+    sender = str(account.address)
+    figures = fee_figures(rpc, sender, to, data, value)
     signed = sign(ecosystem, chain_id, account, to, data, value, figures)
-    rpc.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
-    deadline = time.monotonic() + DEPLOY_SECONDS
-    pause = 0.01
-    while time.monotonic() < deadline:
-        receipt = rpc.call("eth_getTransactionReceipt", signed.hash)
-        if receipt is not None:
-            return dict(receipt)
+    remedy = "Look it up in a block explorer before sending it again."
+    receipt = see_mined(rpc, sender, figures.nonce, signed, remedy)
+    if receipt is None:
+        raise NotMined(f"Transaction {signed.hash} was never mined: its nonce went to another one.", remedy)
+    return receipt
+
+
+def see_mined(rpc: Rpc, sender: str, nonce: int, signed: Signed, remedy: str) -> dict[str, Any] | None:
+    """Broadcast a signed transaction until the node has it, and wait for its receipt; None if its nonce went to another one.
+
+    A node that does not answer is asked again until WAIT_SECONDS are over. Raises NotMined, which names the transaction;
+    `remedy`: what to do then.
+    """
+    started, pause, taken, trouble = time.monotonic(), 0.01, False, ""
+    bad_since: float | None = None  # when the node refused it, or its nonce was first seen used
+    while (now := time.monotonic()) - started < WAIT_SECONDS:
+        try:
+            refusal = "" if taken else _broadcast(rpc, signed)
+            used, known, receipt = _whereabouts(rpc, sender, signed.hash)
+        except NodeUnreachable as fault:
+            trouble = f" ({fault.cause.rstrip('.')})"
+        else:
+            if receipt is not None:
+                return dict(receipt)
+            taken, trouble = known or not refusal, f" ({refusal})" if refusal else ""
+            if taken and used <= nonce:
+                bad_since = None
+            elif bad_since is None:
+                bad_since = now
+            elif now - bad_since >= PATIENCE:
+                if used > nonce:
+                    return None
+                raise NotMined(f"The Ethereum node {rpc.where} does not take transaction {signed.hash}: {refusal}.", remedy)
         time.sleep(pause)
         pause = min(2.0, pause * 2)
-    raise NotMined(
-        f"Transaction {signed.hash} was sent, but not mined in {DEPLOY_SECONDS:.0f} s.",
-        "Look it up in a block explorer before sending it again.",
+    raise NotMined(f"Transaction {signed.hash} is in no block after {WAIT_SECONDS:.0f} s{trouble}.", remedy)
+
+
+def _broadcast(rpc: Rpc, signed: Signed) -> str:
+    """What the node has against it; "" if it took it. Raises NodeUnreachable."""
+    try:
+        rpc.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
+    except RpcRefused as refused:
+        return refused.message
+    return ""
+
+
+def _whereabouts(rpc: Rpc, sender: str, hash: str) -> tuple[int, bool, dict[str, Any] | None]:
+    """How many nonces the sender has used, whether the node knows the transaction, and its receipt, asked for last: what is
+    mined in between must not look lost. Raises NodeUnreachable."""
+    count, known, receipt = rpc.batch(
+        [
+            ("eth_getTransactionCount", (sender, "latest")),
+            ("eth_getTransactionByHash", (hash,)),
+            ("eth_getTransactionReceipt", (hash,)),
+        ]
     )
+    for answer in (count, known, receipt):
+        if isinstance(answer, RpcRefused):
+            raise answer
+    return int(count, 16), known is not None, receipt

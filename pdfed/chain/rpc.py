@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from web3.providers import AutoProvider
+
 from pdfed.chain.errors import NodeUnreachable
 
 TIMEOUT_SECONDS = 30.0  # of one request; Ape would wait 30 minutes
@@ -36,10 +38,10 @@ class RpcRefused(NodeUnreachable):
 
 
 class Rpc:
-    """One Ethereum node. `transport`: a web3 provider (HTTP or IPC)."""
+    """One Ethereum node. `transport`: a web3 provider (HTTP or IPC), or the one that Ape wraps around it."""
 
     def __init__(self, transport: Any) -> None:
-        self._transport = transport
+        transport = self._transport = _inside(transport)
         url = str(getattr(transport, "endpoint_uri", None) or getattr(transport, "ipc_path", "over IPC"))
         parts = urlsplit(url)
         host = parts.hostname
@@ -94,6 +96,13 @@ class Rpc:
     def _one_line(self, fault: Exception) -> str:
         said = " ".join(f"{type(fault).__name__}: {fault}".split())
         return (said.replace(self._path, "/…") if len(self._path) > 1 else said)[:300]
+
+
+def _inside(transport: Any) -> Any:
+    """The provider that web3's AutoProvider has settled on. The wrapper does not tell whose node it is, and looks for others
+    when the node does not answer."""
+    found = transport._get_active_provider(use_cache=True) if isinstance(transport, AutoProvider) else transport
+    return found or transport
 
 
 def _revert_data(data: Any) -> bytes:

@@ -5,11 +5,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from eth_utils.address import is_checksum_address, is_hex_address
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pdfed.spec.money import Wei
 
 TASK_VERSION = 1
+MAX_SECONDS = 2**32 - 1  # of a window in the contract
+
+
+def address(value: object) -> object:
+    """An Ethereum address as it stands. Raises ValueError, also where the capitals of a checksum are wrong: a slip of the pen."""
+    if not isinstance(value, str) or not value.startswith("0x") or not is_hex_address(value):
+        raise ValueError(f'{value!r} is no address: write "0x" and 40 hexadecimal digits, in quotes')
+    digits = value[2:]
+    if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(value):
+        raise ValueError(f"{value} is mistyped: its capitals are a checksum, and do not fit")
+    return value
+
+
+Address = Annotated[str, BeforeValidator(address)]
 
 
 class Frozen(BaseModel):
@@ -123,17 +138,26 @@ class TermsSpec(Frozen):
 
     submission_fee: Annotated[Wei | None, Field(description="null = pool / 4000, at least 0.001 ether")] = None
     commit_bond: Annotated[Wei | None, Field(description="null = 3 fees")] = None
-    min_stake: Annotated[Wei | None, Field(description="null = 100 fees, or 32 bonds if that is more")] = None
+    min_stake: Annotated[Wei | None, Field(ge=10**15, description="null = 100 fees, or 32 bonds if that is more")] = None
     quorum: Annotated[int, Field(ge=1, le=10_000, description="basis points")] = 5_000
     release: Annotated[int, Field(ge=1, le=9_999, description="basis points of the pool per halving of Q-N")] = 2_500
     min_gain: Annotated[int | None, Field(ge=1, le=63, description="steps of 1/64 halving; null = measured by deploy")] = None
     jury: Annotated[int, Field(ge=0, le=65_535, description="expected voters per model, 0 = everyone")] = 0
     royalty: Annotated[int, Field(ge=0, le=5_000, description="basis points")] = 1_000
-    commit_window: Annotated[int, Field(ge=1, description="seconds")] = 86_400
-    reveal_window: Annotated[int, Field(ge=1, description="seconds")] = 86_400
-    unbonding: Annotated[int, Field(ge=1, description="seconds")] = 604_800
-    sunset: Annotated[int, Field(ge=0, description="seconds, 0 = never")] = 7_776_000  # 90 days
-    sponsor: Annotated[str | None, Field(description="address the pool returns to; null = the deployer")] = None
+    commit_window: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="seconds")] = 86_400
+    reveal_window: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="seconds")] = 86_400
+    unbonding: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="seconds")] = 604_800
+    sunset: Annotated[int, Field(ge=0, le=MAX_SECONDS, description="seconds, 0 = never")] = 7_776_000  # 90 days
+    sponsor: Annotated[Address | None, Field(description="where the pool returns to; null = the deployer")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> TermsSpec:
+        windows = self.commit_window + self.reveal_window
+        if self.unbonding < windows:
+            raise ValueError(f"unbonding ({self.unbonding}) must be at least commit_window + reveal_window ({windows})")
+        if 0 < self.sunset < windows:
+            raise ValueError(f"sunset ({self.sunset}) must be 0, or at least commit_window + reveal_window ({windows})")
+        return self
 
 
 class TaskFile(Frozen):

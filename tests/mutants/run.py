@@ -5,8 +5,8 @@
 those of tests/contract, each up to its first failure. What was found is kept in .build/mutants/results.json and not run
 again while contracts and tests are the same, so a stopped run goes on where it was.
 
-Exit status: 0 all killed, 1 some survived, 2 the list itself is wrong (a snippet not found exactly once, or a fault that
-does not compile) or the tests fail without any fault.
+Exit status: 0 all killed, 1 some survived or ran out of time, 2 the list itself is wrong (a snippet not found exactly once, or
+a fault that does not compile) or the tests fail without any fault.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -36,7 +37,7 @@ RESULTS = WORK / "results.json"
 FORGE = ROOT / ".build" / "bin" / "forge"
 BASELINE = "no fault"
 BASELINE_LOCK = Lock()
-SECONDS = 900  # for one stage of one fault: a fault may loop for ever, which is noticed too
+SECONDS = 900  # for one stage of one fault: one may loop for ever. Time alone proves nothing: a slow machine is no test
 LONG = "GameTest|PropertiesTest"
 COPIED = ("contracts", "tests/forge", "tests/contract", "tests/property", "ape-config.yaml", "pyproject.toml")
 SHARED = ("node_modules", "pdfed", ".build/solc", ".build/bin")  # read only
@@ -54,8 +55,8 @@ class Fault:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a fault. `outcome`: killed, survived or broken; `by`: the failing test and its words; `key`: digest of
-    all that the outcome depends on."""
+    """What became of a fault. `outcome`: killed, survived, timeout or broken; `by`: the failing test and its words; `key`: digest
+    of all that the outcome depends on."""
 
     name: str
     outcome: str
@@ -179,7 +180,7 @@ def build_failure(folder: Path) -> str | None:
 
 
 def outcome_of(folder: Path) -> tuple[str, str]:
-    """killed, survived or broken, and by what. Raises ListError."""
+    """killed, survived, timeout or broken, and by what. Raises ListError."""
     try:
         broken = build_failure(folder)
         if broken is not None:
@@ -190,9 +191,14 @@ def outcome_of(folder: Path) -> tuple[str, str]:
                 if not contract_tests_pass():
                     raise ListError(f"tests/contract fails without any fault: run it in {WORK / BASELINE}")
             failure = contract_failure(folder)
-    except subprocess.TimeoutExpired:
-        return "killed", f"a test that did not end within {SECONDS} s"
+    except subprocess.TimeoutExpired as slow:
+        return "timeout", out_of_time(slow)
     return ("survived", "") if failure is None else ("killed", " ".join(failure.split()))
+
+
+def out_of_time(slow: subprocess.TimeoutExpired) -> str:
+    """The stage that did not end, as `forge build`."""
+    return f"{Path(slow.cmd[0]).name} {slow.cmd[1]} did not end within {SECONDS} s"
 
 
 def run_one(fault: Fault, source: str, key: str) -> Result:
@@ -214,7 +220,10 @@ def check_baseline(source: str, known: dict[str, Result]) -> None:
         return
     started = time.monotonic()
     prepare(WORK / BASELINE, source)
-    failure = build_failure(WORK / BASELINE) or forge_failure(WORK / BASELINE)
+    try:
+        failure = build_failure(WORK / BASELINE) or forge_failure(WORK / BASELINE)
+    except subprocess.TimeoutExpired as slow:
+        failure = out_of_time(slow)
     if failure is not None:
         raise ListError(f"The tests fail without any fault: {failure}")
     keep(Result(BASELINE, "survived", "", round(time.monotonic() - started, 1), key), known)
@@ -223,7 +232,10 @@ def check_baseline(source: str, known: dict[str, Result]) -> None:
 @cache
 def contract_tests_pass() -> bool:
     """Whether tests/contract passes without any fault: asked once, when the first fault gets that far."""
-    return contract_failure(WORK / BASELINE) is None
+    try:
+        return contract_failure(WORK / BASELINE) is None
+    except subprocess.TimeoutExpired as slow:
+        raise ListError(f"Without any fault, {out_of_time(slow)}.") from slow
 
 
 def keep(result: Result, known: dict[str, Result]) -> None:
@@ -241,7 +253,7 @@ def read_results() -> dict[str, Result]:
 
 
 def show(result: Result, what: str, cached: bool) -> None:
-    word = {"killed": "killed  ", "survived": "SURVIVED", "broken": "BROKEN  "}[result.outcome]
+    word = {"killed": "killed  ", "survived": "SURVIVED", "timeout": "TIMEOUT ", "broken": "BROKEN  "}[result.outcome]
     took = "before" if cached else f"{result.seconds:.0f} s"
     print(f"{word} {result.name} ({what}) · {result.by or 'no test noticed'} · {took}", flush=True)
 
@@ -269,6 +281,13 @@ def run_all(faults: Iterable[Fault], jobs: int) -> dict[str, Result]:
     return done
 
 
+def told(results: Collection[Result]) -> tuple[str, int]:
+    """All of it in a line, and the exit status."""
+    counts = Counter(each.outcome for each in results)
+    line = f"{counts['killed']}/{len(results)} killed, {counts['survived']} survived, {counts['timeout']} ran out of time, "
+    return f"{line}{counts['broken']} do not compile", 2 if counts["broken"] else int(counts["killed"] < len(results))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="faults whose names contain this")
@@ -285,9 +304,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Stopped. The same command goes on where it was.", file=sys.stderr)
         return 130
-    counts = {outcome: sum(each.outcome == outcome for each in done.values()) for outcome in ("killed", "survived", "broken")}
-    print(f"{counts['killed']}/{len(done)} killed, {counts['survived']} survived, {counts['broken']} do not compile")
-    return 2 if counts["broken"] else 1 if counts["survived"] else 0
+    summary, status = told(done.values())
+    print(summary)
+    return status
 
 
 if __name__ == "__main__":

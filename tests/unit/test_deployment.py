@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from scipy.stats import chi2
 
-from pdfed.deployment import contract_terms
+from pdfed.deployment import contract_terms, terms_before_genesis
 from pdfed.genesis import NOISE_MARGIN, NOISE_ROUNDS, Genesis
 from pdfed.mechanism import Terms
-from pdfed.spec import TermsSpec, read_task_file
+from pdfed.spec import SpecError, TermsSpec, read_task_file
 from pdfed.storage import cid_from_digest
 
 ETHER = 10**18
@@ -47,3 +47,19 @@ def test_the_smallest_paid_gain_allows_for_an_unlucky_measurement() -> None:
     assert terms(ETHER, noise=2.0, voters=9).min_gain == 6  # two deviations of at most 2.94 steps
     assert terms(ETHER, noise=2.0, voters=5).min_gain == 9  # three, where few vote
     assert (terms(ETHER, noise=0.0).min_gain, terms(ETHER, noise=90.0).min_gain) == (2, 63)
+
+
+@pytest.mark.parametrize(
+    ("given", "pool", "words"),
+    [
+        ({"min_stake": "0.01 ether"}, 100 * ETHER, "commit_bond 0.075 ether is above min_stake 0.01 ether"),
+        ({"min_stake": "0.01 ether", "submission_fee": "1 ether"}, ETHER, "commit_bond 3 ether is above"),
+        ({"submission_fee": 2**95}, ETHER, "min_stake .* is more than a contract"),
+        ({"sponsor": "0x" + "00" * 20}, ETHER, "sponsor"),
+    ],
+)
+def test_terms_that_the_contract_would_refuse_are_refused_before_the_genesis(given: dict, pool: int, words: str) -> None:
+    """Regression: the chain refused them, once the genesis was trained and published."""
+    with pytest.raises(SpecError, match=words) as fault:
+        terms_before_genesis(TermsSpec.model_validate(given), SPONSOR, pool)
+    assert fault.value.remedy

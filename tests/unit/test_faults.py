@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.mutants.run import CONTRACT, FAULTS, ROOT, Fault, ListError, planted, read_faults
+from tests.mutants import run
+from tests.mutants.run import CONTRACT, FAULTS, ROOT, Fault, ListError, Result, outcome_of, planted, read_faults, told
 
 
 def test_every_fault_can_be_planted() -> None:
@@ -25,3 +28,20 @@ def test_a_snippet_that_is_not_there_once_is_an_error(source: str) -> None:
 def test_a_double_name_or_an_empty_change_is_an_error(second: str) -> None:
     with pytest.raises(ListError):
         read_faults(f"- {{name: one, is: x, find: a, put: b}}\n- {second}\n")
+
+
+def test_a_stage_that_runs_out_of_time_kills_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: on a slow machine a build of more than 900 s counted as a test that noticed the fault."""
+    forge = tmp_path / "forge"
+    forge.write_text("#!/bin/sh\nexec sleep 60\n")
+    forge.chmod(0o755)
+    monkeypatch.setattr(run, "FORGE", forge)
+    monkeypatch.setattr(run, "SECONDS", 0.1)
+    assert outcome_of(tmp_path) == ("timeout", "forge build did not end within 0.1 s")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"), [(["killed"], 0), (["timeout"], 1), (["survived"], 1), (["timeout", "broken"], 2)]
+)
+def test_only_killed_faults_make_a_success(outcomes: list[str], status: int) -> None:
+    assert told([Result(str(index), outcome, "", 0.0, "") for index, outcome in enumerate(["killed", *outcomes])])[1] == status

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from web3 import HTTPProvider
+from web3 import AutoProvider, HTTPProvider
 
 from pdfed.chain.errors import NodeUnreachable
-from pdfed.chain.rpc import Rpc, RpcRefused
+from pdfed.chain.rpc import TIMEOUT_SECONDS, Rpc, RpcRefused
 
 
 class Server(ThreadingHTTPServer):
@@ -105,6 +105,20 @@ def test_nobody_there_is_said_without_the_api_key() -> None:
     with pytest.raises(NodeUnreachable, match=r"127\.0\.0\.1:9") as fault:
         rpc.call("good")
     assert "secret-api-key" not in fault.value.cause
+
+
+class Answering(HTTPProvider):
+    def is_connected(self, show_traceback: bool = False) -> bool:
+        return True
+
+
+def test_whose_node_it_is_behind_apes_wrapper() -> None:
+    """Regression: every node that Ape connected to passed for one on this machine, with its patience, and Ape's half hour."""
+    inner = Answering("https://rpc.example.org/secret-api-key", {"timeout": 1800})
+    rpc = Rpc(AutoProvider([lambda: inner]))
+    assert (rpc.where, rpc.near) == ("https://rpc.example.org", False)
+    assert inner._request_kwargs["timeout"] == TIMEOUT_SECONDS
+    assert Rpc(AutoProvider([lambda: Answering("http://localhost:8545")])).near
 
 
 def test_whose_node_it_is() -> None:

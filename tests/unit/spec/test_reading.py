@@ -34,6 +34,15 @@ def test_a_file_overrides_its_preset(tmp_path) -> None:
         ("preset: digits\ntask: {sampling: {images: 3}}", "task.sampling.images"),
         ("preset: digits\ntask: {images: {size: 15}}", "images.size (15) must be a multiple of 4"),
         ("preset: digits\nterms: {min_stake: lots}", "terms.min_stake"),
+        ("preset: digits\nterms: {min_stake: 1 gwei}", "terms.min_stake"),
+        ("preset: digits\nterms: {unbonding: 10}", "unbonding (10) must be at least"),
+        ("preset: digits\nterms: {sunset: 5}", "sunset (5) must be 0, or at least"),
+        (f"preset: digits\nterms: {{commit_window: {2**40}, unbonding: {2**41}}}", "terms.commit_window"),
+        (f"preset: digits\nterms: {{sunset: {2**33}}}", "terms.sunset"),
+        ("preset: digits\nterms: {sponsor: me}", "terms.sponsor"),
+        ("preset: digits\nterms: {sponsor: vitalik.eth}", "'vitalik.eth' is no address"),
+        ("preset: digits\nterms: {sponsor: 0x70997970C51812dc3A010C7d01b50e0d17dc79C8}", "in quotes"),
+        ("preset: digits\nterms: {sponsor: '0x70997970c51812dc3A010C7d01b50e0d17dc79C8'}", "is mistyped"),
         ("preset: digits\ncolour: blue", "colour"),
         ("preset: digits\ntask: {images: {size: 18}, network: {channels: [64, 64, 64]}}", "multiple of"),
         ("- a\n- list", "holds no fields"),
@@ -47,6 +56,14 @@ def test_a_bad_task_file_says_where(tmp_path, text: str, words: str) -> None:
         read_task_file(file)
     assert words in str(fault.value)
     assert fault.value.remedy
+
+
+def test_terms_left_open_or_at_their_bounds_are_read(tmp_path) -> None:
+    file = tmp_path / "task.yaml"
+    windows = f"commit_window: 1, reveal_window: {2**32 - 2}, unbonding: {2**32 - 1}"
+    for sponsor in (None, "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"):
+        file.write_text(f"preset: digits\nterms: {{{windows}, min_stake: null, sunset: 0, sponsor: {json.dumps(sponsor)}}}")
+        assert read_task_file(file).terms.sponsor == sponsor
 
 
 def test_a_missing_file_names_the_presets() -> None:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A deployment that is paid once: what is signed lies on disk before it leaves, and a rerun goes on with that.
+
+sign ──► note on disk ──► broadcast ──► mined: the note goes once the deployment is recorded
+                 │            ▲  │
+                 └── rerun ───┘  └── the nonce went to another transaction: the note goes, sign anew
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_hash.auto import keccak
+
+from pdfed.chain.abi import checksummed, words
+from pdfed.chain.errors import NotMined
+from pdfed.chain.fees import Signed, fee_figures, see_mined, sign
+from pdfed.chain.rpc import Rpc
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A signed deployment that may be on its way. `intent`: digest of what it deploys and pays; `address`: where the contract
+    will be; `transaction`: its hash; `raw`: the signed bytes. All 0x-hex."""
+
+    intent: str
+    sender: str
+    nonce: int
+    address: str
+    transaction: str
+    raw: str
+
+
+def deploy_once(
+    rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, data: bytes, value: int, path: Path | None, say: Say
+) -> dict[str, Any]:
+    """The receipt of a creation by `account` with this data and value (wei). `path`: where its note is kept until the caller
+    deletes it; what an earlier call noted there is waited for, not sent again. Raises RpcRefused, Unfunded, NotMined.
+    """
+    intent = "0x" + keccak(value.to_bytes(32, "big") + data).hex()
+    earlier = None if path is None else read_note(path)
+    if earlier is not None:
+        if earlier.intent != intent:
+            raise NotMined(
+                f"Another deployment by {earlier.sender} is not finished: transaction {earlier.transaction}, contract "
+                f"{earlier.address}.",
+                f"Run that command again; or delete {path} to give it up (what was sent may be mined and paid all the same).",
+            )
+        say(f"An earlier run signed transaction {earlier.transaction} for contract {earlier.address}: going on with it.")
+        receipt = _seen_through(rpc, earlier, path)
+        if receipt is not None:
+            return receipt
+        say(f"Transaction {earlier.transaction} is forgotten: its nonce {earlier.nonce} went to another one. Deploying anew.")
+    note = _signed(rpc, ecosystem, chain_id, account, data, value, intent)
+    if path is not None:
+        _keep(path, note)
+    say(f"Transaction {note.transaction}: the contract will be {note.address}.")
+    receipt = _seen_through(rpc, note, path)
+    if receipt is None:
+        raise NotMined(
+            f"Transaction {note.transaction} was never mined: its nonce {note.nonce} went to another one.",
+            "Nothing was paid for it. Run the command again.",
+        )
+    return receipt
+
+
+def contract_address(sender: str, nonce: int) -> str:
+    """Where a contract will be that `sender` creates with the transaction of this nonce."""
+    count = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    fields = b"\x94" + words(sender) + (count if 0 < nonce < 0x80 else bytes([0x80 + len(count)]) + count)
+    return checksummed(keccak(bytes([0xC0 + len(fields)]) + fields)[12:])  # of the RLP of both
+
+
+def read_note(path: Path) -> Note | None:
+    """What was noted; None if nothing was. Raises NotMined where it can't be read."""
+    try:
+        return Note(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as fault:
+        raise NotMined(
+            f"{path} notes a deployment that may be on its way, and can't be read.",
+            "Look up the account's transactions in a block explorer; if no deployment is under way, delete the file.",
+        ) from fault
+
+
+def _signed(rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, data: bytes, value: int, intent: str) -> Note:
+    sender = str(account.address)
+    figures = fee_figures(rpc, sender, None, data, value)
+    signed = sign(ecosystem, chain_id, account, None, data, value, figures)
+    address = contract_address(sender, figures.nonce)
+    return Note(intent, sender, figures.nonce, address, signed.hash, "0x" + signed.raw.hex())
+
+
+def _keep(path: Path, note: Note) -> None:
+    """On disk for certain when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    with partial.open("w") as file:
+        json.dump(asdict(note), file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _seen_through(rpc: Rpc, note: Note, path: Path | None) -> dict[str, Any] | None:
+    """The receipt; None if the nonce went to another transaction. What can't be mined (again) is noted no longer."""
+    remedy = "Look it up in a block explorer before you deploy again."
+    if path is not None:
+        remedy = f"Run the same command again: it goes on with this transaction, noted in {path}, and pays no second pool."
+    receipt = see_mined(rpc, note.sender, note.nonce, Signed(words(note.raw), note.transaction), remedy)
+    if receipt is None and rpc.call("eth_getCode", note.address, "latest") != "0x":
+        raise NotMined(f"{note.address} has code, but the node has no receipt of transaction {note.transaction}.", remedy)
+    if path is not None and (receipt is None or int(receipt["status"], 16) != 1):
+        path.unlink(missing_ok=True)
+    return receipt
