@@ -31,9 +31,9 @@ class Conditions:
     `margin`: minGain in units of `sd`; `fee`: submission fee as a share of the pool; `bond`: commit bond in fees;
     `release`, `quorum`, `royalty`: basis points; `jury`: expected voters per model, 0 = everyone; `window`: seconds of
     the commit window and of the reveal window; `unbonding`: seconds; `screened`: honest voters recognise a near-copy of an
-    earlier model by its weights, and vote that it gains nothing; `copy_luck`: voters draw all models from the same noise, so
-    that a near-copy has the luck of its original and this much of its own, in units of `sd` (experiment `copies`). None: every
-    reading of every model has luck of its own.
+    earlier model by its weights, and vote that it gains nothing; `paired`: voters draw all models from the same noise, so that a
+    near-copy has the luck of its original, and `copy_luck` of its own, in units of `sd` (measured by the experiment `copies`);
+    otherwise every reading of every model has luck of its own.
     """
 
     pool: float = 10.0
@@ -49,7 +49,8 @@ class Conditions:
     window: int = DAY
     unbonding: int = 7 * DAY
     screened: bool = False
-    copy_luck: float | None = None
+    paired: bool = False
+    copy_luck: float = 0.1
 
     @property
     def min_gain(self) -> int:
@@ -122,7 +123,7 @@ class World:
         self.evaluations[account] += 1
         baseline = self.task.models[id].baseline
         gain = self.truth[id] - self.truth[baseline]
-        if self.conditions.copy_luck is None:
+        if not self.conditions.paired:
             return gain + self._noise.gauss(0.0, self.conditions.sd)
         return gain + self._luck(account, id) - self._luck(account, baseline)
 
@@ -134,8 +135,8 @@ class World:
             if original is None:
                 self._lucks[key] = self._noise.gauss(0.0, sd / math.sqrt(2))
             else:
-                own = (self.conditions.copy_luck or 0.0) * sd
-                self._lucks[key] = self._luck(account, original) + self._noise.gauss(0.0, own)
+                own = self._noise.gauss(0.0, self.conditions.copy_luck * sd)
+                self._lucks[key] = self._luck(account, original) + own
         return self._lucks[key]
 
     def income(self, account: str) -> float:

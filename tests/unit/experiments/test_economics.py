@@ -36,7 +36,7 @@ from pdfed.experiments.economics_terms import losing_share
 from pdfed.experiments.economics_voters import agreement, copied_commit, lazy_panel, voter_pay
 from pdfed.experiments.economics_world import ETHER, HIGHEST, Conditions, World, score_of
 from pdfed.experiments.record import Record
-from pdfed.experiments.runner import run_experiment
+from pdfed.experiments.runner import experiments, run_experiment, settings_of
 from pdfed.mechanism import BallotState, bucket
 
 SHORT = Course(turns=30)
@@ -118,7 +118,7 @@ def test_recognised_copies_are_not_paid():
 
 
 def test_a_copy_that_shares_the_luck_of_its_original_earns_nothing():
-    paired = replace(BASE, copy_luck=0.1)
+    paired = replace(BASE, paired=True)
     for player in (Overtaker, Sniper):
         for seed in SEEDS:
             arena = Arena(paired, SHORT, seed, player, 0.1)
@@ -128,9 +128,16 @@ def test_a_copy_that_shares_the_luck_of_its_original_earns_nothing():
     assert lottery(replace(paired, margin=0.5), range(8), 60)["income"] < 0  # above 0.2 with luck of its own
 
 
+def test_the_variants_of_every_preset_have_conditions():
+    """Regression: one that did not ended a run of a quarter of an hour in the middle."""
+    for preset in experiments()["economics"]:
+        settings = settings_of("economics", preset, {})
+        assert all(isinstance(settings.conditions(changes), Conditions) for changes in settings.variants.values())
+
+
 def test_shared_luck_is_as_wide_as_luck_of_its_own():
     """Two models that are no copies differ by `sd`, a copy from its original by `copy_luck` of it."""
-    world = World(replace(BASE, copy_luck=0.1), 0)
+    world = World(replace(BASE, paired=True), 0)
     voters = [world.join(1.0, lambda id: None) for _ in range(2000)]
     first = world.submit(voters[0], 0.0)
     world.copies[world.submit(voters[0], 0.0)] = first
