@@ -13,13 +13,15 @@ import numpy as np
 from PIL import Image
 
 from pdfed.diffusion import grid, load_weights, samples
-from pdfed.diffusion.sampling import Labels, Pictures
+from pdfed.diffusion.sampling import FRAME, Labels, Pictures
 from pdfed.errors import PDFedError
 from pdfed.provenance import Drawing, Identity, Parent, PictureSigner
-from pdfed.spec import TaskSpec
+from pdfed.spec import Images, TaskSpec
 
 GRID = "grid.png"
 GRID_PIXELS = 128  # at least so wide is a picture of the grid shown, in whole multiples
+GRID_PICTURES = 400  # the grid shows the first so many …
+GRID_BYTES = 50_000_000  # … or fewer, if they are large: not compressed, so that no reader refuses it (MAX_PICTURE_BYTES)
 BATCH = 25  # pictures drawn and written at a time
 SIGNER = "PDFed generate"  # the name in the certificate of who generates without an account
 
@@ -43,9 +45,10 @@ class Wish:
 
 
 def draw(model: Parent, task: TaskSpec, wish: Wish, identity: Identity, out: Path) -> Iterator[Path]:
-    """Draw into the folder `out`: a PNG for each picture, and grid.png of all; yields each file once it is written.
+    """Draw into the folder `out`: a PNG for each picture, and grid.png of the first; yields each file once it is written.
 
-    What is written stays if the work is stopped, and comes out the same again. The model must be a verified one.
+    Only the pictures of the grid stay in memory. What is written stays if the work is stopped, and comes out the same again.
+    The model must be a verified one.
     Raises NoSuchClass, WeightsRejected, ProvenanceError.
     """
     labels = wanted_labels(task, wish)
@@ -54,20 +57,23 @@ def draw(model: Parent, task: TaskSpec, wish: Wish, identity: Identity, out: Pat
     steps = task.sampling.steps if wish.steps is None else wish.steps
     guidance = task.sampling.guidance if wish.guidance is None else wish.guidance
     out.mkdir(parents=True, exist_ok=True)
-    drawn: list[Pictures] = []
+    shown: list[Pictures] = []
+    index, room = 0, most_shown(task.images)
     batches = samples(weights, task, seed=wish.seed, labels=labels, steps=steps, guidance=guidance, batch=BATCH)
     for pictures, chunk in batches:
         for picture, label in zip(pictures, chunk, strict=True):
-            name, index = task.images.classes[label], len(drawn)
+            name = task.images.classes[label]
             how = Drawing(name, wish.seed, index, steps, guidance, task.sampling.sampler)
             target = out / f"{index:05d}-{_plain(name)}.png"
             target.write_bytes(signer.sign(_png(_image(picture)), f"{task.name}: {name}", how))
-            drawn.append(picture)
+            index += 1
+            if len(shown) < room:
+                shown.append(picture)
             yield target
-    scale = max(1, -(-GRID_PIXELS // task.images.size))
-    sheet = grid(np.stack(drawn), columns(len(drawn), len(wish.classes or task.images.classes)), scale)
+    sheet = grid(np.stack(shown), columns(len(shown), len(wish.classes or task.images.classes)), _scale(task.images))
     how = Drawing("", wish.seed, 0, steps, guidance, task.sampling.sampler)
-    (out / GRID).write_bytes(signer.sign(_png(sheet), f"{task.name}: {len(drawn)} pictures", how))
+    told = f"{index} pictures" if len(shown) == index else f"the first {len(shown)} of {index} pictures"
+    (out / GRID).write_bytes(signer.sign(_png(sheet), f"{task.name}: {told}", how))
     yield out / GRID
 
 
@@ -82,6 +88,12 @@ def wanted_labels(task: TaskSpec, wish: Wish) -> Labels:
     return np.array([chosen[index % len(chosen)] for index in range(wish.count)], dtype=np.int64)
 
 
+def most_shown(images: Images) -> int:
+    """How many pictures a task's grid shows at most."""
+    cell = (_scale(images) * (images.size + FRAME)) ** 2 * images.channels
+    return min(GRID_PICTURES, GRID_BYTES // cell)
+
+
 def columns(count: int, classes: int) -> int:
     """Pictures in a row of the grid: one class above the other where that fits, else about a square."""
     return classes if classes > 1 and count >= classes and classes <= 20 else max(1, round(count**0.5))
@@ -90,6 +102,11 @@ def columns(count: int, classes: int) -> int:
 def own_identity(home: Path) -> Identity:
     """The keys with which this machine signs what it makes without an account; made at the first time."""
     return Identity.load_or_create(home / "identity", SIGNER)
+
+
+def _scale(images: Images) -> int:
+    """Pixels of the grid for one of a picture, across and down."""
+    return max(1, -(-GRID_PIXELS // images.size))
 
 
 def _image(picture: Pictures) -> Image.Image:

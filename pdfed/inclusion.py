@@ -43,7 +43,10 @@ def prove(train: ImageSet, test: ImageSet, secret: NodeSecret, picture: Path, im
 
 
 def check(proof: Path, picture: Path) -> InclusionProof:
-    """A received proof, if it holds and speaks of this picture. Raises ProofInvalid, PictureUnreadable, NotIncluded."""
+    """A received proof, if it holds and speaks of this picture, at the size that it names: see `check_task`.
+
+    Raises ProofInvalid, PictureUnreadable, NotIncluded.
+    """
     with proof.open("rb") as opened:
         found = read_inclusion_proof(opened.read(MAX_PROOF_BYTES + 1))
     if picture_hash(picture, Images(size=found.size, channels=found.channels, classes=("picture",))) != found.picture:
@@ -52,6 +55,19 @@ def check(proof: Path, picture: Path) -> InclusionProof:
             "Give the file that was trained on: an edited or newly saved copy has other pixels.",
         )
     return found
+
+
+def check_task(proof: InclusionProof, images: Images) -> None:
+    """That a proof speaks of a picture as models of this task see it. Raises NotIncluded.
+
+    Without this an author could commit to the hash of a few grey pixels, to which any plain picture shrinks.
+    """
+    if (proof.size, proof.channels) != (images.size, images.channels):
+        raise NotIncluded(
+            f"The proof speaks of a picture of {proof.size}×{proof.size} pixels, {proof.channels} channels; this task's have "
+            f"{images.size}×{images.size}, {images.channels}.",
+            "Ask for a proof that was made for this task.",
+        )
 
 
 def picture_hash(picture: Path, images: Images) -> bytes:

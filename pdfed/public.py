@@ -6,7 +6,7 @@ The chain names each bundle by its digest, so whatever comes from a store is eit
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from pathlib import Path
 
 from pdfed import bundle as bundles
@@ -49,7 +49,10 @@ class Public:
 
     @property
     def task(self) -> TaskSpec:
-        """The task, from the genesis bundle; nothing else of it is downloaded. Raises StoreError, SpecError."""
+        """The task, from the genesis bundle; nothing else of it is downloaded.
+
+        Raises StoreError, BundleRejected, SpecError.
+        """
         if self._task is None:
             part = self._part(self.ledger.models[GENESIS], bundles.TASK, MAX_TASK_BYTES)
             self._task = read_task_json(part)
@@ -89,15 +92,14 @@ class Public:
         return Parent(model.bundle, cid_from_digest(model.bundle), bundle.weights, bundle.manifest, bundle.title)
 
     def _part(self, model: ModelFacts, name: str, limit: int) -> bytes:
-        """One file of a bundle: from this machine, or downloaded alone."""
+        """One file of a bundle: from this machine, or downloaded alone. Raises StoreError, BundleRejected."""
         cid = cid_from_digest(model.bundle)
         here = self._folder / cid / name
-        if not here.is_file():
-            part = self._folder / f"{cid}.part"
-            shutil.rmtree(part, ignore_errors=True)
-            self._folder.mkdir(parents=True, exist_ok=True)
+        if here.is_file():
+            return here.read_bytes()
+        with tempfile.TemporaryDirectory(prefix="pdfed-part-") as scratch:
+            part = Path(scratch) / cid
             self.store.fetch(cid, part, limit, FETCH_SECONDS, (name,))
-            content = (part / name).read_bytes()
-            shutil.rmtree(part, ignore_errors=True)
-            return content
-        return here.read_bytes()
+            if not (part / name).is_file():  # a folder of that name
+                raise bundles.BundleRejected(f"The bundle has no {name}.", "The model is left alone.")
+            return (part / name).read_bytes()

@@ -14,6 +14,8 @@ from rich.progress import Progress
 from pdfed.chain.networks import network_option
 from pdfed.cli import FriendlyCommand
 
+PNG = b"\x89PNG\r\n\x1a\n"
+
 
 class AuditCommand(FriendlyCommand):
     resume_hint = "Stopped. Nothing was kept; the same command starts again."
@@ -60,12 +62,11 @@ def cli(
     if withdrawn is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", withdrawn):
         raise click.BadParameter("a commitment has 64 hexadecimal digits", param_hint="--withdrawn")
     from pdfed.chain.client import ContractClient
-    from pdfed.chain.feed import read_ledger
+    from pdfed.chain.feed import read_snapshot
     from pdfed.chain.networks import connected
 
     with connected(network):
-        client = ContractClient.at(contract)
-        ledger = read_ledger(client)
+        ledger, client = read_snapshot(ContractClient.at(contract))
         if withdrawn is not None:
             sys.exit(_withdrawn(client, ledger, store, withdrawn, as_json))
         sys.exit(_audited(client, ledger, store, model, as_json))
@@ -113,11 +114,26 @@ def _withdrawn(client: Any, ledger: Any, store: str, commitment: str, as_json: b
 
 def _credentials(file: Path, anchors: Path | None) -> Any:
     from pdfed.provenance import verify_embedded, verify_picture
+    from pdfed.provenance.pictures import MAX_PICTURE_BYTES
 
-    trusted = anchors.read_text() if anchors is not None else None
-    if file.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n":
-        return verify_picture(file.read_bytes(), anchors=trusted)
+    trusted = _certificates(anchors) if anchors is not None else None
+    with file.open("rb") as opened:
+        if opened.read(len(PNG)) == PNG:
+            opened.seek(0)
+            return verify_picture(opened.read(MAX_PICTURE_BYTES + 1), anchors=trusted)
     return verify_embedded(file, anchors=trusted)
+
+
+def _certificates(file: Path) -> str:
+    """The certificates in a file as the C2PA library takes them: whatever else is in the file stays out."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_pem_x509_certificates
+
+    try:
+        found = load_pem_x509_certificates(file.read_bytes())
+    except ValueError as fault:
+        raise click.BadParameter(f"{file} holds no PEM certificates", param_hint="--anchors") from fault
+    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)
 
 
 def _show(found: Any, as_json: bool) -> None:

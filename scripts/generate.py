@@ -76,5 +76,5 @@ def cli(
         facts = {"model": chosen.id, "bundle": parent.cid, "title": parent.title, "files": [str(file) for file in files]}
         click.echo(json.dumps(facts, indent=1))
         return
-    click.echo(f"{count} pictures by model {chosen.id} ({parent.title}) in {out}, all of them in {files[-1]}.")
+    click.echo(f"{count} pictures by model {chosen.id} ({parent.title}) in {out}; an overview is {files[-1]}.")
     click.echo(f"Who trained it: ape run audit --file {files[0]}")

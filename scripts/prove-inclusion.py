@@ -44,13 +44,14 @@ def cli(
 ) -> None:
     """Open a node's commitment to its training pictures for one PICTURE; the others stay closed. Or check such a proof.
 
-    A check exits 0 only if the proof holds for the picture and, with --contract, a model names the commitment.
+    A check exits 0 only if the proof holds for the picture and, with --contract, is of the task's picture size and a model
+    names the commitment.
     """
     from pdfed.inclusion import check
 
     if proof is not None:
         found = check(proof, picture)
-        models = None if contract is None else _models(network, contract, flags["store"] or "local:.pdfed/store", found.root)
+        models = None if contract is None else _models(network, contract, flags["store"] or "local:.pdfed/store", found)
         _tell(found, models, as_json)
         sys.exit(1 if models == [] else 0)
     if contract is None or account is None or (flags["data"] is None and config is None):
@@ -94,16 +95,20 @@ def _proven(network: str, contract: str, account: str, config: Path | None, pict
     return made, models
 
 
-def _models(network: str, contract: str, store: str, root: bytes) -> list[dict[str, Any]]:
+def _models(network: str, contract: str, store: str, proof: Any) -> list[dict[str, Any]]:
+    """The models that name a proof's commitment, if it speaks of pictures as their task sees them."""
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
+    from pdfed.inclusion import check_task
     from pdfed.public import Public
     from pdfed.storage import open_store
 
     with connected(network), tempfile.TemporaryDirectory(prefix="pdfed-proof-") as scratch:
         client = ContractClient.at(contract)
-        return _naming(Public(client, read_ledger(client), open_store(store), Path(scratch)), root)
+        public = Public(client, read_ledger(client), open_store(store), Path(scratch))
+        check_task(proof, public.task.images)
+        return _naming(public, proof.root)
 
 
 def _naming(public: Any, root: bytes) -> list[dict[str, Any]]:
@@ -120,7 +125,8 @@ def _tell(found: Any, models: list[dict[str, Any]] | None, as_json: bool) -> Non
         return
     click.echo(f"The picture is number {found.index} of {found.pictures} in the data set {found.root.hex()}.")
     if models is None:
-        click.echo("Which models name this data set: add --network and --contract.")
+        size = f"{found.size}×{found.size} pixels"
+        click.echo(f"Which models name this data set, and whether they see pictures at {size}: add --network and --contract.")
     elif not models:
         click.echo("No model of this contract names this data set.")
     else:

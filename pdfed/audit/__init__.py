@@ -40,14 +40,17 @@ def audit(
 ) -> AuditReport:
     """Check the ledger against the contract, and these models with all their ancestors. watch: told each model when done.
 
-    Everything is fetched anew, into a temporary folder that holds one bundle at a time.
+    client: as of the block at which the ledger ends (`read_snapshot`), or of a contract that nobody uses meanwhile. It is asked
+    before any bundle is fetched. Everything is fetched anew, into a temporary folder that holds one bundle at a time.
+    Raises StoreFull, NodeUnreachable.
     """
     wanted = lineage(ledger, [*ids, GENESIS])
+    books, records = tuple(ledger_checks(client, ledger)), client.models(wanted)
     with tempfile.TemporaryDirectory(prefix="pdfed-audit-") as scratch:
         inspector = Inspector(client, ledger, store, Path(scratch))
         models = []
-        for id, record in zip(wanted, client.models(wanted), strict=True):
+        for id, record in zip(wanted, records, strict=True):
             found = inspector.model(ledger.models[id], model_checks(record, ledger, ledger.models[id]))
             watch(found)
             models.append(found)
-    return AuditReport(client.address, tuple(ledger_checks(client, ledger)), tuple(models))
+    return AuditReport(client.address, books, tuple(models))

@@ -18,8 +18,8 @@ def wrong_in_card(card: Mapping[str, Any], found: Provenance, task: TaskSpec) ->
     true = _true(found, task)
     wrong = [f"it has no {name}" for name in REQUIRED if name not in card]
     for name, value in true.items():
-        if name in card and _plain(card[name]) != _plain(value):
-            wrong.append(f"{name} is {str(card[name])[:60]!r} instead of {str(value)[:60]!r}")
+        if name in card and not _same(card[name], value):
+            wrong.append(f"{name} is {_short(card[name])} instead of {_short(value)}")
     return wrong
 
 
@@ -45,12 +45,19 @@ def _true(found: Provenance, task: TaskSpec) -> dict[str, Any]:
     return true
 
 
-def _plain(value: Any) -> Any:
-    """Addresses compare whatever their case, tuples as lists."""
-    if isinstance(value, str):
-        return value.lower() if value[:2] == "0x" else value
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    return value
+def _same(said: Any, true: Any) -> bool:
+    """Addresses compare whatever their case, tuples as lists. What is said may be nested deeper than what is true ever is."""
+    if isinstance(true, str):
+        return isinstance(said, str) and (said.lower() == true.lower() if true[:2] == "0x" else said == true)
+    if isinstance(true, list | tuple):
+        return isinstance(said, list) and len(said) == len(true) and all(map(_same, said, true))
+    if isinstance(true, Mapping):
+        return isinstance(said, Mapping) and said.keys() == true.keys() and all(_same(said[name], true[name]) for name in true)
+    return bool(said == true)
+
+
+def _short(value: Any) -> str:
+    try:
+        return f"{str(value)[:60]!r}"
+    except RecursionError:
+        return "nested deeply"

@@ -24,7 +24,7 @@ from pdfed.provenance import (
 )
 from pdfed.public import submitted
 from pdfed.spec import TaskSpec, read_task_json
-from pdfed.storage import ContentUnavailable, DeadlinePassed, Store, StoreUnreachable, cid_from_digest
+from pdfed.storage import ContentUnavailable, DeadlinePassed, Store, StoreFull, StoreUnreachable, cid_from_digest
 from pdfed.strategy import GENESIS
 
 FETCH_SECONDS = 600.0
@@ -50,7 +50,7 @@ class Inspector:
         self._state: dict[int, str] = {}
 
     def model(self, model: ModelFacts, books: Iterator[Check]) -> ModelAudit:
-        """Everything that can be said of a model. books: what was found of it on the chain."""
+        """Everything that can be said of a model. books: what was found of it on the chain. Raises StoreFull."""
         checks = [*books, *self._checks(model)]
         states = {found.state for found in checks}
         self._state[model.id] = FAILED if FAILED in states else UNAVAILABLE if UNAVAILABLE in states else OK
@@ -82,6 +82,8 @@ class Inspector:
             self._store.fetch(cid_from_digest(model.bundle), self._folder(model), limit, FETCH_SECONDS)
         except (ContentUnavailable, DeadlinePassed, StoreUnreachable) as fault:
             return Check("content", UNAVAILABLE, fault.cause)
+        except StoreFull:  # this machine's own trouble
+            raise
         except PDFedError as fault:
             return Check("content", FAILED, fault.cause)
         return Check("content", OK)

@@ -2,18 +2,22 @@
 """Consent: which models descend from a data set, and up to where each line of models is free of it.
 
 A manifest commits to the data set it was trained on; whose owner withdraws it names that commitment. Only manifests are
-read, no weights: some kilobytes for a model.
+read, no weights: for each model some kilobytes, with a hundred ancestors a megabyte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pdfed.chain.ledger import Ledger
+from pdfed.bundle import BundleRejected, check_claim
 from pdfed.errors import PDFedError
-from pdfed.provenance import Record
-from pdfed.public import Public
+from pdfed.provenance import Provenance, Record
+from pdfed.public import Public, submitted
+from pdfed.storage import ContentUnavailable, DeadlinePassed, StoreFull, StoreUnreachable
+from pdfed.strategy import GENESIS
+
+_GONE = (ContentUnavailable, DeadlinePassed, StoreUnreachable)
 
 
 @dataclass(frozen=True)
@@ -21,23 +25,29 @@ class Withdrawal:
     """What follows from withdrawing a data set. Ids in order.
 
     trained: models trained on it. descendants: models made from those, directly or not. last_without: of each line that is
-    free of it, the last model: to continue from. unread: model → why its manifest could not be read; whether it, and what
-    is made from it, used the data set is not known.
+    free of it, the last model: to continue from. carried: models whose own manifest could not be fetched, judged by the one
+    that their descendants carry. unread: model → why its manifest could not be read; whether it, and what is made from it,
+    used the data set is not known.
     """
 
     commitment: str
     trained: tuple[int, ...]
     descendants: tuple[int, ...]
     last_without: tuple[int, ...]
+    carried: tuple[int, ...]
     unread: dict[int, str]
 
 
 def withdrawal(public: Public, commitment: str, watch: Callable[[int], None] = lambda id: None) -> Withdrawal:
-    """What descends from the data set with this commitment (64 hexadecimal digits). watch: told each id that was looked at."""
-    known, unread = _records(public, watch)
-    trained = {id for id, record in known.items() if record.facts.dataset_root == commitment.lower()}
+    """What descends from the data set with this commitment (64 hexadecimal digits). watch: told each id that was looked at.
+
+    Raises StoreFull.
+    """
+    found = _read(public, watch)
+    roots = found.roots | found.carried
+    trained = {id for id, root in roots.items() if root == commitment.lower()}
     models = public.ledger.models
-    touched, doubtful = set(trained), set(unread)
+    touched, doubtful = set(trained), set(found.unread)
     for id, model in models.items():  # parents come before children
         if id not in trained and touched & set(model.parents):
             touched.add(id)
@@ -50,44 +60,67 @@ def withdrawal(public: Public, commitment: str, watch: Callable[[int], None] = l
         trained=tuple(sorted(trained)),
         descendants=tuple(sorted(touched - trained)),
         last_without=tuple(sorted(free - continued)),
-        unread={id: unread[id] for id in sorted(unread)},
+        carried=tuple(sorted(found.carried)),
+        unread={id: found.unread[id] for id in sorted(found.unread)},
     )
 
 
-def _records(public: Public, watch: Callable[[int], None]) -> tuple[dict[int, Record], dict[int, str]]:
-    """Every model's record, newest first: a manifest carries those of its ancestors, so most need not be fetched at all."""
-    ledger = public.ledger
-    known: dict[int, Record] = {}
-    unread: dict[int, str] = {}
-    for id in sorted(ledger.models, reverse=True):
-        if id not in known:
-            try:
-                found = public.manifest(ledger.models[id])
-            except PDFedError as fault:
-                unread[id] = fault.cause
-            else:
-                known[id] = found
-                _take_carried(known, ledger, id, found.lineage)
+@dataclass(frozen=True)
+class _Read:
+    """Data sets of models, by their own manifests or by those that descendants carry; and why those of others are not known."""
+
+    roots: dict[int, str]
+    carried: dict[int, str]
+    unread: dict[int, str]
+
+
+def _read(public: Public, watch: Callable[[int], None]) -> _Read:
+    """What every model was trained on, by its own manifest, which is the one that the chain names."""
+    found = _Read({}, {}, {})
+    gone: dict[int, str] = {}
+    copies: dict[int, dict[bytes, str]] = {}  # model → hash of a manifest that is carried for it → data set
+    for id, model in public.ledger.models.items():  # parents come before children
+        try:
+            manifest = public.manifest(model)
+        except StoreFull:  # this machine's own trouble
+            raise
+        except _GONE as fault:
+            gone[id] = fault.cause
+        except PDFedError as fault:
+            found.unread[id] = fault.cause
+        else:
+            found.roots[id] = manifest.facts.dataset_root
+            for ancestor, record in _carried(public, manifest, gone):
+                copies.setdefault(ancestor, {})[record.manifest_hash] = record.facts.dataset_root
         watch(id)
-    return known, unread
+    for id, why in gone.items():
+        versions = copies.get(id, {})
+        if len(versions) == 1:
+            found.carried[id] = next(iter(versions.values()))
+        else:
+            found.unread[id] = f"{why} Its descendants carry {len(versions)} different ones." if versions else why
+    return found
 
 
-def _take_carried(known: dict[int, Record], ledger: Ledger, id: int, carried: tuple[Record, ...]) -> None:
-    """Ancestors' records, each found by the manifest that its child names for the parent that the chain names.
+def _carried(public: Public, manifest: Provenance, wanted: dict[int, str]) -> Iterator[tuple[int, Record]]:
+    """Records in a manifest of these models, each found by the hash that a child there names for the model's bundle.
 
-    A record is signed by a key that its author's wallet vouched for, so only the author could have made it.
+    Only its author can have signed such a record, but may have signed several, and published another one: so it stands in for
+    a manifest that is gone, and for nothing else. Of the genesis the contract knows no author: anybody could sign one.
     """
-    by_hash = {record.manifest_hash: record for record in carried}
-    waiting = [id]
-    while waiting:
-        child = waiting.pop()
-        hashes = {ingredient.digest: ingredient.manifest_hash for ingredient in known[child].ingredients}
-        for parent in ledger.models[child].parents:
-            model = ledger.models[parent]
-            record = by_hash.get(hashes.get(model.bundle) or b"")
-            if record is None or parent in known:
-                continue
-            parents = [ledger.models[each].bundle for each in model.parents]
-            if list(record.claim.parents) == parents and (not parents or record.claim.author.lower() == model.author.lower()):
-                known[parent] = record
-                waiting.append(parent)
+    by_hash = {record.manifest_hash: record for record in manifest.lineage}
+    ids = {public.ledger.models[id].bundle: id for id in wanted if id != GENESIS}
+    for child in (manifest, *manifest.lineage):
+        for ingredient in child.ingredients:
+            id, record = ids.get(ingredient.digest), by_hash.get(ingredient.manifest_hash or b"")
+            if id is not None and record is not None and _speaks_of(public, id, record):
+                yield id, record
+
+
+def _speaks_of(public: Public, id: int, record: Record) -> bool:
+    """Whether a record names the author, contract and parents that the chain names for this model."""
+    try:
+        check_claim(record.claim, submitted(public.ledger.models[id], public.ledger, public.client))
+    except BundleRejected:
+        return False
+    return True

@@ -23,12 +23,13 @@ from pdfed.chain.rpc import RpcRefused
 from pdfed.journal import Journal
 from pdfed.mechanism import Score
 
-__all__ = ["Change", "Event", "EventFeed", "read_ledger"]
+__all__ = ["Change", "Event", "EventFeed", "read_ledger", "read_snapshot"]
 
 RING = 64  # block hashes remembered: the deepest reorg that can be undone
 BY_HASH = 8  # newest blocks whose events are asked for by hash: a node that lags behind then errs instead of saying "none"
 POLL_SECONDS = 5.0  # a poll through empty blocks ends after it
 PAGE = 10_000  # blocks per query at first; halved whenever the node finds it too much
+LAG = 3  # blocks by which some of the machines behind a public node's name may be late
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS feed_cursor (
@@ -252,10 +253,25 @@ class EventFeed:
 
 def read_ledger(client: ContractClient) -> Ledger:
     """The whole log of a contract, folded; kept nowhere."""
-    feed = EventFeed(client, Journal(":memory:"))
+    return _folded(client, 0)[0]
+
+
+def read_snapshot(client: ContractClient) -> tuple[Ledger, ContractClient]:
+    """The same, and the contract as it stood after the last block of that log: what is asked of it belongs to the ledger.
+
+    Through a remote node this is a few blocks before the newest one. Ask soon: see `ContractClient.at_block`.
+    """
+    lag = 0 if client.rpc.near else min(LAG, client.head().number - client.deployment_block)
+    ledger, block = _folded(client, lag)
+    return ledger, client.at_block(block)
+
+
+def _folded(client: ContractClient, confirmations: int) -> tuple[Ledger, int]:
+    """The log, folded, and the last block that was read of it."""
+    feed = EventFeed(client, Journal(":memory:"), confirmations=confirmations)
     while not feed.caught_up:
         feed.poll()
-    return Ledger.from_events(feed.events(), client.terms())
+    return Ledger.from_events(feed.events(), client.terms()), feed._cursor
 
 
 def _row(event: Event) -> tuple[Any, ...]:

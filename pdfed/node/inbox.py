@@ -96,7 +96,7 @@ class Inbox:
         now, found, fewest = time.monotonic(), None, 0
         for model in wanted(ledger, self._place.address):
             received, key = self.received(model, ledger), key_of(model, ledger)
-            if received is not None and received.state in ("scored", "rejected"):
+            if received is not None and (received.state == "rejected" or (received.state == "scored" and self._here(model))):
                 continue
             if self._retry_at.get(key, 0.0) <= now and (found is None or self._failures[key] < fewest):
                 found, fewest = model, self._failures[key]
@@ -121,6 +121,10 @@ class Inbox:
     def adopt(self, bundle: bytes, parents: Sequence[bytes], weights: bytes) -> None:
         """Record an own bundle, already scored as a candidate."""
         self._record(submission_key(self._place.address, bundle, parents), "scored", "", weights)
+
+    def _here(self, model: ModelFacts) -> bool:
+        """Whether a bundle is on this machine. One that was scored is fetched again if it was lost, and is still wanted."""
+        return self._place.bundle_folder(model.bundle).is_dir()
 
     def _fetch(self, model: ModelFacts) -> Iterator[str]:
         folder = self._place.bundle_folder(model.bundle)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
+from pathlib import Path
 
 from pdfed.chain.ledger import Ledger
 from pdfed.node.inbox import Inbox, paced, wanted
@@ -30,6 +31,7 @@ class Shelf:
     def __init__(self, place: Workplace, inbox: Inbox) -> None:
         self._place, self._inbox = place, inbox
         self._retry_at = 0.0
+        self._sure: set[bytes] = set()  # bundles that this process has pinned
         self.changed = True
         place.journal.declare(_TABLES)
 
@@ -41,13 +43,13 @@ class Shelf:
         return self._work(ledger, parents)
 
     def pinned(self) -> set[bytes]:
-        """Digests of the bundles that this node has pinned."""
+        """Digests of the bundles that this node has pinned, or had begun to pin when it was killed."""
         return {digest for (digest,) in self._place.journal.rows("SELECT bundle FROM shelf_pin")}
 
     def _work(self, ledger: Ledger, parents: Collection[bytes]) -> Iterator[str]:
         keep = self._kept(ledger, parents)
         try:
-            for digest in keep - self.pinned():
+            for digest in keep - self._sure:
                 yield from self._pin(digest)
             for digest in self.pinned() - keep:
                 self._unpin(digest)
@@ -80,42 +82,72 @@ class Shelf:
         return kept
 
     def _pin(self, digest: bytes) -> Iterator[str]:
-        """In the journal first: a pin that nobody remembers would stay for ever."""
+        """In the journal first: a pin that nobody remembers would stay for ever. After a kill the journal may know a pin that the
+        store never got, so each process pins anew; where the pin is there, that changes nothing and is not told."""
         place, cid = self._place, cid_from_digest(digest)
         with place.journal.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO shelf_pin VALUES (?)", (digest,))
+            new = db.execute("INSERT OR IGNORE INTO shelf_pin VALUES (?)", (digest,)).rowcount == 1
+        added = cid
         try:
             try:
                 place.store.pin(cid, place.address)
             except ContentUnavailable:  # it came from another store than the one that is written
-                for sent in paced(place.store.adding(place.bundle_folder(digest), place.address)):
-                    yield f"publishing {cid}: {sent / 1e6:.1f} MB"
+                added = yield from self._publish(digest)
         except BaseException:
-            self._forget(digest)
+            if new:
+                self._forget(digest)
             raise
-        yield f"pinned {cid}"
+        if added != cid:
+            yield self._remove_damaged(digest, added)
+            return
+        self._sure.add(digest)
+        yield f"pinned {cid}" if new else ""
+
+    def _publish(self, digest: bytes) -> Generator[str, None, str]:
+        """Add and pin what is on the disk; the CID that it really has."""
+        place, added = self._place, ""
+
+        def adding() -> Iterator[int]:
+            nonlocal added
+            added = yield from place.store.adding(place.bundle_folder(digest), place.address)
+
+        for sent in paced(adding()):
+            yield f"publishing {cid_from_digest(digest)}: {sent / 1e6:.1f} MB"
+        return added
+
+    def _remove_damaged(self, digest: bytes, added: str) -> str:
+        """Let go of a folder that is no longer what its name says, and of what was published of it."""
+        self._place.store.unpin(added, self._place.address)
+        self._unpin(digest)
+        _set_aside(self._place.bundle_folder(digest))
+        return f"{cid_from_digest(digest)} is damaged on this disk: removed"
 
     def _unpin(self, digest: bytes) -> None:
         self._place.store.unpin(cid_from_digest(digest), self._place.address)
         self._forget(digest)
 
     def _forget(self, digest: bytes) -> None:
+        self._sure.discard(digest)
         with self._place.journal.transaction() as db:
             db.execute("DELETE FROM shelf_pin WHERE bundle = ?", (digest,))
 
     def _tidy(self, ledger: Ledger, keep: Collection[bytes]) -> None:
-        """Remove bundles that were received and are kept no more, and what was begun of others. A folder goes at once or not at
-        all: what has a bundle's name is complete."""
+        """Remove bundles that were received and are kept no more, and what was begun of others."""
         bundles = self._place.home / "bundles"
         names = {cid_from_digest(model.bundle): model.bundle for model in ledger.models.values()}
         begun = {cid_from_digest(model.bundle) for model in wanted(ledger, self._place.address)}
         for folder in bundles.iterdir():
             digest = names.get(folder.name)
             if digest is not None and digest not in keep and folder.name not in begun:
-                folder.rename(bundles / f"{_GONE}{folder.name}")
+                _set_aside(folder)
         for gone in bundles.glob(f"{_GONE}*"):
             shutil.rmtree(gone, ignore_errors=True)
         sweep_drafts(bundles, begun)
+
+
+def _set_aside(folder: Path) -> None:
+    """A folder goes at once or not at all: what has a bundle's name is complete."""
+    folder.rename(folder.with_name(f"{_GONE}{folder.name}"))
 
 
 def keep_order(ledger: Ledger, me: str, last: int) -> list[int]:

@@ -171,6 +171,8 @@ def _slot(header: bytes) -> _Slot:
     value = metadata.get(KEY) if isinstance(metadata, dict) else None
     if not isinstance(value, str) or not value:
         raise _unsuitable("there are no credentials in it")
+    if not value.isascii():  # and a lone surrogate could not even be written again
+        raise _unsuitable("its credentials are not Base64")
     framed = b'"' + KEY.encode() + b'":"' + value.encode() + b'"'
     if header.count(b'"' + KEY.encode()) != 1 or header.count(framed) != 1:
         raise _unsuitable("its credentials are not written plainly, once")

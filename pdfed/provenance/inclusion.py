@@ -19,7 +19,7 @@ from pdfed.received import read_json
 MAX_PROOF_BYTES = 20_000
 MAX_PICTURES = 2**40
 MAX_PATH = 40  # levels of a tree of so many pictures
-MAX_SIDE = 512
+SIDES, CHANNELS = range(8, 513), (1, 3)  # of a task's pictures
 KIND = "pdfed-inclusion-1"
 _HASH = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {"kind", "dataset_root", "pictures", "index", "salt", "picture_sha256", "path", "size", "channels"}
@@ -86,13 +86,13 @@ def read_inclusion_proof(content: bytes) -> InclusionProof:
         raise _invalid("its path is no list, or too long")
     proof = InclusionProof(
         root=_hash(found["dataset_root"]),
-        pictures=_count(found, "pictures", MAX_PICTURES),
-        index=_count(found, "index", MAX_PICTURES),
+        pictures=_count(found, "pictures", range(MAX_PICTURES + 1)),
+        index=_count(found, "index", range(MAX_PICTURES)),
         salt=_hash(found["salt"]),
         picture=_hash(found["picture_sha256"]),
         path=tuple(_hash(beside) for beside in path),
-        size=_count(found, "size", MAX_SIDE),
-        channels=_count(found, "channels", 3),
+        size=_count(found, "size", SIDES),
+        channels=_count(found, "channels", CHANNELS),
     )
     try:
         root = root_above(proof.picture, proof.salt, proof.index, proof.pictures, proof.path)
@@ -115,8 +115,8 @@ def _hash(value: Any) -> bytes:
     return bytes.fromhex(value)
 
 
-def _count(found: Mapping[str, Any], name: str, most: int) -> int:
+def _count(found: Mapping[str, Any], name: str, possible: range | tuple[int, ...]) -> int:
     value = found[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise _invalid(f"{name} is {str(value)[:40]!r}, not a number from 0 to {most}")
+    if isinstance(value, bool) or not isinstance(value, int) or value not in possible:
+        raise _invalid(f"{name} is {str(value)[:40]!r}, which no proof can have")
     return value

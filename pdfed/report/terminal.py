@@ -174,14 +174,20 @@ def withdrawal_table(found: Withdrawal, ledger: Ledger) -> Group:
             table.add_row(str(id), short(model.author) if id else "genesis", cid_from_digest(model.bundle), what)
     if not found.trained:
         unknown = Text("No model that could be read was trained on this data set.", style="yellow")
-        return Group(unknown, *_unread(found))
-    return Group(table, *_unread(found))
+        return Group(unknown, *_uncertain(found))
+    return Group(table, *_uncertain(found))
 
 
-def _unread(found: Withdrawal) -> list[Text]:
-    return [
+def _uncertain(found: Withdrawal) -> list[Text]:
+    """A line for each model that was not judged by its own manifest."""
+    carried = [
+        Text(f"model {id}: as its descendants carry it, its own manifest could not be fetched", style="yellow")
+        for id in found.carried
+    ]
+    unread = [
         Text(f"model {id}: not known, its manifest could not be read: {why}", style="red") for id, why in found.unread.items()
     ]
+    return carried + unread
 
 
 def withdrawal_facts(found: Withdrawal, ledger: Ledger) -> dict[str, Any]:
@@ -192,6 +198,7 @@ def withdrawal_facts(found: Withdrawal, ledger: Ledger) -> dict[str, Any]:
             ("trained", found.trained),
             ("descendants", found.descendants),
             ("last_without", found.last_without),
+            ("carried", found.carried),
         )
     }
     return {"commitment": found.commitment, **named, "unread": {str(id): why for id, why in found.unread.items()}}
@@ -216,7 +223,8 @@ def credentials_table(found: Credentials) -> Group:
         table.add_column(column, overflow="fold")
     for entry in facts["lineage"]:
         numbers = (str(entry["images_seen"]), str(entry["private_images"]))
-        table.add_row(entry["title"], entry["author"], *numbers, entry["dataset_root"][:16] + "…", entry["objective"])
+        cells = (entry["title"], entry["author"], *numbers, entry["dataset_root"][:16] + "…", entry["objective"])
+        table.add_row(*map(Text, cells))  # a plain str would be read as markup, and the names are other people's
     rest = "" if found.complete else "Older ancestors are named by CID only: `ape run audit` follows them."
     return Group(*lines, table, *([Text(rest, style="yellow")] if rest else []))
 
@@ -302,7 +310,7 @@ class LiveDisplay:
         self._told: dict[int, str] = {}
 
     def say(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def show(self, seats: Sequence[SeatLike], ledger: Ledger, seconds: float) -> None:
         if time.monotonic() - self._shown < self.REFRESH_SECONDS:

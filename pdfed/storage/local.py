@@ -9,7 +9,7 @@ import re
 import tempfile
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pdfed.storage.cid import DAG_PB, Cid
@@ -77,8 +77,8 @@ class LocalStore(Reader):
                 (self._gone / cid).touch()
                 self._pin(cid, holder).unlink(missing_ok=True)
             with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                for gone in self._gone.iterdir():
-                    self._free(Cid.parse(gone.name))
+                for cid_gone, gone in _named(self._gone):
+                    self._free(cid_gone)
                     gone.unlink()
         except BlockingIOError:
             return
@@ -130,7 +130,7 @@ class LocalStore(Reader):
 
     def _free(self, root: Cid) -> None:
         """Delete the blocks of `root` that no pinned content has."""
-        pinned = {Cid.parse(pin.name.partition(".")[0]) for pin in self._pins.iterdir()}
+        pinned = {cid for cid, _ in _named(self._pins)}
         if root in pinned or not self._place(root).is_file():
             return
         kept: set[Cid] = set()
@@ -186,6 +186,13 @@ class LocalStore(Reader):
             return  # another process was faster
         except OSError as fault:
             raise disk_error(fault, f"writing to {self.url}") from fault
+
+
+def _named(folder: Path) -> Iterator[tuple[Cid, Path]]:
+    """The files of a folder that are named by a CID. Other programs leave theirs beside them (.DS_Store): nobody's pins."""
+    for file in folder.iterdir():
+        with suppress(BadCid):
+            yield Cid.parse(file.name.partition(".")[0]), file
 
 
 def _holds(place: Path, block: bytes) -> bool:

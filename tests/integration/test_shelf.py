@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from pdfed.bundle import CARD
 from pdfed.chain.local import LocalChain
 from pdfed.node import Node
 from pdfed.node.shelf import keep_order
-from pdfed.storage import cid_from_digest, open_store
+from pdfed.storage import LocalStore, cid_from_digest, open_store
+from pdfed.storage.tree import blocks_of
 from tests.integration.federation import Federation, deploy, kill, make_federation_genesis
 
 
@@ -110,14 +113,58 @@ def test_a_store_that_fails_stops_nothing(federation: Federation) -> None:
     bob.close()
 
 
+def test_a_kill_between_the_journal_and_the_pin_is_made_good(federation: Federation) -> None:
+    """The journal says that the bundle is pinned, the store never heard of it. What is in order is not told again."""
+    bob = rested(federation, federation.node(2, role="validator"))
+    before = pins(federation, bob)
+    champion = cid_from_digest(bob.ledger.models[bob.ledger.champion].bundle)
+    (federation.store.root / "pins" / f"{champion}.{bob.place.address}").unlink()
+    kill(bob)
+    bob = federation.node(2, role="validator")
+    said = [bob.step().text for _ in range(20)]
+    assert pins(federation, bob) == before == {cid_from_digest(digest) for digest in bob.shelf.pinned()}
+    assert not any("pinned" in text for text in said)
+    bob.close()
+
+
+def test_a_damaged_folder_is_not_published_under_another_name(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A fault of the disk, found out when the node moves to an empty store: the folder goes, and what was published of it."""
+    bob = rested(federation, federation.node(2, role="validator"))
+    champion, before = bob.ledger.models[bob.ledger.champion].bundle, pins(federation, bob)
+    cid, folder = cid_from_digest(champion), bob.place.bundle_folder(champion)
+    bob.close()
+    (folder / CARD).write_text("damaged")
+    monkeypatch.setattr(federation, "store", LocalStore(tmp_path / "empty"))
+    bob = federation.node(2, role="validator")
+    said = [bob.step().text for _ in range(20)]
+    assert [text for text in said if "damaged on" in text] == [f"{cid} is damaged on this disk: removed"]
+    assert any(f"{cid} is not in" in text for text in said)  # wanted again
+    assert not folder.exists() and not list((bob.place.home / "bundles").glob(".gone-*"))
+    assert pins(federation, bob) == before - {cid} == {cid_from_digest(digest) for digest in bob.shelf.pinned()}
+    folders = (bob.place.bundle_folder(digest) for digest in bob.shelf.pinned())
+    assert {path.name for path in tmp_path.glob("empty/blocks/*/*")} == {str(c) for f in folders for c, _ in blocks_of(f)}
+    bob.close()
+
+
+def test_a_champion_that_was_lost_is_fetched_again(federation: Federation) -> None:
+    """Regression: it was scored, so nobody asked for it any more, and the node could not train on from it."""
+    bob = rested(federation, federation.node(2, role="validator"))
+    folder = bob.place.bundle_folder(bob.ledger.models[bob.ledger.champion].bundle)
+    shutil.rmtree(folder)
+    federation.run(bob, until=folder.is_dir)
+    bob.close()
+
+
 def test_an_author_whose_daemon_is_down_publishes_later(federation: Federation) -> None:
     """The model is on chain; the node says what is wrong, works on, and publishes once it can, also after a kill."""
     local, published = federation.store, 3
     federation.store = open_store(f"kubo:127.0.0.1:9,{local.url}")  # type: ignore[assignment]
     ann = federation.node(1, max_submissions=4, images_per_submission=64)
     said: list[str] = []
-    federation.run(ann, until=lambda: "No IPFS daemon" in (said.append(ann.step().text) or said[-1]))
-    assert "ipfs daemon" in said[-1]
+    federation.run(until=lambda: "ipfs daemon" in (said.append(ann.step().text) or said[-1]))
+    assert said[-1].startswith("publishing") and "No IPFS daemon" in said[-1]
     assert ann.drafts.published() == published
     assert ann.drafts.current() is not None
     kill(ann)

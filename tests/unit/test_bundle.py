@@ -54,7 +54,15 @@ def test_a_card_that_holds_no_fields_is_refused(folder: Path, card: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    ("card", "title"), [(b'{"title": 3}', "model"), (b'{"title": "' + b"x" * 500 + b'"}', "x" * 80), (b"{}", "model")]
+    ("card", "title"),
+    [
+        (b'{"title": 3}', "model"),
+        (b'{"title": "' + b"x" * 500 + b'"}', "x" * 80),
+        (b"{}", "model"),
+        (rb'{"title": "\u001b[2Jhi\nEVIL"}', "[2Jhi EVIL"),
+        (rb'{"title": "a \ud800 b\u202e"}', "a   b"),
+        (rb'{"title": "\n"}', "model"),
+    ],
 )
 def test_a_strange_title_is_cut_or_replaced(folder: Path, card: bytes, title: str) -> None:
     (folder / CARD).write_bytes(card)

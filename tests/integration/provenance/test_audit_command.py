@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 import json
+import runpy
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from pdfed import bundle as bundles
-from pdfed.audit import audit
+from pdfed.audit import ModelAudit, audit
+from pdfed.chain.client import ContractClient
+from pdfed.chain.feed import read_snapshot
 from pdfed.provenance import verify_picture
-from pdfed.storage import LocalStore
+from pdfed.storage import LocalStore, StoreFull
 from tests.integration.provenance.conftest import ROOT, Command, World
+from tests.unit.storage.test_store import little_room
 
 DOCUMENTED = ROOT / "docs" / "figures" / "provenance-grid.png"
 
@@ -67,6 +73,99 @@ def test_every_bundle_is_fetched_once_and_not_kept(world: World) -> None:
     report = audit(world.federation.client, world.federation.ledger, store, [4, 3])
     assert report.ok, report.problems
     assert sorted(store.fetched) == sorted(model.cid for model in report.models) and store.beside == 0
+
+
+# A federation that goes on meanwhile, and a machine of small means
+
+
+def test_a_submission_while_bundles_are_fetched_does_no_harm(world: World) -> None:
+    federation = world.federation
+    ledger = federation.ledger
+
+    def watch(found: ModelAudit) -> None:
+        if found.id == 0:
+            federation.publish(world.people.bob, [2])
+
+    report = audit(federation.client, ledger, federation.store, list(ledger.models), watch)
+    assert federation.client.model_count() == 5
+    assert report.ok, report.problems
+
+
+def test_log_and_books_are_of_the_same_block_whatever_comes_after(world: World) -> None:
+    federation = world.federation
+    ledger, then = read_snapshot(federation.client)
+    federation.publish(world.people.bob, [2])
+    assert (then.model_count(), federation.client.model_count()) == (4, 5)
+    assert then.balance(then.address) == sum(vars(ledger.balance_sheet()).values()) < federation.client.balance(then.address)
+    report = audit(then, ledger, federation.store, list(ledger.models))
+    assert report.ok, report.problems
+
+
+def remote(client: ContractClient) -> ContractClient:
+    client.rpc.near = False
+    return client
+
+
+def test_through_a_remote_node_the_newest_blocks_are_left_to_the_next_audit(world: World) -> None:
+    """Behind its name are many machines, and some do not have those blocks yet."""
+    federation = world.federation
+    federation.chain.mine(3)
+    federation.publish(world.people.bob, [2])
+    counts = []
+    for _ in range(2):
+        ledger, then = read_snapshot(remote(ContractClient.at(federation.client.address)))
+        assert ledger.model_count == then.model_count()
+        counts.append(ledger.model_count)
+        federation.chain.mine(3)
+    assert counts == [4, 5]
+
+
+def test_a_contract_that_is_new_is_read_through_a_remote_node_too(world: World) -> None:
+    federation = world.federation
+    client = remote(ContractClient.deploy(federation.client.terms(), 10**18, federation.chain.account(0)))
+    ledger, then = read_snapshot(client)
+    assert ledger.pool == then.pool() == then.balance(then.address) == 10**18
+
+
+def test_a_full_disk_here_ends_the_audit_and_says_nothing_of_the_models(world: World) -> None:
+    federation = world.federation
+    ledger = federation.ledger
+    with pytest.raises(StoreFull), little_room():
+        audit(federation.client, ledger, federation.store, [1])
+
+
+# Credentials in a file
+
+
+def credentials(*words: object) -> Result:
+    """`ape run audit --file …`, without chain and store."""
+    cli = runpy.run_path(str(ROOT / "scripts" / "audit.py"))["cli"]
+    return CliRunner().invoke(cli, ["--file", *map(str, words)])
+
+
+NO_ANCHORS = (b"\x30\x82\x01\xff\xfe", b"hello", b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")
+
+
+@pytest.mark.parametrize("content", NO_ANCHORS)
+def test_anchors_that_are_none_are_not_the_pictures_fault(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "anchors").write_bytes(content)
+    done = credentials(DOCUMENTED, "--anchors", tmp_path / "anchors")
+    assert done.exit_code == 2 and "holds no PEM certificates" in done.output, done.output
+
+
+@pytest.mark.parametrize("start", [b"\x89PNG\r\n\x1a\n", b"\xff" * 8])
+def test_a_file_of_any_size_is_refused_in_little_memory(tmp_path: Path, start: bytes) -> None:
+    file = tmp_path / "big"
+    with file.open("wb") as out:
+        out.write(start)
+        out.truncate(300_000_000)
+    credentials(DOCUMENTED)  # what is imported once
+    tracemalloc.start()
+    done = credentials(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert done.exit_code == 1 and "Error: ManifestInvalid" in done.output
+    assert peak < 100_000_000
 
 
 def test_the_picture_in_the_docs_still_verifies() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import time
@@ -20,7 +21,7 @@ from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
 from pdfed.diffusion import initial_weights, save_weights
 from pdfed.journal import Journal
-from pdfed.provenance import Identity, Parent, models
+from pdfed.provenance import Identity, ManifestInvalid, Parent, models
 from pdfed.provenance import identity as identities
 from tests.integration.provenance.conftest import World
 
@@ -210,14 +211,22 @@ def test_a_forged_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_expired_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives long enough to sign with it, however slow the machine is. All else in that world is good."""
     federation, bob = world.federation, world.people.bob
-    with monkeypatch.context() as brief:
-        brief.setattr(identities, "_YEAR", datetime.timedelta(seconds=0.5))  # the leaf lives 20 of them
-        brief.setattr(bob, "identity", Identity.load_or_create(federation.root / "brief", bob.address))
-        id = federation.publish(bob, [2])
-    assert audited(world).ok
-    time.sleep(11)  # a certificate is good until its last second is over
-    expect(audited(world), id, "manifest", "signingCredential.expired")
+    for seconds in (4, 16, 64):
+        with monkeypatch.context() as brief, contextlib.suppress(ManifestInvalid):
+            brief.setattr(identities, "LEAF_YEARS", seconds / (365 * 86_400))
+            brief.setattr(identities, "RENEW_YEARS", -1)
+            brief.setattr(bob, "identity", Identity.load_or_create(federation.root / f"brief-{seconds}", bob.address))
+            end = bob.identity.leaf().certificate.not_valid_after_utc
+            folder = federation.lay(bob, [federation.models[2]])
+            break
+    id = federation.submit(bob, folder, [2])
+    time.sleep(max(0.0, (end - datetime.datetime.now(datetime.UTC)).total_seconds()) + 1)  # until its last second is over
+    report = audited(world)
+    expect(report, id, "manifest", "signingCredential.expired")
+    assert found(report, id, FAILED).keys() == {"manifest"}
+    assert all(model.ok for model in report.models if model.id != id)
 
 
 def test_a_claim_for_another_contract(world: World) -> None:

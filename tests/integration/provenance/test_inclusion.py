@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -91,3 +92,16 @@ def test_a_proof_for_a_data_set_that_no_model_here_names(
     proof.write_text(prove_inclusion(train.hashes, b"another salt of mine", train.hashes[0], size=16, channels=1).json())
     done = command("prove-inclusion", "--check", proof, "--picture", saved(train, 0, tmp_path / "a.png"))
     assert done.exit_code == 1 and "No model of this contract names this data set" in done.output
+
+
+def test_a_proof_for_pictures_of_another_size_than_the_task_sees(world: World, command: Command, tmp_path: Path) -> None:
+    """ann's manifest commits to a flat grey picture of 8 × 8 pixels, to which every flat picture shrinks."""
+    federation, ann = world.federation, world.people.ann
+    picture = tmp_path / "flat.png"
+    Image.new("L", (512, 512), 90).save(picture)
+    hashes = [hashlib.sha256(bytes([90]) * 64).digest()]
+    made = prove_inclusion(hashes, b"a salt of sixteen", hashes[0], size=8, channels=1)
+    (tmp_path / "proof.json").write_text(made.json())
+    federation.publish(ann, [0], facts=replace(ann.facts(), dataset_root=made.root.hex()))
+    done = command("prove-inclusion", "--check", tmp_path / "proof.json", "--picture", picture)
+    assert done.exit_code == 1 and "Error: NotIncluded" in done.output and "8×8" in done.output and "16×16" in done.output

@@ -16,11 +16,15 @@ from click.testing import CliRunner
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from pdfed.diffusion import load_weights
+from pdfed import bundle as bundles
+from pdfed.diffusion import grid, load_weights
 from pdfed.diffusion.network import network_with
 from pdfed.diffusion.noise import scheduler, to_uint8
 from pdfed.diffusion.sampling import _denoise
+from pdfed.generate import GRID_PIXELS, columns, most_shown
 from pdfed.provenance import verify_embedded, verify_picture
+from pdfed.provenance.pictures import MAX_PICTURE_BYTES
+from pdfed.spec import Images
 from tests.integration.provenance.conftest import ROOT, Command, World
 
 
@@ -46,6 +50,31 @@ def test_anyone_draws_with_the_champion(world: World, command: Command, tmp_path
     assert again.exit_code == 0 and np.array_equal(*(np.asarray(Image.open(out / "00000-3.png")), pixels(first)))
 
 
+def test_a_grid_does_not_grow_with_the_number_of_pictures(
+    world: World, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pdfed.generate.GRID_PICTURES", 4)
+    out = tmp_path / "out"
+    done = command("generate", "--n", 6, "--steps", 2, "--out", out, "--home", tmp_path / "home")
+    assert done.exit_code == 0, done.output
+    assert len(list(out.iterdir())) == 6 + 1
+    sheet, task = (out / "grid.png").read_bytes(), world.federation.task
+    assert verify_picture(sheet).title == f"{task.name}: the first 4 of 6 pictures"
+    first = pixels((out / "00003-3.png").read_bytes())
+    scale = -(-GRID_PIXELS // task.images.size)
+    assert np.array_equal(pixels(sheet)[::scale, ::scale][-1 - task.images.size : -1, -1 - task.images.size : -1], first)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(8, 1), (16, 3), (255, 3), (512, 3)])
+def test_every_grid_can_be_read_again(size: int, channels: int) -> None:
+    """At its largest, and not compressed at all."""
+    count = most_shown(Images(size=size, channels=channels, classes=("a",)))
+    drawn = np.zeros((count, size, size, channels), dtype=np.uint8)
+    content = io.BytesIO()
+    grid(drawn, columns(count, 1), -(-GRID_PIXELS // size)).save(content, "PNG", compress_level=0)
+    assert count >= 25 and len(content.getvalue()) < MAX_PICTURE_BYTES - 4_000_000  # room for the credentials
+
+
 def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)))
 
@@ -57,6 +86,11 @@ def test_the_audit_command_reads_a_picture_without_chain_and_store(world: World,
     facts = json.loads(CliRunner().invoke(cli, ["--file", str(picture), "--json"]).stdout)
     assert [entry["parents"][:1] for entry in facts["lineage"]][-1] == [] and len(facts["lineage"]) == 4
     assert facts["authors"][0] == world.people.ann.address and facts["state"] == "Valid"
+    anchors = next((tmp_path / "home" / "identity").rglob("ca.pem"))  # the certificate, and its key
+    assert (
+        json.loads(CliRunner().invoke(cli, ["--file", str(picture), "--anchors", str(anchors), "--json"]).stdout)["state"]
+        == "Trusted"
+    )
     said = CliRunner().invoke(cli, ["--file", str(picture)], env={"COLUMNS": "200"}).stdout
     assert world.people.bob.address in said and "Who trained it" in said
     content = bytearray(picture.read_bytes())
@@ -115,6 +149,17 @@ def test_diffusers_loads_an_export_and_draws_what_we_draw(world: World, exported
         ours = to_uint8(_denoise(network.eval(), solver, F.pixel_shuffle(noise, block), torch.tensor([3, 7]), guidance))
         assert np.abs((drawn * 255).round() - ours).max() <= 1
         assert ours.std() > 10
+
+
+def test_a_hostile_title_does_not_reach_an_export(world: World, command: Command, tmp_path: Path) -> None:
+    def spoil(folder: Path) -> None:
+        card = json.loads((folder / bundles.CARD).read_text())
+        (folder / bundles.CARD).write_text(json.dumps(card | {"title": "\x1b[2Jhi\nEVIL \ud800"}))
+
+    id = world.federation.publish(world.people.bob, [2], change=spoil)
+    done = command("export", "--model", id, "--out", tmp_path / "out", "--home", tmp_path / "home")
+    assert done.exit_code == 0, done.output
+    assert "([2Jhi EVIL):" in done.output and "\x1b" not in (tmp_path / "out" / "diffusers" / "README.md").read_text()
 
 
 def test_an_export_overwrites_nothing(command: Command, exported: Path, tmp_path: Path) -> None:

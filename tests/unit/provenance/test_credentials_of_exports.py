@@ -153,6 +153,8 @@ def header(fields: object) -> bytes:
         header({"__metadata__": {"c2pa:manifest": 1}}),
         header({"__metadata__": {"c2pa:manifest": "not base64!"}}),
         header({"__metadata__": {"c2pa:manifest": "AAAA"}}),
+        header({"__metadata__": {"c2pa:manifest": "\ud800"}}),
+        header('{"__metadata__":{"c2pa:manifest":"ÄÄÄÄ"}}'.encode()),
         header(b'{"__metadata__":{"c2pa:manifest":"AAAA","c2pa:manifest":"AAAA"}}'),
         header(b'{"__metadata__":{"c2pa\\u003amanifest":"AAAA"}}'),
         header(b"{" + b'"a":{' * 5_000),

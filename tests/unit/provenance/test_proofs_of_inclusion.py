@@ -100,7 +100,12 @@ def test_a_known_picture_can_not_be_confirmed_from_a_manifest(family: Mapping[st
         ("path", "00" * 32),
         ("path", [1, 2, 3, 4]),
         ("size", 10**9),
+        ("size", 7),
+        ("size", 0),
         ("channels", 1.5),
+        ("channels", 0),
+        ("channels", 2),
+        ("channels", True),
         ("more", 1),
     ],
 )

@@ -263,6 +263,22 @@ def test_what_nobody_wants_leaves_the_disk(tmp_path: Path) -> None:
     store.unpin(two, "bob")
 
 
+def test_a_foreign_file_in_the_store_stops_nothing(tmp_path: Path) -> None:
+    """What other programs leave in every folder that they show is nobody's pin, and nothing to be freed."""
+    (tmp_path / "f").write_bytes(b"content")
+    (tmp_path / "other").write_bytes(b"other content")
+    store = LocalStore(tmp_path / "store")
+    cid, other = store.add(tmp_path / "f"), store.add(tmp_path / "other")
+    (store.root / "gone").mkdir()
+    for folder in ("pins", "gone"):
+        for name in (".DS_Store", "._" + cid):
+            (store.root / folder / name).write_bytes(b"")
+    store.unpin(cid)
+    assert not store.has(cid)
+    assert fetched(store, other, tmp_path / "out").read_bytes() == b"other content"
+    assert names_in(store.root / "gone") == sorted([".DS_Store", "._" + cid])
+
+
 def test_nothing_goes_while_something_is_added(tmp_path: Path) -> None:
     """The new content may share a block with the old, and rely on finding it."""
     (tmp_path / "old").write_bytes(b"x" * CHUNK_BYTES + b"old")

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a card may not say."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pdfed.audit.card import wrong_in_card
+from pdfed.spec import read_task_file
+
+AUTHOR = "0x" + "aB" * 20
+TASK = read_task_file("digits").task
+FOUND: Any = SimpleNamespace(
+    title="a model",
+    claim=SimpleNamespace(author=AUTHOR, chain_id=1, contract="0x" + "00" * 20, parents=()),
+    facts=SimpleNamespace(images_seen=10, epsilon=None, objective="qn"),
+)
+
+
+def card(**changes: Any) -> dict[str, Any]:
+    true = {
+        "title": "a model",
+        "task": TASK.name,
+        "licence": TASK.licence,
+        "author": AUTHOR.lower(),
+        "parents": [],
+        "images_seen": 10,
+    }
+    return {**true, "image_size": [16, 16, 1], "sampler": TASK.sampling.model_dump(mode="json"), **changes}
+
+
+def test_a_true_card_has_nothing_wrong() -> None:
+    assert wrong_in_card(card(), FOUND, TASK) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("author", "0x" + "cd" * 20),
+        ("author", 7),
+        ("parents", ["bafy"]),
+        ("parents", {}),
+        ("image_size", [16, 16, "1"]),
+        ("sampler", {**TASK.sampling.model_dump(mode="json"), "steps": 1}),
+        ("sampler", {"steps": 8}),
+        ("images_seen", "10"),
+        ("title", json.loads("[" * 900 + "]" * 900)),
+        ("parents", json.loads("[" * 900 + "]" * 900)),
+    ],
+)
+def test_a_false_or_strange_field_is_named(field: str, said: Any) -> None:
+    """Regression: a field nested as deep as the reader allows ended the audit in a RecursionError."""
+    (wrong,) = wrong_in_card(card(**{field: said}), FOUND, TASK)
+    assert wrong.startswith(f"{field} is ")
