@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdfed.chain.client import ContractClient
+from pdfed.chain.errors import NodeUnreachable
 from pdfed.chain.ledger import Ledger
 from pdfed.chain.outbox import Outbox
 from pdfed.errors import PDFedError
@@ -17,6 +18,7 @@ from pdfed.mechanism import BallotState, Phase
 
 BATCH = 100  # ids per transaction
 WAIT_SECONDS = 300.0
+NEAR_PAUSE, REMOTE_PAUSE = 0.05, 1.0  # between two looks at a transaction under way
 
 
 class PaymentFailed(PDFedError):
@@ -67,12 +69,18 @@ def collect(
 def _send(outbox: Outbox, key: str, function: str, arguments: tuple[object, ...]) -> None:
     outbox.forget(key)
     outbox.put(key, function, arguments)
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline, trouble = time.monotonic() + WAIT_SECONDS, ""
     while time.monotonic() < deadline:
-        for outcome in outbox.step():
+        try:
+            outcomes, trouble = outbox.step(), ""
+        except NodeUnreachable as fault:  # what was sent is in the journal
+            outcomes, trouble = [], f" {fault.cause}"
+        for outcome in outcomes:
             if outcome.key == key:
                 if outcome.ok:
                     return
                 raise PaymentFailed(f"{function} was refused: {outcome.error}.", "Look at `ape run status` and try again.")
-        time.sleep(0.05)
-    raise PaymentFailed(f"{function} was not mined in {WAIT_SECONDS:.0f} s.", "Run the command again: it goes on from there.")
+        time.sleep(NEAR_PAUSE if outbox.near and not trouble else REMOTE_PAUSE)
+    raise PaymentFailed(
+        f"{function} was not mined in {WAIT_SECONDS:.0f} s.{trouble}", "Run the command again: it goes on from there."
+    )

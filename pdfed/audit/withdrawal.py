@@ -109,12 +109,16 @@ def _carried(public: Public, manifest: Provenance, wanted: dict[int, str]) -> It
     a manifest that is gone, and for nothing else. Of the genesis the contract knows no author: anybody could sign one.
     """
     by_hash = {record.manifest_hash: record for record in manifest.lineage}
-    ids = {public.ledger.models[id].bundle: id for id in wanted if id != GENESIS}
+    ids: dict[bytes, list[int]] = {}  # anybody can submit a bundle again
+    for id in wanted:
+        if id != GENESIS:
+            ids.setdefault(public.ledger.models[id].bundle, []).append(id)
     for child in (manifest, *manifest.lineage):
         for ingredient in child.ingredients:
-            id, record = ids.get(ingredient.digest), by_hash.get(ingredient.manifest_hash or b"")
-            if id is not None and record is not None and _speaks_of(public, id, record):
-                yield id, record
+            record = by_hash.get(ingredient.manifest_hash or b"")
+            for id in ids.get(ingredient.digest, ()):
+                if record is not None and _speaks_of(public, id, record):
+                    yield id, record
 
 
 def _speaks_of(public: Public, id: int, record: Record) -> bool:

@@ -63,7 +63,7 @@ def _test_account(alias: str) -> Any:
 
     index = alias.removeprefix(TEST_PREFIX)
     accounts = ape.accounts.test_accounts
-    if not index.isdigit() or int(index) >= len(accounts):
+    if not index.isdecimal() or int(index) >= len(accounts):
         raise NoSuchAccount(f"There is no test account {index!r}.", f"Name one of test:0 … test:{len(accounts) - 1}.")
     return accounts[int(index)]
 

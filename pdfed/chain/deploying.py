@@ -4,6 +4,7 @@
 sign ──► note on disk ──► broadcast ──► mined: the note goes once the deployment is recorded
                  │            ▲  │
                  └── rerun ───┘  └── the nonce went to another transaction: the note goes, sign anew
+                     where its fee is too low by now, signed once more: same nonce, same address, only one can be mined
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from eth_hash.auto import keccak
 
 from pdfed.chain.abi import checksummed, words
 from pdfed.chain.errors import NotMined
-from pdfed.chain.fees import Signed, fee_figures, see_mined, sign
-from pdfed.chain.rpc import Rpc
+from pdfed.chain.fees import DEARER, Figures, Signed, fee_figures, see_mined, sign
+from pdfed.chain.rpc import Rpc, RpcRefused
 
 Say = Callable[[str], None]
 
@@ -28,7 +29,8 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Note:
     """A signed deployment that may be on its way. `intent`: digest of what it deploys and pays; `address`: where the contract
-    will be; `transaction`: its hash; `raw`: the signed bytes. All 0x-hex."""
+    will be; `transaction`: its hash; `raw`: the signed bytes; `replaced`: hashes of cheaper ones. All 0x-hex. `gas`: limit;
+    `tip`, `max_fee`: wei per gas."""
 
     intent: str
     sender: str
@@ -36,6 +38,10 @@ class Note:
     address: str
     transaction: str
     raw: str
+    gas: int
+    tip: int
+    max_fee: int
+    replaced: tuple[str, ...] = ()
 
 
 def deploy_once(
@@ -54,7 +60,11 @@ def deploy_once(
                 f"Run that command again; or delete {path} to give it up (what was sent may be mined and paid all the same).",
             )
         say(f"An earlier run signed transaction {earlier.transaction} for contract {earlier.address}: going on with it.")
-        receipt = _seen_through(rpc, earlier, path)
+        dearer = _dearer(rpc, ecosystem, chain_id, account, data, value, earlier)
+        if dearer is not None and path is not None:
+            _keep(path, dearer)
+            say(f"Its fee is too low by now. Transaction {dearer.transaction} takes its place, under the same nonce.")
+        receipt = _seen_through(rpc, dearer or earlier, path)
         if receipt is not None:
             return receipt
         say(f"Transaction {earlier.transaction} is forgotten: its nonce {earlier.nonce} went to another one. Deploying anew.")
@@ -81,10 +91,11 @@ def contract_address(sender: str, nonce: int) -> str:
 def read_note(path: Path) -> Note | None:
     """What was noted; None if nothing was. Raises NotMined where it can't be read."""
     try:
-        return Note(**json.loads(path.read_text()))
+        kept = json.loads(path.read_text())
+        return Note(**{**kept, "replaced": tuple(kept["replaced"])})
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as fault:
+    except (ValueError, TypeError, KeyError) as fault:
         raise NotMined(
             f"{path} notes a deployment that may be on its way, and can't be read.",
             "Look up the account's transactions in a block explorer; if no deployment is under way, delete the file.",
@@ -96,7 +107,36 @@ def _signed(rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, data: bytes, 
     figures = fee_figures(rpc, sender, None, data, value)
     signed = sign(ecosystem, chain_id, account, None, data, value, figures)
     address = contract_address(sender, figures.nonce)
-    return Note(intent, sender, figures.nonce, address, signed.hash, "0x" + signed.raw.hex())
+    fee = figures.gas, figures.tip, figures.max_fee
+    return Note(intent, sender, figures.nonce, address, signed.hash, "0x" + signed.raw.hex(), *fee)
+
+
+def _dearer(rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, data: bytes, value: int, note: Note) -> Note | None:
+    """The same creation at a fee that the next block takes; None where that of the note will do, or its nonce is used."""
+    block, used, balance = rpc.batch(
+        [
+            ("eth_getBlockByNumber", ("latest", False)),
+            ("eth_getTransactionCount", (note.sender, "latest")),
+            ("eth_getBalance", (note.sender, "latest")),
+        ]
+    )
+    for answer in (block, used, balance):
+        if isinstance(answer, RpcRefused):
+            raise answer
+    base_fee = int(block.get("baseFeePerGas") or "0x0", 16)
+    if int(used, 16) > note.nonce or note.max_fee >= base_fee:
+        return None
+    tip = int(DEARER * note.tip) + 1
+    figures = Figures(note.gas, tip, max(int(DEARER * note.max_fee) + 1, 2 * base_fee + tip), note.nonce, int(balance, 16))
+    signed = sign(ecosystem, chain_id, account, None, data, value, figures)
+    return replace(
+        note,
+        transaction=signed.hash,
+        raw="0x" + signed.raw.hex(),
+        tip=figures.tip,
+        max_fee=figures.max_fee,
+        replaced=(*note.replaced, note.transaction),
+    )
 
 
 def _keep(path: Path, note: Note) -> None:
@@ -116,6 +156,8 @@ def _seen_through(rpc: Rpc, note: Note, path: Path | None) -> dict[str, Any] | N
     if path is not None:
         remedy = f"Run the same command again: it goes on with this transaction, noted in {path}, and pays no second pool."
     receipt = see_mined(rpc, note.sender, note.nonce, Signed(words(note.raw), note.transaction), remedy)
+    cheaper = (rpc.call("eth_getTransactionReceipt", hash) for hash in note.replaced if receipt is None)
+    receipt = next((found for found in cheaper if found is not None), receipt)
     if receipt is None and rpc.call("eth_getCode", note.address, "latest") != "0x":
         raise NotMined(f"{note.address} has code, but the node has no receipt of transaction {note.transaction}.", remedy)
     if path is not None and (receipt is None or int(receipt["status"], 16) != 1):

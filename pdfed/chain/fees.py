@@ -17,6 +17,7 @@ DYNAMIC_FEE = 2  # transaction type of EIP-1559
 GWEI = 10**9
 GAS_MARGIN = 1.25  # state may move between the estimate and the block
 GAS_SLACK = 20_000  # a slot that was in use may be empty by then; what is not used is not paid
+DEARER = 1.25  # what takes the place of a transaction: nodes ask for 10 % more at least
 WAIT_SECONDS = 600.0  # for one transaction to be mined
 PATIENCE = 20.0  # seconds a bad answer must last: behind one URL there may be nodes that lag
 

@@ -20,7 +20,7 @@ from pdfed.chain.abi import words
 from pdfed.chain.client import ContractClient, Head
 from pdfed.chain.errors import Unfunded
 from pdfed.chain.events import Event
-from pdfed.chain.fees import Figures, fee_figures, sign
+from pdfed.chain.fees import DEARER, Figures, fee_figures, sign
 from pdfed.chain.outbox_table import Attempt, Entry, OutboxTable
 from pdfed.chain.rpc import RpcRefused
 from pdfed.journal import Journal
@@ -31,7 +31,6 @@ BATCH = 8  # transactions under way at once: nodes keep few of one account
 REORG_DEPTH = 64  # blocks for which a mined transaction is watched
 AGAIN_BLOCKS = 3  # after so many blocks without a receipt, the same bytes are broadcast again …
 STUCK_BLOCKS = 6  # … and after so many, dearer ones
-DEARER = 1.25  # nodes ask for 10 % at least
 MAX_ATTEMPTS = 12  # 1.25^11 = 12 times the first fee: what lasts longer is no matter of fees
 AT_ONCE = (0.0, 0.002, 0.006)  # seconds between looks at a chain of one's own, which may mine at once
 REMOTE_PATIENCE = 20.0  # seconds a bad answer must last: behind one URL there may be nodes that lag
@@ -66,7 +65,7 @@ class Outbox:
         self._bad_since: dict[int, float] = {}  # entries that were refused or lost their nonce, and when that was first seen
         self._broadcast: set[str] = set()  # by this process
         self._retried: dict[str, str] = {}  # key → head at which its failed intent was last freed
-        self._unpaid: dict[int, tuple[str, Unfunded]] = {}  # entry → head at which the account could not pay for it
+        self._held: dict[int, tuple[str, Unfunded | None]] = {}  # entry → head at which it could not be sent: money, or refused
         self._returned: list[int] = []
         self._checked: str | None = None  # head at which mined entries were last looked after
 
@@ -140,13 +139,14 @@ class Outbox:
             for entry, block in zip(part, self._client.rpc.batch(calls), strict=True):
                 if isinstance(block, dict) and block["hash"] == entry.block_hash:
                     return
-                if isinstance(block, RpcRefused) or (block is None and head.number < (entry.block or 0) and not self._near):
+                if isinstance(block, RpcRefused) or (block is None and head.number < (entry.block or 0) and not self.near):
                     return  # a node that lags, or errs, is no reorg
                 self._table.vanished(entry.id)
                 self._broadcast -= {attempt.hash for attempt in self._table.attempts(entry.id)}
 
     @property
-    def _near(self) -> bool:
+    def near(self) -> bool:
+        """Whether the Ethereum node is on this machine: to ask it often costs nothing."""
         return self._client.rpc.near
 
     # ------------------------------------------------------------------------------------------------ sent
@@ -221,14 +221,17 @@ class Outbox:
     def _send_queued(self, head: Head) -> Unfunded | None:
         """Send what can be sent; gives what the account could not pay. A dear submission does not hold up a cheap reveal."""
         unfunded = None
-        for entry in self._table.in_state("queued", max(0, BATCH - self._table.count("sent"))):
+        for entry in self._table.in_state("queued"):
+            if self._table.count("sent") >= BATCH:
+                break
             if entry.valid_until is not None and head.timestamp > entry.valid_until:
                 self._table.failed(entry.id, EXPIRED)
                 continue
-            at, fault = self._unpaid.pop(entry.id, ("", None))
-            if fault is not None and at == head.hash and not self._near:
-                self._unpaid[entry.id], unfunded = (at, fault), unfunded or fault
+            at, fault = self._held.get(entry.id, ("", None))
+            if at == head.hash and not self.near and not self._patience_is_over(entry):
+                unfunded = unfunded or fault
                 continue
+            self._held.pop(entry.id, None)
             try:
                 figures = fee_figures(self._client.rpc, self._sender, self._client.address, entry.data, entry.value)
                 self._bad_since.pop(entry.id, None)
@@ -237,10 +240,16 @@ class Outbox:
             except RpcRefused as refused:
                 if not refused.reverted:
                     raise
+                self._held[entry.id] = (head.hash, None)
                 self._refused(entry, self._client.abi.reason(refused.data) or refused.message)
             except Unfunded as fault:
-                self._unpaid[entry.id], unfunded = (head.hash, fault), unfunded or fault
+                self._held[entry.id], unfunded = (head.hash, fault), unfunded or fault
         return unfunded
+
+    def _patience_is_over(self, entry: Entry) -> bool:
+        """Whether a refusal has lasted: it is looked at once more, and counts."""
+        since = self._bad_since.get(entry.id)
+        return since is not None and time.monotonic() - since >= self._patience
 
     def _send(self, entry: Entry, attempt: Attempt) -> None:
         """The first broadcast of an entry: what the node does not take was never anywhere, and can be taken back."""
@@ -252,7 +261,7 @@ class Outbox:
             if not any(taken in refusal for taken in _NONCE_TAKEN):
                 raise RpcRefused(refusal, "eth_sendRawTransaction", self._client.rpc.where)
             return
-        for pause in AT_ONCE if self._near else ():
+        for pause in AT_ONCE if self.near else ():
             time.sleep(pause)
             receipt = self._client.rpc.call("eth_getTransactionReceipt", attempt.hash)
             if receipt is not None:

@@ -70,7 +70,8 @@ class Ballots:
                 "INSERT OR REPLACE INTO ballot VALUES (?, ?, ?, ?, ?, ?)",
                 (model.bundle, model.id, score.qn, score.baseline_qn, score.memorized, salt),
             )
-            return self._put("commit", model, "commitVote", (model.id, model.bundle, commitment, sealed))
+            arguments = (model.id, model.bundle, commitment, sealed)
+            return self._put("commit", model, "commitVote", arguments, model.submitted_at + place.terms.commit_window)
 
     def _reveal(self, model: ModelFacts, sealed: bytes) -> str | None:
         rows = self._place.journal.rows(
@@ -84,12 +85,14 @@ class Ballots:
             salt = self._place.secret.salt(model.bundle, model.id)
         return self._put("reveal", model, "revealVote", (model.id, astuple(score), salt))
 
-    def _put(self, kind: str, model: ModelFacts, function: str, arguments: tuple[object, ...]) -> str | None:
+    def _put(
+        self, kind: str, model: ModelFacts, function: str, arguments: tuple[object, ...], valid_until: int | None = None
+    ) -> str | None:
         key = _key(kind, model)
         # A reorg may have made a reveal fail; while reveals are open, the bond is at stake.
         if not (self._outbox.retry(key) if kind == "reveal" else self._outbox.state(key) is None):
             return None
-        self._outbox.put(key, function, arguments)
+        self._outbox.put(key, function, arguments, valid_until=valid_until)
         return f"{kind} vote on model {model.id}"
 
 

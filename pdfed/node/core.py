@@ -157,7 +157,7 @@ class Node:
         if self.outbox.state("register") in ("queued", "sent"):
             return None
         if place.client.node(place.address).role != Role.NONE:
-            return None  # it is mined, and the feed has not told it yet: a second one would stake twice
+            return None  # it is mined, and the feed has not told it yet: a second one would be refused, or not be payable
         if self.outbox.state("register") == "mined":
             self.outbox.forget("register")  # of an earlier stay
         elif not self.outbox.retry("register"):

@@ -38,6 +38,7 @@ FETCH_SECONDS = 300.0
 NEAR_DUPLICATE = 0.002  # relative distance of weights; training for a few batches moves them further
 RETRY_SECONDS = 5.0  # after a failed attempt at content that its author may not have published yet; each time twice as long …
 LONGEST_RETRY = 6  # … so often: five minutes
+USUAL_FAILURES = 2  # attempts that fail before anything is wrong
 
 # A store that fails or lies may do better later, or another may; the model is not to blame.
 STORE_FAULTS = (ContentUnavailable, ContentCorrupt, StoreUnreachable, DeadlinePassed)
@@ -91,15 +92,17 @@ class Inbox:
 
         The genesis first, then what can still be voted on in order of deadline, each after its baseline, then the champion.
         The rest of the past is left alone: a newcomer starts to train in minutes, however long the history is. What could not
-        be fetched comes after all that was tried less often: an attempt takes long, and content may never come.
+        be fetched several times comes after what was tried less often: an attempt takes long, and content may never come. (A
+        first attempt often fails: authors publish once their submission is mined.)
         """
         now, found, fewest = time.monotonic(), None, 0
         for model in wanted(ledger, self._place.address):
             received, key = self.received(model, ledger), key_of(model, ledger)
             if received is not None and (received.state == "rejected" or (received.state == "scored" and self._here(model))):
                 continue
-            if self._retry_at.get(key, 0.0) <= now and (found is None or self._failures[key] < fewest):
-                found, fewest = model, self._failures[key]
+            failures = max(0, self._failures[key] - USUAL_FAILURES)
+            if self._retry_at.get(key, 0.0) <= now and (found is None or failures < fewest):
+                found, fewest = model, failures
         return found
 
     def work(self, model: ModelFacts, ledger: Ledger) -> Iterator[str]:

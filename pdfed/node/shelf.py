@@ -101,7 +101,8 @@ class Shelf:
             yield self._remove_damaged(digest, added)
             return
         self._sure.add(digest)
-        yield f"pinned {cid}" if new else ""
+        if new:
+            yield f"pinned {cid}"
 
     def _publish(self, digest: bytes) -> Generator[str, None, str]:
         """Add and pin what is on the disk; the CID that it really has."""

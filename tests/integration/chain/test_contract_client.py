@@ -224,7 +224,7 @@ def test_no_passphrase_and_nobody_to_ask(chain: Chain, keyfile: Any, monkeypatch
         load_account(alias)
 
 
-@pytest.mark.parametrize("alias", ["nobody-has-this-alias", "", "test:99", "test:x"])
+@pytest.mark.parametrize("alias", ["nobody-has-this-alias", "", "test:99", "test:x", "test:²"])
 def test_no_such_account(chain: Chain, alias: str) -> None:
     with pytest.raises(NoSuchAccount):
         load_account(alias)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,39 @@ def test_what_was_replaced_is_forgotten_and_said(chain: Chain, proxied: Proxy, n
     client = ContractClient.deploy(TERMS, POOL, chain.people[0], note, said.append)
     assert client.deployment != transaction
     assert f"{transaction} is forgotten" in said[1]
+
+
+def test_a_rerun_raises_a_fee_that_is_too_low_by_now(chain: Chain, proxied: Proxy, note: Path) -> None:
+    """Regression: the same bytes were broadcast for ever; who deleted the note could pay two pools."""
+    chain.automine(False)
+    said: list[str] = []
+    had = balance(chain)
+    try:
+        transaction = unfinished(chain, note)
+        kept = read_note(note)
+        assert kept is not None
+        chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(2 * kept.max_fee))
+        chain.mine()
+        assert chain.rpc.call("eth_getTransactionReceipt", transaction) is None
+        client = ContractClient.deploy(TERMS, POOL, chain.people[0], note, lambda line: (said.append(line), chain.automine(True)))
+    finally:
+        chain.automine(True)
+        chain.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+        chain.mine()
+    assert (client.address, client.deployment != transaction) == (kept.address, True)
+    assert f"Transaction {client.deployment} takes its place" in said[1]
+    assert had - balance(chain) < 1.1 * POOL
+
+
+def test_a_rerun_sees_that_the_cheaper_one_was_mined(chain: Chain, proxied: Proxy, note: Path) -> None:
+    proxied.edit = lambda call: BUSY if call["method"] in WATCHING else None
+    transaction = unfinished(chain, note)
+    proxied.edit = lambda call: None
+    kept = read_note(note)
+    assert kept is not None
+    note.write_text(json.dumps({**asdict(kept), "transaction": "0x" + "ab" * 32, "replaced": [transaction]}))
+    client = ContractClient.deploy(TERMS, POOL, chain.people[0], note)
+    assert (client.address, client.deployment) == (kept.address, transaction)
 
 
 def test_other_terms_wait_for_the_unfinished_deployment(chain: Chain, proxied: Proxy, note: Path) -> None:

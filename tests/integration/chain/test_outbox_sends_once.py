@@ -442,6 +442,34 @@ def test_what_cant_be_paid_holds_up_nothing_else(chain: Chain, contract: Contrac
     assert [(done.key, done.ok) for done in finish(outbox)] == [("dear", True)]
 
 
+def test_any_number_of_unpaid_ones_holds_up_nothing_else(
+    chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
+) -> None:
+    """Regression: only the eight oldest were looked at."""
+    had = contract.balance(account.address)
+    for index in range(outbox_module.BATCH + 2):
+        outbox.put(f"dear{index}", "topUp", (), value=10**17)
+    outbox.put("alive", "keepAlive", ())
+    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
+    try:
+        assert [(done.key, done.ok) for done in outbox.step()] == [("alive", True)]
+    finally:
+        chain.rpc.call("anvil_setBalance", account.address, hex(had))
+
+
+def test_a_remote_node_is_asked_once_per_block_for_what_it_refuses(
+    chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
+) -> None:
+    """Regression: for 20 seconds each step simulated it again, more than public nodes put up with."""
+    client = through(proxy, contract)
+    client.rpc.near = False
+    outbox = Outbox(client, account, journal)
+    outbox.put("again", "register", (1,), value=STAKE)
+    for _ in range(5):
+        assert outbox.step() == []
+    assert proxy.asked.count("eth_estimateGas") == 1
+
+
 def test_a_remote_node_is_asked_once_per_block_for_what_cant_be_paid(
     chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
 ) -> None:
@@ -514,6 +542,7 @@ def test_a_remote_nodes_bad_answer_must_last(
     outbox.step()
     assert outbox.state("alive") == "queued"
     proxy.edit = lambda call: None
+    time.sleep(0.25)  # it is asked again with the next block, or when patience is over
     finish(outbox)
     assert outbox.state("alive") == "mined"
     outbox.put("again", "register", (1,), value=STAKE)

@@ -84,6 +84,14 @@ def test_a_manifest_that_is_gone_is_taken_from_its_descendants_and_named(world: 
     assert (found.trained, found.unread, found.carried) == ((2, 3), {}, (1, 2))
 
 
+def test_who_submits_a_bundle_again_does_not_hide_the_first(world: World, tmp_path: Path) -> None:
+    federation, bob = world.federation, world.people.bob
+    copied = federation.submit(bob, federation.models[1].weights.parent, [0])
+    federation.remove(1, bundles.MANIFEST)
+    found = withdrawn(world, world.people.ann.data, tmp_path / "scratch")
+    assert (found.trained, found.carried, found.unread.keys()) == ((1, 4), (1,), {copied})
+
+
 def test_a_child_can_not_change_what_its_parent_was_trained_on(world: World, tmp_path: Path) -> None:
     """ann signs a second manifest for model 1, without the data set that she withdrew, and carries it in model 5."""
     federation, ann = world.federation, world.people.ann
