@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS evaluation_score (
     weights BLOB PRIMARY KEY, qn REAL NOT NULL, fid REAL NOT NULL, va REAL NOT NULL, vc REAL NOT NULL, rc REAL NOT NULL,
     memorized INTEGER NOT NULL, samples INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS evaluation_data (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), digest BLOB NOT NULL);
 """
 
 
@@ -66,6 +67,18 @@ def known_score(journal: Journal, key: bytes) -> OwnScore | None:
     journal.declare(_TABLES)
     found = journal.rows("SELECT qn, fid, va, vc, rc, memorized, samples FROM evaluation_score WHERE weights = ?", (key,))
     return OwnScore(*found[0]) if found else None
+
+
+def keep_scores_of(journal: Journal, data: bytes) -> bool:
+    """Forget all scores, if those remembered were measured on other data; whether any were forgotten. data: digest of the task
+    and of the node's pictures, as they are shared out. A model and its baseline must be measured on the same ones."""
+    journal.declare(_TABLES)
+    with journal.transaction() as db:
+        before = db.execute("SELECT digest FROM evaluation_data").fetchone()
+        if before is not None and before[0] == data:
+            return False
+        db.execute("INSERT OR REPLACE INTO evaluation_data VALUES (1, ?)", (data,))
+        return db.execute("DELETE FROM evaluation_score").rowcount > 0
 
 
 class Evaluator:

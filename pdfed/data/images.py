@@ -39,6 +39,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def digest(self) -> bytes:
+        """sha256 of all pictures and labels, in their order."""
+        return hashlib.sha256(b"".join(self.hashes) + np.asarray(self.labels, dtype=np.int64).tobytes()).digest()
+
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> ImageSet:
         """The pictures at these places, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)

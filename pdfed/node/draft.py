@@ -134,28 +134,48 @@ class Drafts:
 
     def _train(self, draft: DraftState) -> Iterator[str]:
         place, folder = self._place, self._folder(draft)
-        pictures = place.exclusions.remaining(place.train) if place.config.objective == "qn+dedup" else place.train
+        pictures = self._pictures(draft)
         run = self._open_run(draft, pictures)
-        budget = place.config.images_per_submission
         self._running = run, folder
         saved = time.monotonic()
-        while run.images_seen < budget:
+        while run.images_seen < run.budget:
             progress = run.step(SLICE_SECONDS)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save(folder / "training")
                 saved = time.monotonic()
-            yield (
-                f"training {run.images_seen}/{budget} images, {progress.images_per_second:.0f} images/s, loss {progress.loss:.4f}"
-            )
+            speed = f"{progress.images_per_second:.0f} images/s"
+            yield f"training {run.images_seen}/{run.budget} images, {speed}, loss {progress.loss:.4f}"
         self._running = None
         save_weights(run.ema(), folder / bundles.WEIGHTS, place.task)
-        facts = {"images_seen": run.images_seen, "steps": run.steps, "private_images": len(pictures)}
+        facts = {
+            "images_seen": run.images_seen,
+            "steps": run.steps,
+            "private_images": len(pictures),
+            "excluded": len(place.train) - len(pictures),
+            "dataset_root": dataset_root(place.train.hashes, place.secret.dataset_salt()).hex(),
+        }
         (folder / "facts.json").write_text(json.dumps(facts))
         self._move(draft, "judge")
 
+    def _pictures(self, draft: DraftState) -> ImageSet:
+        """What a draft is trained on, chosen once: a run that was stopped goes on with the same pictures, whatever was found
+        memorised meanwhile. Where the node has other data by now, the training begins again."""
+        place, folder = self._place, self._folder(draft)
+        note, data = folder / "pictures.json", place.train.digest.hex()
+        kept = json.loads(note.read_text()) if note.exists() else {}
+        if kept.get("data") != data:
+            shutil.rmtree(folder / "training", ignore_errors=True)
+            left = place.exclusions.remaining(place.train) if place.config.objective == "qn+dedup" else place.train
+            kept = {"data": data, "left_out": sorted({digest.hex() for digest in set(place.train.hashes) - set(left.hashes)})}
+            folder.mkdir(parents=True, exist_ok=True)
+            fresh = note.with_suffix(".new")
+            fresh.write_text(json.dumps(kept))
+            fresh.replace(note)
+        left_out = set(map(bytes.fromhex, kept["left_out"]))
+        return place.train.subset([index for index, digest in enumerate(place.train.hashes) if digest not in left_out])
+
     def _open_run(self, draft: DraftState, pictures: ImageSet) -> TrainingRun:
         place, folder = self._place, self._folder(draft)
-        folder.mkdir(parents=True, exist_ok=True)
         if (folder / "training").is_dir():
             return TrainingRun.resume(folder / "training", place.task, pictures.images, pictures.labels)
         start = merge(
@@ -183,8 +203,8 @@ class Drafts:
             seed=self._seed(draft),
             exchange=place.task.exchange,
             private_images=made["private_images"],
-            dataset_root=dataset_root(place.train.hashes, place.secret.dataset_salt()).hex(),
-            excluded=len(place.train) - made["private_images"],
+            dataset_root=made["dataset_root"],
+            excluded=made["excluded"],
             epsilon=None,
         )
         parents = [parent_of(digest, bundles.open_bundle(place.bundle_folder(digest))) for digest, _ in draft.parents]

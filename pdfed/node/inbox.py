@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,9 @@ class Inbox:
         place.journal.declare(_TABLES)
         rows = place.journal.rows("SELECT submission, state, reason, weights FROM inbox_model")
         self._received = {submission: Received(state, reason, weights) for submission, state, reason, weights in rows}
+        for submission, received in self._received.items():
+            if received.state == "scored" and place.evaluator.known(received.weights or b"") is None:
+                self._received[submission] = replace(received, state="here")  # it was scored on other pictures
 
     def received(self, model: ModelFacts, ledger: Ledger) -> Received | None:
         """What became of a model so far, None if nothing."""

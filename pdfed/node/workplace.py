@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pdfed.chain.client import ContractClient
 from pdfed.chain.errors import Unfunded
 from pdfed.chain.secret import NodeSecret
 from pdfed.data import Exclusions, ImageSet, load, split
-from pdfed.evaluation import Evaluator
+from pdfed.evaluation import Evaluator, keep_scores_of
 from pdfed.journal import Journal
 from pdfed.mechanism import Role, Terms
 from pdfed.node.errors import NodeBusy, StakeTooLow
@@ -94,6 +95,9 @@ def open_workplace(
     train, test = split(pictures, config.test_share, config.seed)
     journal = Journal(home / "journal.sqlite")
     secret = NodeSecret.load_or_create(home / "secret", account, client.chain_id, client.address)
+    data = hashlib.sha256(train.digest + test.digest + task.model_dump_json().encode()).digest()
+    if keep_scores_of(journal, data):
+        say("these are not the pictures that models were scored on before: what counts now is scored anew")
     say("fingerprinting the training pictures")
     scorers = Scorers.load(genesis / bundles.SCORING, task.scoring, task.images)
     ruler = Ruler(

@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from pdfed.journal import Journal
 from pdfed.mechanism import BallotState, Phase
 from pdfed.node import Node, NodeBusy
 from pdfed.node.draft import parent_of
-from pdfed.provenance import Claim, sign_model
+from pdfed.provenance import Claim, read_manifest, sign_model
 from pdfed.storage import cid_of, digest_of
 from tests.integration.federation import WINDOW, Federation, deploy, kill, make_federation_genesis
 
@@ -189,6 +190,72 @@ def test_who_submits_a_parents_bundle_again_does_not_become_the_parent(federatio
     assert ann.ledger.models[2].parents == (0,)
     for node in (ann, bob):
         node.close()
+
+
+def stopped_in_training(federation: Federation, **choices: Any) -> Node:
+    """A node with a draft whose training has begun, stopped and not yet opened again."""
+    ann = federation.node(1, images_per_submission=6400, **choices)
+    federation.join(ann)
+    federation.run(ann, until=lambda: ann.step().kind == "train")
+    draft = ann.drafts.current()
+    assert draft is not None and draft.stage == "train"
+    ann.close()
+    return ann
+
+
+@pytest.mark.parametrize("images", [64, 12_800])
+def test_a_training_that_was_begun_keeps_its_budget(federation: Federation, images: int) -> None:
+    """Regression: with a larger one the node trained on for ever, without a step."""
+    stopped_in_training(federation)
+    ann = federation.node(1, images_per_submission=images, max_submissions=1)
+    federation.run(ann, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
+    card = bundles.open_bundle(ann.place.bundle_folder(ann.ledger.models[1].bundle)).card()
+    assert card["images_seen"] == 6400
+    ann.close()
+
+
+def test_a_training_that_was_begun_keeps_its_pictures(federation: Federation) -> None:
+    """Regression: what was found memorised meanwhile was left out of the rest, and the manifest called it excluded."""
+    folder = stopped_in_training(federation, objective="qn+dedup").place.home / "draft" / "1"
+    chosen = (folder / "pictures.json").read_text()
+    ann = federation.node(1, objective="qn+dedup", max_submissions=1, images_per_submission=6400)
+    ann.place.exclusions.count([*ann.place.train.hashes[:30], *ann.place.train.hashes[:3]])
+    assert len(ann.place.exclusions.remaining(ann.place.train)) < len(ann.place.train)
+    federation.run(ann, until=lambda: ann.step().kind == "train")
+    assert (folder / "pictures.json").read_text() == chosen
+    federation.run(ann, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
+    facts = read_manifest(bundles.open_bundle(ann.place.bundle_folder(ann.ledger.models[1].bundle)).manifest).facts
+    assert (facts.private_images, facts.excluded) == (len(ann.place.train), 0)
+    ann.close()
+
+
+def test_a_training_on_other_data_begins_again(federation: Federation) -> None:
+    home = stopped_in_training(federation).place.home
+    ann = federation.node(1, test_share=0.4, max_submissions=1, images_per_submission=6400)
+    federation.run(ann, until=lambda: ann.step().kind == "train")
+    draft = ann.drafts.current()
+    assert draft is not None and not (home / "draft" / "1" / "training").exists()
+    federation.run(ann, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
+    facts = read_manifest(bundles.open_bundle(ann.place.bundle_folder(ann.ledger.models[1].bundle)).manifest).facts
+    assert facts.private_images == len(ann.place.train)
+    ann.close()
+
+
+def test_other_pictures_score_every_model_that_counts_anew(federation: Federation) -> None:
+    """Regression: the baseline kept its score on the old pictures, and went on chain beside new ones on others."""
+    bob = federation.node(2, role="validator")
+    federation.join(bob)
+    federation.run(bob, until=lambda: 0 in bob.own)
+    before = bob.own[0]
+    bob.close()
+    bob = federation.node(2, role="validator")
+    assert bob.own == {0: before}
+    bob.close()
+    bob = federation.node(2, role="validator", test_share=0.3)
+    assert bob.own == {}
+    federation.run(bob, until=lambda: 0 in bob.own)
+    assert bob.own[0].qn != before.qn
+    bob.close()
 
 
 def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
