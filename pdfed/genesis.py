@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import statistics
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +25,12 @@ import numpy as np
 from pdfed import bundle as bundles
 from pdfed.data import ImageSet, classes_in, load, split
 from pdfed.diffusion import TrainingRun, initial_weights, load_weights, sample_all, save_weights
+from pdfed.errors import PDFedError
 from pdfed.mechanism import STEPS_PER_HALVING
 from pdfed.provenance import Claim, Identity, TrainingFacts, WalletSigner, dataset_root, sign_model
 from pdfed.scoring import Dinov2, Ruler, Scorers, noise_fid_scale, train_scorers
 from pdfed.spec import DINOV2, TaskFile, TaskSpec
+from pdfed.spec.task import MAX_SCALE
 from pdfed.storage import cid_of, digest_of
 
 NOISE_ROUNDS = 10  # paired measurements from which the noise of a gain is estimated
@@ -35,9 +39,14 @@ NOISE_ROUNDS = 10  # paired measurements from which the noise of a gain is estim
 NOISE_MARGIN = 1.47
 FEW_VOTERS = 5  # up to here the median is taken over so few that luck needs a wider margin
 SLICE_SECONDS = 2.0
-EARLIER = 0.75  # of the genesis's training: the model it is compared with to measure the noise
+EARLIER = 0.75  # of the genesis's images: then the model is taken that it is compared with to measure the noise
+EARLIER_WEIGHTS = "earlier.safetensors"
 
 Say = Callable[[str], None]
+
+
+class GenesisUnfit(PDFedError):
+    """A genesis by which nothing can be measured: no federation can start from it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,8 @@ def make_genesis(
     given: TaskFile, home: Path, author: str, chain_id: int, sign: WalletSigner, say: Say, *, dinov2: str = DINOV2
 ) -> Genesis:
     """Make, or finish, the genesis of a task. home: working folder; sign: the author's wallet. Reports each stage to `say`.
-    dinov2: weights of a task with `features: dinov2`, a folder or their name in the hub's cache. Raises ModelMissing."""
+    dinov2: weights of a task with `features: dinov2`, a folder or their name in the hub's cache. Raises ModelMissing,
+    GenesisUnfit."""
     given = _with_dinov2(complete_task(given), dinov2)
     recipe = hashlib.sha256(f"{given.model_dump_json()} {author} {chain_id}".encode()).hexdigest()[:16]
     work = home / "genesis" / f"{given.task.name}-{recipe}"
@@ -130,11 +140,17 @@ def _scaled(task: TaskSpec, scorers: Scorers, pictures: ImageSet) -> TaskSpec:
     if task.scoring.features != "fingerprint":
         return task
     scale = noise_fid_scale(scorers, pictures.images)
+    if not scale <= MAX_SCALE:  # no reader would take such a task
+        raise GenesisUnfit(
+            f"The scoring models hardly tell noise from the public pictures: fid_scale would be {scale:.3g}.",
+            "Raise scoring.training_images in the task file, or look at the public pictures.",
+        )
     return task.model_copy(update={"scoring": task.scoring.model_copy(update={"fid_scale": scale})})
 
 
 def _train(given: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, say: Say) -> None:
-    """Leave earlier.safetensors (at 3/4 of the training) and model.safetensors in `work`."""
+    """Leave earlier.safetensors and model.safetensors in `work`. The earlier one is taken where the first batch ends at or after
+    3/4 of the images: the noise, and with it a term of the contract, must not depend on how fast this machine is."""
     if (work / bundles.WEIGHTS).exists():
         return
     checkpoint = work / "training"
@@ -143,36 +159,63 @@ def _train(given: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, say:
     else:
         start = initial_weights(task, given.seed)
         run = TrainingRun(task, pictures.images, pictures.labels, start, seed=given.seed, budget=given.genesis_images)
+    mark = math.ceil(EARLIER * given.genesis_images)
     while run.images_seen < given.genesis_images:
-        progress = run.step(SLICE_SECONDS)
-        if run.images_seen <= EARLIER * given.genesis_images or not (work / "earlier.safetensors").exists():
-            save_weights(run.ema(), work / "earlier.safetensors", task)
+        before = run.images_seen
+        progress = run.step(SLICE_SECONDS, mark if before < mark else None)
+        if before < mark <= run.images_seen:  # kept before the checkpoint: a run killed in between comes here again
+            with _replacing(work / EARLIER_WEIGHTS) as fresh:
+                save_weights(run.ema(), fresh, task)
         run.save(checkpoint)
         left = (given.genesis_images - run.images_seen) / progress.images_per_second
         say(
             f"training the genesis: {run.images_seen}/{given.genesis_images} images, "
             f"{progress.images_per_second:.0f} images/s, loss {progress.loss:.4f}, {max(0.0, left):.0f} s left"
         )
-    save_weights(run.ema(), work / bundles.WEIGHTS, task)
+    with _replacing(work / bundles.WEIGHTS) as fresh:
+        save_weights(run.ema(), fresh, task)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Where to write what takes the place of `path`: whole or not at all, also if the process is killed."""
+    fresh = path.with_name(path.name + ".new")
+    yield fresh
+    with fresh.open("rb") as written:
+        os.fsync(written.fileno())
+    fresh.replace(path)
 
 
 def _measured_noise(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path, say: Say, dinov2: str) -> float:
-    """Standard deviation, in steps of 1/64 halving, of the gain that voters with other data and other noise measure."""
+    """Standard deviation, in steps of 1/64 halving, of the gain that voters with other data and other noise measure. Each gain
+    is kept as it is measured. Raises GenesisUnfit."""
     note = work / "noise.json"
-    if note.exists():
-        return float(json.loads(note.read_text())["noise"])
-    gains = []
-    for turn, gain in enumerate(_paired_gains(task, scorers, pictures, work, dinov2)):
+    gains = _noted_gains(note)
+    for gain in _paired_gains(task, scorers, pictures, work, dinov2, range(len(gains), NOISE_ROUNDS)):
         gains.append(gain)
-        say(f"measuring the noise of a vote: {turn + 1}/{NOISE_ROUNDS}")
+        with _replacing(note) as fresh:
+            fresh.write_text(json.dumps({"gains": gains}))
+        say(f"measuring the noise of a vote: {len(gains)}/{NOISE_ROUNDS}")
     noise = statistics.stdev(gains) * STEPS_PER_HALVING
-    note.write_text(json.dumps({"noise": noise, "gains": gains}))
+    if not noise > 0:  # no two voters agree to the last bit: nothing was measured, and the least min_gain would pay luck
+        raise GenesisUnfit(
+            f"The noise of a vote can't be measured: all gains of the genesis over its earlier model are {gains[0]:g}.",
+            "Raise genesis_images in the task file, or take other public pictures, and deploy again.",
+        )
     return noise
 
 
-def _paired_gains(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path, dinov2: str) -> Iterator[float]:
-    later, earlier = (load_weights(work / name, task) for name in (bundles.WEIGHTS, "earlier.safetensors"))
-    for turn in range(NOISE_ROUNDS):
+def _noted_gains(note: Path) -> list[float]:
+    """What an earlier run measured; nothing where its note is missing or unreadable: it is measured again."""
+    try:
+        return [float(gain) for gain in json.loads(note.read_text())["gains"]][:NOISE_ROUNDS]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return []
+
+
+def _paired_gains(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path, dinov2: str, turns: range) -> Iterator[float]:
+    later, earlier = (load_weights(work / name, task) for name in (bundles.WEIGHTS, EARLIER_WEIGHTS))
+    for turn in turns:
         voter_share = pictures.subset(np.random.default_rng(turn).permutation(len(pictures))[: max(8, len(pictures) // 2)])
         train, test = split(voter_share, 0.5, turn)
         mine, flip = (train.images, train.labels, test.images), task.images.flip

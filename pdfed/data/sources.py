@@ -129,8 +129,11 @@ def _arrays(path: Path) -> tuple[NDArray, NDArray]:
             names = ", ".join(stored.files[:8]) or "nothing"
     except FileNotFoundError as fault:
         raise SourceUnreadable(f"{path} does not exist.", "Name a folder, an .npz file or 'digits'.") from fault
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, MemoryError) as fault:
-        raise SourceUnreadable(f"{path} can't be read as .npz: {fault}.", "Write it again with numpy.savez.") from fault
+    except SourceUnreadable:
+        raise
+    except Exception as fault:  # zipfile, zlib and numpy raise whatever a broken file leads them to
+        why = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
+        raise SourceUnreadable(f"{path} can't be read as .npz: {why}.", "Write it again with numpy.savez.") from fault
     raise SourceUnreadable(f"{path} holds {names}.", "Store the pictures as train_x and train_y, or x and y.")
 
 

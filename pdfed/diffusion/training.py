@@ -87,13 +87,14 @@ class TrainingRun:
         self._images, self._labels = to_nchw(images).to(device), torch.from_numpy(np.array(labels)).to(device)
         self._alpha, self._sigma = (table.to(device) for table in signal_and_noise(task.training))
 
-    def step(self, seconds: float) -> Progress:
-        """Train for about this long: at least one optimiser step, at most to the end of the budget, which the last batch may
-        pass. Raises TrainingDiverged."""
+    def step(self, seconds: float, until: int | None = None) -> Progress:
+        """Train for about this long: at least one optimiser step, at most to `until` images seen and to the end of the budget
+        (default: only that), which the last batch may pass. Raises TrainingDiverged."""
         start, before = time.monotonic(), self.images_seen
+        end = self.budget if until is None else min(until, self.budget)
         losses = []
         with self._own_threads():
-            while self.images_seen < self.budget:
+            while self.images_seen < end:
                 losses.append(self._optimise())
                 if time.monotonic() - start >= seconds:
                     break

@@ -12,6 +12,8 @@ from pdfed.spec.money import Wei
 
 TASK_VERSION = 1
 MAX_SECONDS = 2**32 - 1  # of a window in the contract
+MAX_SCALE = 1_000_000.0  # of what a score is multiplied by: with both there, Q-N stays far below the contract's 2^64 millionths
+MIN_GENESIS_BATCHES = 4  # with fewer, no batch ends between three quarters of the training and its end
 
 
 def address(value: object) -> object:
@@ -28,9 +30,9 @@ Address = Annotated[str, BeforeValidator(address)]
 
 
 class Frozen(BaseModel):
-    """Immutable; an unknown field is an error, not a silent default."""
+    """Immutable; an unknown field is an error, not a silent default. Numbers are finite: JSON and YAML can write others."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Images(Frozen):
@@ -98,13 +100,17 @@ class Scoring(Frozen):
     dinov2: Annotated[
         str | None, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the DINOv2 weights; deploy finds it")
     ] = None
-    fid_scale: Annotated[float, Field(gt=0, description="FID is multiplied by this; deploy measures it for fingerprints")] = 1.0
+    fid_scale: Annotated[
+        float, Field(gt=0, le=MAX_SCALE, description="FID is multiplied by this; deploy measures it for fingerprints")
+    ] = 1.0
     fingerprinter: Annotated[Literal["small", "resnet50"], Field(description="network preset of the scorers")] = "small"
     temperature: Annotated[float, Field(gt=0, le=10, description="λ of eq. 1")] = 0.1
     shortlist: Annotated[int, Field(ge=1, le=100, description="K nearest training images checked per sample")] = 5
     intra_class: Annotated[float, Field(ge=-3, le=3, description="0.5 of eq. 5: threshold = mean − this·std")] = 0.5
     confirmation: Annotated[float, Field(gt=0, lt=1, description="verifier score from which a pair is a copy")] = 0.8
-    novelty_weight: Annotated[float, Field(ge=0, description="w of eq. 6; 100000 reproduces the paper's Table 1")] = 1000.0
+    novelty_weight: Annotated[
+        float, Field(ge=0, le=MAX_SCALE, description="w of eq. 6; 100000 reproduces the paper's Table 1")
+    ] = 1000.0
     training_images: Annotated[int, Field(ge=100, description="images seen when deploy trains each scoring model")] = 60_000
 
 
@@ -168,3 +174,10 @@ class TaskFile(Frozen):
     public: Annotated[str, Field(description="non-private pictures: 'digits[:a-b/n]', an .npz or a folder")]
     genesis_images: Annotated[int, Field(ge=64, description="images seen when the genesis is trained")] = 20_000
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> TaskFile:
+        batch = self.task.training.batch
+        if self.genesis_images < MIN_GENESIS_BATCHES * batch:
+            raise ValueError(f"genesis_images ({self.genesis_images}) must be at least {MIN_GENESIS_BATCHES} batches of {batch}")
+        return self

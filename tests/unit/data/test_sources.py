@@ -4,6 +4,7 @@
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pdfed.data import NoPictures, SourceUnreadable, UnknownClass, classes_in, load
+from pdfed.errors import PDFedError
 from pdfed.spec import Images
 
 GREY = Images(size=16, channels=1, classes=tuple("0123456789"))
@@ -247,3 +249,23 @@ def test_wrong_arrays_are_refused_by_name(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(SourceUnreadable):
             load(str(path), GREY)
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_a_damaged_npz_is_refused_by_name(tmp_path: Path, write: Callable[..., None]) -> None:
+    """zlib.error and tokenize.TokenError came through."""
+    path, random = tmp_path / "a.npz", np.random.default_rng(0)
+    write(path, x=random.integers(0, 256, (200, 8, 8), dtype=np.uint8), y=np.arange(200) % 10)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    refused = 0
+    for turn in range(300):
+        content = whole.copy()
+        end = len(content) if turn % 2 else 250  # half of the damage goes into the first header
+        content[random.integers(0, end, random.integers(1, 4))] ^= random.integers(1, 256, dtype=np.uint8)
+        path.write_bytes(content.tobytes())
+        try:
+            load(str(path), GREY)
+        except PDFedError as fault:
+            refused += 1
+            assert "\n" not in fault.cause
+    assert refused > 100

@@ -139,6 +139,13 @@ def test_progress_counts_images_and_ends_with_the_budget(task: TaskSpec, picture
     assert np.isnan(run.step(1).loss)
 
 
+def test_a_slice_ends_at_the_images_it_is_told_to_and_changes_nothing(task: TaskSpec, pictures: Given) -> None:
+    run = started(task, pictures, budget=100)
+    seen = [run.step(1e9, until).images_seen for until in (1, 17, 32, 50, 1000)]
+    assert seen == [16, 32, 32, 64, 112]
+    assert same(run.ema(), finished(started(task, pictures, budget=100)))
+
+
 def test_a_slice_ends_in_time_and_does_some_work(task: TaskSpec, pictures: Given) -> None:
     run = started(task, pictures, budget=10**9)
     progress = run.step(0.2)

@@ -45,6 +45,8 @@ def test_a_file_overrides_its_preset(tmp_path) -> None:
         ("preset: digits\nterms: {sponsor: '0x70997970c51812dc3A010C7d01b50e0d17dc79C8'}", "is mistyped"),
         ("preset: digits\ncolour: blue", "colour"),
         ("preset: digits\ntask: {images: {size: 18}, network: {channels: [64, 64, 64]}}", "multiple of"),
+        ("preset: digits\ngenesis_images: 190", "genesis_images (190) must be at least 4 batches of 64"),
+        ("preset: digits\ntask: {training: {clip: .inf}}", "task.training.clip"),
         ("- a\n- list", "holds no fields"),
         ("a: [unclosed", "not YAML"),
     ],
@@ -80,6 +82,40 @@ def test_a_task_of_another_version_is_refused() -> None:
 def test_received_bytes_never_give_a_traceback(content: bytes) -> None:
     with pytest.raises(SpecError):
         read_task_json(content)
+
+
+def numbers(values: dict, *place: str) -> list[tuple[str, ...]]:
+    """Where a task holds numbers that are not whole."""
+    found = [(*place, name) for name, value in values.items() if isinstance(value, float)]
+    for name, value in values.items():
+        found += numbers(value, *place, name) if isinstance(value, dict) else []
+    return found
+
+
+FLOATS = numbers(read_task_file("digits").task.model_dump())
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+@pytest.mark.parametrize("place", FLOATS, ids=".".join)
+def test_a_received_number_that_is_not_finite_is_refused(place: tuple[str, ...], number: str) -> None:
+    """fid_scale: Infinity made Q-N nan, and a vote a traceback."""
+    task = read_task_file("digits").task.model_dump()
+    section, name = place
+    task[section][name] = json.loads(number)
+    with pytest.raises(SpecError, match=f"{section}.{name}"):
+        read_task_json(json.dumps(task).replace(" Infinity", f" {number}").encode())
+
+
+@pytest.mark.parametrize(("name", "bound"), [("fid_scale", 1e6), ("novelty_weight", 1e6)])
+def test_scales_of_the_score_are_bounded(name: str, bound: float) -> None:
+    task = read_task_file("digits").task.model_dump()
+    for value in (bound, 100_000):  # 100 000 reproduces the paper's Table 1
+        task["scoring"][name] = value
+        assert getattr(read_task_json(json.dumps(task).encode()).scoring, name) == value
+    for value in (bound * 1.01, 1e308, -1, 10**400):
+        task["scoring"][name] = value
+        with pytest.raises(SpecError, match=f"scoring.{name}"):
+            read_task_json(json.dumps(task).encode())
 
 
 def test_deeply_nested_json_is_refused() -> None:
