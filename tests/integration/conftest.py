@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,21 +84,17 @@ def rpc(url: str, method: str, *arguments: object) -> Any:
         return json.loads(answer.read())["result"]
 
 
-@pytest.fixture(scope="session")
-def sepolia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sepolia]:
-    work = tmp_path_factory.mktemp("sepolia")
+@contextmanager
+def stand_in(work: Path, host: str, *flags: str) -> Iterator[Sepolia]:
+    """An anvil that calls itself Sepolia, reached as `host`, and funded accounts; ended with the block."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{host}:{port}"
     anvil = shutil.which("anvil")
     assert anvil is not None, "make setup places anvil"
-    chain = subprocess.Popen(
-        [anvil, "--port", str(port), "--chain-id", str(SEPOLIA), "--silent", "--mnemonic", MNEMONIC], stdout=subprocess.DEVNULL
-    )
+    command = [anvil, "--port", str(port), "--chain-id", str(SEPOLIA), "--silent", "--mnemonic", MNEMONIC, *flags]
+    chain = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_for_chain(url)
-        # Regression: on public chains every block has its own second, on anvil several may share one. Whoever joins in the
-        # second of a submission counts as eligible and may not vote: that model's reveals wait for the whole commit window.
-        rpc(url, "anvil_setBlockTimestampInterval", 1)
         data_folder = work / "ape"
         accounts = data_folder / "accounts"
         accounts.mkdir(parents=True)
@@ -111,6 +108,15 @@ def sepolia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sepolia]:
     finally:
         chain.kill()
         chain.wait()
+
+
+@pytest.fixture(scope="session")
+def sepolia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sepolia]:
+    with stand_in(tmp_path_factory.mktemp("sepolia"), "127.0.0.1") as running:
+        # Regression: on public chains every block has its own second, on anvil several may share one. Whoever joins in the
+        # second of a submission counts as eligible and may not vote: that model's reveals wait for the whole commit window.
+        rpc(running.url, "anvil_setBlockTimestampInterval", 1)
+        yield running
 
 
 TINY_TASK = {
