@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train a task's scoring models on pictures that are not private: `ape run train-scorers --data ./public --out scorers`."""
 
+import re
 from pathlib import Path
 
 import click
@@ -8,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pdfed.cli import FriendlyCommand
+
+CLASSES = tuple(str(label) for label in range(1000))  # as many as a task may have: the labels of any .npz
 
 
 @click.command(cls=FriendlyCommand)
@@ -34,6 +37,9 @@ def cli(data: str, out: Path, task: str | None, images: int | None, held_out: fl
 
     preset = task or ("digits" if data.partition(":")[0] == "digits" else "art64")
     given = complete_task(read_task_file(preset).model_copy(update={"public": data}))
+    wanted = given.task.images
+    if task is None and re.search(r"\.npz(:\d+-\d+/\d+)?$", data):
+        wanted = wanted.model_copy(update={"classes": CLASSES})
     scoring = given.task.scoring.model_copy(update={"training_images": images or given.task.scoring.training_images})
 
     import torch
@@ -42,7 +48,7 @@ def cli(data: str, out: Path, task: str | None, images: int | None, held_out: fl
     from pdfed.data import load, split
     from pdfed.scoring import make_scorers
 
-    pictures = load(data, given.task.images)
+    pictures = load(data, wanted)
     train, test = split(pictures, held_out, seed)
     console = Console()
     console.print(f"{len(train)} pictures to train on, {len(test)} held out, {len(pictures.skipped)} skipped.", highlight=False)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ SIDE = 224
 BATCH = 16
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
+SETTINGS = ("hidden_act", "layer_norm_eps", "num_attention_heads")  # of config.json: they change features, and fit any weights
 OFFSET = 0.1  # added by the hub's code to the side of the grid before it takes the scale of the position embeddings
 
 
@@ -31,19 +33,19 @@ class Dinov2:
 
     def __init__(self, model: Dinov2Model) -> None:
         self._model = model.eval().requires_grad_(False)
-        self.digest = _digest(self._model)  # hex sha256 of names and float32 values of all weights, whatever file held them
+        self.digest = _digest(self._model)  # hex sha256 of settings, names and float32 values of weights, whatever file held them
         _interpolate_positions_as_the_hub(self._model)
 
     @classmethod
     def load(cls, source: str | Path = DINOV2, digest: str | None = None) -> Dinov2:
         """From a folder that `save_pretrained` made, or by its hub name from the cache; nothing is downloaded. digest: of the
-        weights it must be, as the task says, so that no two nodes measure with different ones.
+        model it must be, as the task says, so that no two nodes measure with different ones.
 
         Raises ModelMissing, also if a tensor is absent: transformers would fill it with random numbers.
         """
         try:
             model, found = Dinov2Model.from_pretrained(
-                str(source), local_files_only=True, use_safetensors=True, output_loading_info=True
+                str(source), local_files_only=True, use_safetensors=True, output_loading_info=True, dtype=torch.float32
             )
         except (OSError, ValueError) as fault:
             raise _missing(f"{source} is neither a folder of weights nor in the hub's cache") from fault
@@ -54,19 +56,26 @@ class Dinov2:
             raise _missing(f"{source} lacks {len(absent)} of their tensors")
         loaded = cls(model)
         if digest is not None and loaded.digest != digest:
-            raise _missing(f"{source} holds other weights than the task's (sha256 {loaded.digest[:12]}…, not {digest[:12]}…)")
+            raise _missing(
+                f"{source} holds other weights or settings than the task's ({loaded.digest[:12]}…, not {digest[:12]}…)"
+            )
         return loaded
+
+    @property
+    def width(self) -> int:
+        """Numbers per picture."""
+        return int(self._model.config.hidden_size)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """float32 [N,1024] of uint8 [N,H,W,C]. Raises BadPictures."""
         checked(images)
         with torch.inference_mode():
             found = [self._model(pixel_values=batch).pooler_output.numpy() for batch in _batches(images)]
-        return np.concatenate(found) if found else np.zeros((0, self._model.config.hidden_size), np.float32)
+        return np.concatenate(found) if found else np.zeros((0, self.width), np.float32)
 
 
 def _digest(model: Dinov2Model) -> str:
-    found = hashlib.sha256()
+    found = hashlib.sha256(json.dumps([getattr(model.config, name) for name in SETTINGS]).encode())
     for name, value in sorted(model.state_dict().items()):
         if not name.endswith("mask_token"):  # unused, and absent from some files
             found.update(name.encode())

@@ -13,6 +13,7 @@ from pdfed.scoring.mixture import KEPT, LARGEST, gather, squared_distances
 STEPS = 100  # of Adam; the second half at a tenth of the rate
 RATE = 0.5
 OUTERMOST = 1e14  # standard deviations: squares of 1024 such features are still float32
+BLOCK = 40_000_000  # distances made again at once, where they are not kept: 160 MB
 PIECE = 250_000  # float64 numbers worked on at once: 2 MB
 
 
@@ -39,15 +40,17 @@ def overfit_gaussians_pct(train: np.ndarray, test: np.ndarray, generated: np.nda
 def _fitted(centres: Tensor, x: Tensor) -> Tensor:
     """Log variances float64 [m] that make x [n,d] likely under the mixture of Gaussians on centres [m,d]."""
     half = x.shape[1] / 2
-    batches = x.float().split(LARGEST)
-    kept = [squared_distances(batch, centres.float()) for batch in batches] if len(x) * len(centres) <= KEPT else None
+    targets = centres.float()
+    keep = len(x) * len(centres) <= KEPT
+    batches = x.float().split(LARGEST if keep else max(1, min(LARGEST, BLOCK // len(centres))))
+    kept = [squared_distances(batch, targets) for batch in batches] if keep else None
     log_widths = torch.zeros(len(centres))
     adam = torch.optim.Adam([log_widths], lr=RATE)
     schedule = torch.optim.lr_scheduler.MultiStepLR(adam, milestones=[STEPS // 2], gamma=0.1)
     for _ in range(STEPS):
         shares, pulls = torch.zeros(2, len(centres))
         for at, batch in enumerate(batches):
-            sums = gather(kept[at] if kept else squared_distances(batch, centres.float()), log_widths, x.shape[1], 0.0)
+            sums = gather(kept[at] if kept else squared_distances(batch, targets), log_widths, x.shape[1], 0.0)
             shares += sums.shares
             pulls += sums.pulls
         log_widths.grad = (half * shares - 0.5 * pulls / log_widths.exp()) / len(x)
@@ -59,9 +62,11 @@ def _fitted(centres: Tensor, x: Tensor) -> Tensor:
 
 def _of_each(x: Tensor, centres: Tensor, log_widths: Tensor) -> Tensor:
     """Log-likelihood of the set x [n,d] under each Gaussian, [m], up to a constant."""
-    pieces = x.split(max(1, PIECE // len(centres)))
-    logs = [_logs(_exactly_squared_distances(rows, centres), log_widths, x.shape[1]).logsumexp(dim=0) for rows in pieces]
-    return torch.stack(logs).logsumexp(dim=0)
+    total = torch.full((len(centres),), -torch.inf, dtype=torch.float64)
+    for rows in x.split(max(1, PIECE // len(centres))):
+        logs = _logs(_exactly_squared_distances(rows, centres), log_widths, x.shape[1]).logsumexp(dim=0)
+        total = torch.logaddexp(total, logs)
+    return total
 
 
 def _logs(distances: Tensor, log_widths: Tensor, dimension: int) -> Tensor:

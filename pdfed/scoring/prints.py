@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fingerprints of a node's own pictures: computed once, kept on its disk, made again only where pictures or scorers change."""
+"""Features of a node's own pictures: computed once, kept on its disk, made again only where pictures or models change."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from pdfed.rowfile import RowFile, keep_within
+from pdfed.scoring.dinov2 import BATCH as DINOV2_BATCH
+from pdfed.scoring.dinov2 import Dinov2
 from pdfed.scoring.fingerprinter import BATCH, FINGERPRINT, Fingerprinter
 
 PART = 32 * BATCH  # pictures fingerprinted between two writes: at most these are lost when the process is killed
-CACHE_BYTES = 4_000_000_000  # of fingerprints in one folder: 1 GB per million pictures
+CACHE_BYTES = 4_000_000_000  # of features in one folder; fingerprints: 1 GB per million pictures
 
 
 def kept_fingerprints(
@@ -24,9 +26,11 @@ def kept_fingerprints(
     `folder` keeps them under a digest of the pictures and of the fingerprinter's weights; what was begun is gone on with.
     progress: told how many pictures are done. Raises BadPictures, RowFileError.
     """
-    key = _key(fingerprinter, images)
-    file = RowFile(folder / key, (FINGERPRINT,), "float32")
-    keep_within(folder, CACHE_BYTES, key)
+    key = _digest(images)
+    for name, tensor in sorted(fingerprinter.state_dict().items()):
+        key.update(name.encode())
+        key.update(np.ascontiguousarray(tensor.numpy()).data)
+    file = _opened(folder, key.hexdigest(), FINGERPRINT)
     for start in range(len(file), len(images), PART):
         file.append(fingerprinter.fingerprints(images[start : start + PART]))
         if progress is not None:
@@ -34,11 +38,27 @@ def kept_fingerprints(
     return file.read()
 
 
-def _key(fingerprinter: Fingerprinter, images: np.ndarray) -> str:
+def kept_features(extractor: Dinov2, images: np.ndarray, folder: Path) -> np.ndarray:
+    """float32 [N,width] of uint8 [N,H,W,C]: those of `Dinov2.features`, kept as `kept_fingerprints` keeps its own.
+
+    A picture takes seconds, so a part is one batch. Raises BadPictures, RowFileError.
+    """
+    key = _digest(images)
+    key.update(extractor.digest.encode())
+    file = _opened(folder, key.hexdigest(), extractor.width)
+    for start in range(len(file), len(images), DINOV2_BATCH):
+        file.append(extractor.features(images[start : start + DINOV2_BATCH]))
+    return file.read()
+
+
+def _opened(folder: Path, key: str, width: int) -> RowFile:
+    file = RowFile(folder / key, (width,), "float32")
+    keep_within(folder, CACHE_BYTES, key)
+    return file
+
+
+def _digest(images: np.ndarray) -> hashlib._Hash:
     digest = hashlib.sha256(f"{images.dtype} {images.shape}".encode())
     for start in range(0, len(images), PART):
         digest.update(np.ascontiguousarray(images[start : start + PART]).data)
-    for name, tensor in sorted(fingerprinter.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()).data)
-    return digest.hexdigest()
+    return digest

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pdfed.scoring.dinov2 import BATCH as DINOV2_BATCH
 from pdfed.scoring.dinov2 import Dinov2
 from pdfed.scoring.frechet import frechet_distance
 from pdfed.scoring.pictures import checked, checked_labels
-from pdfed.scoring.prints import kept_fingerprints
+from pdfed.scoring.prints import kept_features, kept_fingerprints
 from pdfed.scoring.qn import QNScore, qn_score
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.search import MemorizationSearch
@@ -68,7 +69,7 @@ class Ruler:
             shortlist=scoring.shortlist,
             intra_class=scoring.intra_class,
         )
-        self._test_features = self._features(test_images)
+        self._test_features = self._of_test(test_images, cache)
 
     def score(self, samples: np.ndarray, labels: np.ndarray) -> QNScore:
         """The Q-N score of uint8 [n,H,W,C], n ≥ 2, with labels int [n]. Raises BadPictures."""
@@ -85,12 +86,13 @@ class Ruler:
         checked(samples, at_least=2)
         labels = checked_labels(labels, len(samples))
         features, pairs = [], []
-        for start in range(0, len(samples), CHUNK):
-            part = slice(start, start + CHUNK)
+        chunk = CHUNK if self._dinov2 is None else DINOV2_BATCH  # of ViT-L, a picture takes seconds on a CPU
+        for start in range(0, len(samples), chunk):
+            part = slice(start, start + chunk)
             found, of_fid = self._judge(samples[part], labels[part])
             features.append(of_fid)
             pairs.append((found[0] + start, found[1], found[2]))
-            yield min(1.0, (start + CHUNK) / len(samples))
+            yield min(1.0, (start + chunk) / len(samples))
         fid = frechet_distance(np.concatenate(features), self._test_features) * self._scoring.fid_scale
         generated, training, scores = (np.concatenate(column) for column in zip(*pairs, strict=True))
         return qn_score(
@@ -129,10 +131,10 @@ class Ruler:
             described = self._scorers.fingerprinter.described(self._train[rows], batch=CHUNK)
             return torch.cat([self._scorers.verifier.descriptors(maps) for _, maps in described])
 
-    def _features(self, images: np.ndarray) -> np.ndarray:
-        if self._dinov2 is not None:
-            return self._dinov2.features(images)
-        return self._scorers.fingerprinter.fingerprints(images)
+    def _of_test(self, images: np.ndarray, cache: Path | None) -> np.ndarray:
+        if self._dinov2 is None:
+            return self._scorers.fingerprinter.fingerprints(images)
+        return self._dinov2.features(images) if cache is None else kept_features(self._dinov2, images, cache)
 
 
 def _best(once: Checked, again: Checked) -> Checked:

@@ -98,7 +98,7 @@ class Scoring(Frozen):
 
     features: Annotated[Literal["fingerprint", "dinov2"], Field(description="feature space of the FID")] = "fingerprint"
     dinov2: Annotated[
-        str | None, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the DINOv2 weights; deploy finds it")
+        str | None, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of DINOv2: weights and settings; deploy finds it")
     ] = None
     fid_scale: Annotated[
         float, Field(gt=0, le=MAX_SCALE, description="FID is multiplied by this; deploy measures it for fingerprints")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,8 +104,28 @@ def test_other_weights_than_the_tasks_are_refused(tmp_path: Path, folder: Path, 
     Dinov2Model(Dinov2Config.from_pretrained(folder)).save_pretrained(tmp_path / "theirs")
     assert Dinov2.load(folder, digest).digest == digest != Dinov2.load(tmp_path / "theirs").digest
     scoring = Scoring(features="dinov2", dinov2=digest, training_images=100)
-    with pytest.raises(ModelMissing, match="other weights than the task's"):
+    with pytest.raises(ModelMissing, match="other weights or settings than the task's"):
         Ruler(trained.scorers, scoring, *digits.train, digits.test[0], dinov2=tmp_path / "theirs")
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_precision_weights_are_worked_with_in_float32(tmp_path: Path, folder: Path, kind: torch.dtype) -> None:
+    """Regression: bf16 weights ended in a traceback, fp16 ones in features of fp16."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    Dinov2Model.from_pretrained(folder, dtype=kind).save_pretrained(tmp_path)
+    rounded = Dinov2(Dinov2Model.from_pretrained(tmp_path, dtype=kind).float())
+    features = Dinov2.load(tmp_path).features(images)
+    assert features.dtype == np.float32 and np.array_equal(features, rounded.features(images))
+
+
+@pytest.mark.parametrize(("setting", "value"), [("num_attention_heads", 1), ("layer_norm_eps", 0.5), ("hidden_act", "relu")])
+def test_the_tasks_weights_with_other_settings_are_refused(tmp_path: Path, folder: Path, setting: str, value: Any) -> None:
+    """Regression: the digest was of the weights alone, and passed a config with which they give other features."""
+    shutil.copytree(folder, tmp_path / "theirs")
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "theirs" / "config.json").write_text(json.dumps({**config, setting: value}))
+    with pytest.raises(ModelMissing, match="other weights or settings"):
+        Dinov2.load(tmp_path / "theirs", Dinov2.load(folder).digest)
 
 
 def test_a_deployment_writes_the_digest_of_the_weights_into_the_task(tmp_path: Path, folder: Path) -> None:
@@ -125,3 +146,50 @@ def test_a_ruler_takes_its_fid_on_dinov2_when_the_task_says_so(folder: Path, dig
     assert ruler.score(test, digits.test[1][:20]).fid == pytest.approx(0, abs=1e-3)
     noise = np.random.default_rng(0).integers(0, 256, test.shape, dtype=np.uint8)
     assert ruler.score(noise, digits.test[1][:20]).fid > 0.01
+
+
+def test_test_features_are_computed_once_and_again_only_where_they_must(
+    tmp_path: Path, folder: Path, digits: Digits, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: every start of a node took DINOv2 through all its test pictures, and began again when it was killed."""
+    scoring = trained.scoring.model_copy(update={"features": "dinov2"})
+    test, labels = digits.test[0][:40], digits.test[1][:40]
+    done: list[int] = []
+    features = Dinov2.features
+
+    def counted(extractor: Dinov2, images: np.ndarray) -> np.ndarray:
+        done.append(len(images))
+        return features(extractor, images)
+
+    def ruler(pictures: np.ndarray, cache: Path | None = tmp_path / "kept", source: Path = folder) -> Ruler:
+        done.clear()
+        return Ruler(trained.scorers, scoring, *digits.train, pictures, dinov2=source, cache=cache)
+
+    monkeypatch.setattr(Dinov2, "features", counted)
+    first = ruler(test)
+    assert done == [16, 16, 8]  # each on disk before the next is begun
+    again = ruler(test)
+    assert done == []
+    fresh = ruler(test, cache=None)
+    assert sum(done) == 40
+    scores = [one.score(digits.unseen[0][:40], labels) for one in (first, again, fresh)]
+    assert scores[0] == scores[1] == scores[2]
+    ruler(test[1:])
+    assert sum(done) == 39
+    torch.manual_seed(1)
+    Dinov2Model(Dinov2Config.from_pretrained(folder)).save_pretrained(tmp_path / "theirs")
+    ruler(test, source=tmp_path / "theirs")
+    assert sum(done) == 40
+
+
+def test_a_step_of_judging_takes_dinov2_through_few_pictures(
+    folder: Path, digits: Digits, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a step took 64 pictures, with ViT-L on two cores four minutes without a sign of life."""
+    scoring = trained.scoring.model_copy(update={"features": "dinov2"})
+    ruler = Ruler(trained.scorers, scoring, *digits.train, digits.test[0][:20], dinov2=folder)
+    of_step: list[int] = []
+    features = Dinov2.features
+    monkeypatch.setattr(Dinov2, "features", lambda self, images: of_step.append(len(images)) or features(self, images))
+    shares = list(ruler.scoring(digits.unseen[0][:40], digits.unseen[1][:40]))
+    assert of_step == [16, 16, 8] and shares == [0.4, 0.8, 1.0]

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from pdfed.scoring import (
@@ -182,6 +185,55 @@ def test_made_scorers_stay_as_they_are_and_go_on_where_they_were_stopped(
     assert make_scorers(*parts, scoring, tmp_path / "whole", seed=0, progress=stop) == found  # nothing is trained again
     with pytest.raises(CheckpointUnfit, match="other pictures, settings or another seed"):
         make_scorers(*parts, scoring, tmp_path / "whole", seed=1)
+
+
+def test_kept_scorers_are_measured_again_on_other_pictures_or_at_another_confirmation(
+    tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: whatever was held out and asked for, the first measurement was told."""
+    pictures, first, other = (digits.public[0][:40], digits.public[1][:40]), digits.unseen[0][:20], digits.unseen[0][20:50]
+    scoring = Scoring(training_images=100)
+    stricter = scoring.model_copy(update={"confirmation": 0.95})
+    wanted = [
+        make_scorers(*pictures, held_out, asked, tmp_path / str(at), seed=0)
+        for at, (held_out, asked) in enumerate([(first, scoring), (other, scoring), (other, stricter)])
+    ]
+    assert len({found.pictures for found in wanted}) == len({found.threshold for found in wanted}) == 2
+    monkeypatch.setattr("pdfed.scoring.making.train_scorers", None)  # nothing is trained again
+    folder = tmp_path / "0"
+    assert make_scorers(*pictures, other, scoring, folder, seed=0) == wanted[1]
+    assert make_scorers(*pictures, other, stricter, folder, seed=0) == wanted[2]
+    for name in ("fingerprinter.safetensors", "verifier.safetensors", "quality.json", "quality.md"):
+        assert (folder / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    told = json.loads((folder / "quality.json").read_text())
+    told["auc"], told["measured"] = 0.1, None
+    for earlier in (told, {key: value for key, value in told.items() if key != "measured"}):  # as earlier versions left it
+        (folder / "quality.json").write_text(json.dumps(earlier))
+        assert make_scorers(*pictures, other, stricter, folder, seed=0) == wanted[2]
+
+
+def test_a_lost_or_cut_model_is_made_again_and_not_called_finished(tmp_path: Path, digits: Digits) -> None:
+    """Regression: with quality.json alone left, the folder counted as finished."""
+    parts, scoring = (digits.public[0][:40], digits.public[1][:40], digits.unseen[0][:20]), Scoring(training_images=100)
+    found = make_scorers(*parts, scoring, tmp_path, seed=0)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, how in itertools.product(("fingerprinter.safetensors", "verifier.safetensors"), ("missing", "cut")):
+        spoil(tmp_path / name, how)
+        assert make_scorers(*parts, scoring, tmp_path, seed=0) == found
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("part", ["", ":0-2/3"])
+def test_the_command_takes_any_npz_without_a_task(tmp_path: Path, digits: Digits, part: str) -> None:
+    """Regression: without --task, the labels had to fit the one class of the preset art64."""
+    np.savez(tmp_path / "some.npz", x=digits.public[0][:60], y=np.arange(60) % 20)
+    command = runpy.run_path(str(Path(__file__).parents[3] / "scripts" / "train-scorers.py"))["cli"]
+    out = tmp_path / "scorers"
+    words = ["--data", f"{tmp_path / 'some.npz'}{part}", "--out", str(out), "--images", "100", "--threads", "1"]
+    result = CliRunner().invoke(command, words)
+    assert result.exit_code == 0, result.output
+    assert "pictures to train on" in result.output
+    assert {path.name for path in out.glob("*.safetensors")} == {"fingerprinter.safetensors", "verifier.safetensors"}
 
 
 def test_quality_is_that_of_the_models(digits: Digits, trained: Trained) -> None:
