@@ -40,7 +40,8 @@ class Sepolia:
     def environment(self) -> dict[str, str]:
         passphrases = {f"APE_ACCOUNTS_{alias}_PASSPHRASE": PASSPHRASE for alias in ("sponsor", "ann", "bob", "cyd", "poor")}
         quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "200"}
-        return {**os.environ, **passphrases, **quiet, "APE_DATA_FOLDER": str(self.data_folder)}
+        here = {"APE_DATA_FOLDER": str(self.data_folder), "NO_PROXY": "*", "no_proxy": "*"}  # all are on this machine
+        return {**os.environ, **passphrases, **quiet, **here}
 
     def ape(self, *arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one `ape` command to its end."""
@@ -80,7 +81,7 @@ def rpc(url: str, method: str, *arguments: object) -> Any:
     """One JSON-RPC call; its `result`."""
     asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": arguments}).encode()
     request = urllib.request.Request(url, asked, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
         return json.loads(answer.read())["result"]
 
 
