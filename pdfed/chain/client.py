@@ -124,7 +124,8 @@ class ContractClient:
                 raise
             raise TransactionRefused("the deployment", abi.reason(refused.data) or refused.message) from refused
         if int(receipt["status"], 16) != 1:
-            raise TransactionRefused("the deployment", f"transaction {receipt['transactionHash']} reverted")
+            reason = f"transaction {receipt['transactionHash']} reverted"
+            raise TransactionRefused("the deployment", reason, "Its gas is spent, the pool is not. Run the command again.")
         client = cls(checksummed(receipt["contractAddress"]), chain_id, rpc, ecosystem, abi)
         client._deployment_block = int(receipt["blockNumber"], 16)
         client.deployment = str(receipt["transactionHash"])

@@ -68,8 +68,8 @@ class Unfunded(ChainError):
 class TransactionRefused(ChainError):
     """The contract refuses a transaction. `reason`: its error with figures."""
 
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(f"The contract refuses {what}: {reason}.", "Nothing was sent. Look at `ape run status` and try again.")
+    def __init__(self, what: str, reason: str, remedy: str = "Nothing was sent. Look at `ape run status` and try again.") -> None:
+        super().__init__(f"The contract refuses {what}: {reason}.", remedy)
         self.reason = reason
 
 

@@ -181,9 +181,10 @@ def test_other_terms_wait_for_the_unfinished_deployment(chain: Chain, proxied: P
 
 def test_a_deployment_that_fails_on_the_chain_is_not_waited_for_again(chain: Chain, proxied: Proxy, note: Path) -> None:
     proxied.edit = lambda call: {"result": hex(2_000_000)} if call["method"] == "eth_estimateGas" else None
-    with pytest.raises(TransactionRefused, match="reverted"):
+    with pytest.raises(TransactionRefused, match="reverted") as fault:
         ContractClient.deploy(TERMS, POOL, chain.people[0], note)
     assert not note.exists()
+    assert fault.value.remedy.startswith("Its gas is spent")
 
 
 @pytest.mark.parametrize("nonce", [0, 1, 127, 128, 255, 256, 70_000, 2**32])
