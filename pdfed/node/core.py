@@ -24,6 +24,7 @@ from pdfed.node.shelf import Shelf
 from pdfed.node.workplace import Workplace
 from pdfed.storage import cid_from_digest
 
+UNFUNDED_SECONDS = 300.0  # between two words about money that is missing: the figures change with every block
 COURTESY_SECONDS = 20.0  # the author settles first; others step in after this long, so that they don't all pay for it
 
 
@@ -52,7 +53,7 @@ class Node:
         self._jobs: dict[str, Iterator[str]] = {}
         self._due_since: dict[str, float] = {}
         self._caught_up = False
-        self._unfunded = ""  # what was last said of money that is missing
+        self._unfunded_at = -UNFUNDED_SECONDS  # when it was last said that money is missing
 
     def step(self) -> Activity:
         """Do one bounded thing. Never blocks for longer than a training slice, a sampling batch or a network call."""
@@ -113,8 +114,10 @@ class Node:
         try:
             outcomes = self.outbox.step()
         except Unfunded as fault:  # all that needs no money goes on
-            told, self._unfunded = self._unfunded, f"{fault.cause} {fault.remedy}"
-            return Activity("chain", self._unfunded) if told != self._unfunded else None
+            if time.monotonic() - self._unfunded_at < UNFUNDED_SECONDS:
+                return None
+            self._unfunded_at = time.monotonic()
+            return Activity("chain", f"{fault.cause} {fault.remedy}")
         if not outcomes:
             return None
         for outcome in outcomes:

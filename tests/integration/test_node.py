@@ -148,7 +148,7 @@ def test_a_node_without_money_goes_on_with_what_costs_none(federation: Federatio
         return any("Send it at least" in text for text in said)
 
     federation.run(until=told)
-    assert [ann.step().kind for _ in range(20)][-1] == "idle"
+    federation.run(ann, until=lambda: ann.step().kind == "idle")
     assert sum("Send it at least" in ann.step().text for _ in range(20)) == 0  # it is said once
     federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(had))
     federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1)
@@ -169,7 +169,7 @@ def test_a_settlement_is_asked_for_once_however_late_the_log_tells(federation: F
     send(federation, ann, "submit", (b"\x07" * 32, (0,)), value=ann.place.terms.submission_fee)
     federation.chain.advance(2 * WINDOW)
     federation.chain.mine(3)
-    federation.run(ann, until=lambda: federation.client.next_to_settle() == 2)
+    federation.run(ann, until=lambda: federation.client.next_to_settle() == 2 and not ann.outbox.pending())
     said = [ann.step().text for _ in range(40)]
     assert len(ann.ledger.unsettled()) == 1
     assert not [text for text in said if text.startswith("settl")]
