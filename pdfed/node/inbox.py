@@ -98,15 +98,16 @@ class Inbox:
         be fetched several times comes after what was tried less often: an attempt takes long, and content may never come. (A
         first attempt often fails: authors publish once their submission is mined.)
         """
-        now, found, fewest = time.monotonic(), None, 0
-        for model in wanted(ledger, self._place.address):
-            received, key = self.received(model, ledger), key_of(model, ledger)
-            if received is not None and (received.state == "rejected" or (received.state == "scored" and self._here(model))):
-                continue
-            failures = max(0, self._failures[key] - USUAL_FAILURES)
-            if self._retry_at.get(key, 0.0) <= now and (found is None or failures < fewest):
-                found, fewest = model, failures
-        return found
+        now, me = time.monotonic(), self._place.address
+        ready = (model for model in wanted(ledger, me) if self._waits(model, ledger, now))
+        return min(ready, key=lambda model: max(0, self._failures[key_of(model, ledger)] - USUAL_FAILURES), default=None)
+
+    def _waits(self, model: ModelFacts, ledger: Ledger, now: float) -> bool:
+        """Whether there is work on a model, and its time has come. What was scored is fetched again if it was lost."""
+        received = self.received(model, ledger)
+        if received is not None and (received.state == "rejected" or (received.state == "scored" and self._here(model))):
+            return False
+        return self._retry_at.get(key_of(model, ledger), 0.0) <= now
 
     def work(self, model: ModelFacts, ledger: Ledger) -> Iterator[str]:
         """Fetch, verify and score one model. May be stopped at any point and begun again. Says nothing where it only waits."""
@@ -129,13 +130,13 @@ class Inbox:
         self._record(submission_key(self._place.address, bundle, parents), "scored", "", weights)
 
     def _here(self, model: ModelFacts) -> bool:
-        """Whether a bundle is on this machine. One that was scored is fetched again if it was lost, and is still wanted."""
+        """Whether a bundle is on this machine."""
         return self._place.bundle_folder(model.bundle).is_dir()
 
     def _fetch(self, model: ModelFacts) -> Iterator[str]:
-        folder = self._place.bundle_folder(model.bundle)
-        if folder.is_dir():
+        if self._here(model):
             return
+        folder = self._place.bundle_folder(model.bundle)
         folder.parent.mkdir(parents=True, exist_ok=True)
         cid, limit = cid_from_digest(model.bundle), self._place.task.max_bundle_bytes
         before = -1

@@ -133,16 +133,37 @@ TINY_TASK = {
 }
 
 
+SMALLER = {"network": {"channels": [16]}, "sampling": {"steps": 3, "images": 60}, "scoring": {"training_images": 1500}}
+
+
+def deploy_task(sepolia: Sepolia, name: str, task: dict[str, Any], store: str, *more: str) -> tuple[str, str]:
+    """Deploy a task by the command a sponsor types: the contract's address, and what the command said. name: of its files."""
+    file = sepolia.work / f"{name}.yaml"
+    file.write_text(yaml.safe_dump(task))
+    done = sepolia.ape(
+        "run", "deploy", "--network", "sepolia", "--task", str(file), "--account", "sponsor", "--threads", "1",
+        "--store", store, "--home", str(sepolia.work / f"{name}-deployer"), *more,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Deployed on chain")), done.stdout
+
+
+def check_audit_and_pay(sepolia: Sepolia, contract: str, store: str, alias: str) -> None:
+    """Every model passes the audit, and this account withdraws what it has earned."""
+    done = sepolia.ape("run", "audit", "--network", "sepolia", "--contract", contract, "--store", store)
+    assert done.returncode == 0, done.stdout + done.stderr
+    paid = sepolia.ape(
+        "run", "rewards", "--network", "sepolia", "--contract", contract, "--account", alias, "--home", str(sepolia.work / alias),
+        "--json",
+    )  # fmt: skip
+    assert paid.returncode == 0, paid.stderr
+    assert int(json.loads(paid.stdout[paid.stdout.index("{") :])["withdrawn"]) > 0
+
+
 @pytest.fixture(scope="session")
 def deployed(sepolia: Sepolia) -> str:
     """The address of a small digits task, deployed by the command a sponsor types."""
-    task = sepolia.work / "task.yaml"
-    task.write_text(yaml.safe_dump(TINY_TASK))
-    done = sepolia.ape(
-        "run", "deploy", "--network", "sepolia", "--task", str(task), "--pool", "1ether", "--account", "sponsor",
-        "--store", f"local:{sepolia.work}/store", "--home", str(sepolia.work / "deployer"), "--threads", "1",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Deployed on chain {SEPOLIA}" in done.stdout
-    assert "5 voters at the minimum put up" in done.stdout  # less than the pool of 1 ether
-    return next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Deployed on chain"))
+    contract, said = deploy_task(sepolia, "task", TINY_TASK, f"local:{sepolia.work}/store", "--pool", "1ether")
+    assert f"Deployed on chain {SEPOLIA}" in said
+    assert "5 voters at the minimum put up" in said  # less than the pool of 1 ether
+    return contract

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.integration.conftest import TINY_TASK, Sepolia, stand_in
+from tests.integration.conftest import SMALLER, TINY_TASK, Sepolia, check_audit_and_pay, deploy_task, stand_in
 from tests.integration.test_three_processes import wait_for_all, wait_until
 
 EVERYWHERE = "0.0.0.0"  # reaches this machine, and is none of the names that are known for it
@@ -38,17 +36,8 @@ def start(remote: Sepolia, contract: str, alias: str, part: str, *more: str) -> 
 
 def test_a_model_is_deployed_voted_on_settled_audited_and_paid(remote: Sepolia) -> None:
     """Regression: behind Ape's wrapper every node passed for one on this machine, and nothing of this was ever run."""
-    task = remote.work / "task.yaml"
-    smaller = {"network": {"channels": [16]}, "sampling": {"steps": 3, "images": 60}, "scoring": {"training_images": 1500}}
-    task.write_text(yaml.safe_dump({**TINY_TASK, "task": smaller, "genesis_images": 640}))
     store = f"local:{remote.work}/store"
-    done = remote.ape(
-        "run", "deploy", "--network", "sepolia", "--task", str(task), "--account", "sponsor", "--threads", "1",
-        "--store", store, "--home", str(remote.work / "deployer"),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    contract = next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Deployed on chain"))
-
+    contract, _ = deploy_task(remote, "task", {**TINY_TASK, "task": SMALLER, "genesis_images": 640}, store)
     running = {"cyd": start(remote, contract, "cyd", "digits:8-10/12", "--role", "validator")}
     end = time.monotonic() + SECONDS
     try:
@@ -63,11 +52,4 @@ def test_a_model_is_deployed_voted_on_settled_audited_and_paid(remote: Sepolia) 
     assert not any("Traceback" in log for log in logs)
     assert sum(log.count(" registering as ") for log in logs) == 2
 
-    done = remote.ape("run", "audit", "--network", "sepolia", "--contract", contract, "--store", store)
-    assert done.returncode == 0, done.stdout + done.stderr
-    paid = remote.ape(
-        "run", "rewards", "--network", "sepolia", "--contract", contract, "--account", "cyd", "--home", str(remote.work / "cyd"),
-        "--json",
-    )  # fmt: skip
-    assert paid.returncode == 0, paid.stderr
-    assert int(json.loads(paid.stdout[paid.stdout.index("{") :])["withdrawn"]) > 0
+    check_audit_and_pay(remote, contract, store, "cyd")

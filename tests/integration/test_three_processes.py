@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.integration.conftest import Sepolia
+from tests.integration.conftest import Sepolia, check_audit_and_pay
 
 SETTLED = 6
 MINUTES = 8
@@ -77,12 +77,4 @@ def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, depl
     assert all(model["phase"] == "scored" for model in settled[:SETTLED])
     assert not any("Traceback" in log.read_text() for _, log in running.values())
 
-    done = sepolia.ape("run", "audit", "--network", "sepolia", "--contract", deployed, "--store", f"local:{sepolia.work}/store")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-    paid = sepolia.ape(
-        "run", "rewards", "--network", "sepolia", "--contract", deployed, "--account", "ann", "--home", str(sepolia.work / "ann"),
-        "--json",
-    )  # fmt: skip
-    assert paid.returncode == 0, paid.stderr
-    assert int(json.loads(paid.stdout[paid.stdout.index("{") :])["withdrawn"]) > 0
+    check_audit_and_pay(sepolia, deployed, f"local:{sepolia.work}/store", "ann")

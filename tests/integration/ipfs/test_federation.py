@@ -6,10 +6,9 @@ from __future__ import annotations
 import time
 
 import pytest
-import yaml
 
 from pdfed.storage import open_store
-from tests.integration.conftest import TINY_TASK, Sepolia
+from tests.integration.conftest import SMALLER, TINY_TASK, Sepolia, deploy_task
 from tests.integration.ipfs.daemons import JsIpfs
 from tests.integration.test_three_processes import Running, wait_for_all, wait_until
 
@@ -20,15 +19,8 @@ Pair = tuple[JsIpfs, JsIpfs]
 @pytest.fixture(scope="module")
 def deployed(sepolia: Sepolia, daemons: Pair) -> str:
     """A task whose genesis bundle is published at the first daemon alone."""
-    task = sepolia.work / "ipfs-task.yaml"
-    smaller = {"network": {"channels": [16]}, "sampling": {"steps": 3, "images": 60}, "scoring": {"training_images": 1500}}
-    task.write_text(yaml.safe_dump({**TINY_TASK, "task": smaller, "genesis_images": 640}))
-    done = sepolia.ape(
-        "run", "deploy", "--network", "sepolia", "--task", str(task), "--account", "sponsor", "--threads", "1",
-        "--store", daemons[0].store, "--home", str(sepolia.work / "ipfs-deployer"),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next(line.split()[-1] for line in done.stdout.splitlines() if line.startswith("Deployed on chain"))
+    task = {**TINY_TASK, "task": SMALLER, "genesis_images": 640}
+    return deploy_task(sepolia, "ipfs", task, daemons[0].store)[0]
 
 
 def start_node(sepolia: Sepolia, contract: str, alias: str, part: str, store: str, *more: str) -> Running:
