@@ -21,7 +21,7 @@ from eth_hash.auto import keccak
 from pdfed.chain.abi import checksummed, words
 from pdfed.chain.errors import NotMined
 from pdfed.chain.fees import DEARER, Figures, Signed, fee_figures, see_mined, sign
-from pdfed.chain.rpc import Rpc, RpcRefused
+from pdfed.chain.rpc import Rpc
 
 Say = Callable[[str], None]
 
@@ -113,16 +113,13 @@ def _signed(rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, data: bytes, 
 
 def _dearer(rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, data: bytes, value: int, note: Note) -> Note | None:
     """The same creation at a fee that the next block takes; None where that of the note will do, or its nonce is used."""
-    block, used, balance = rpc.batch(
+    block, used, balance = rpc.all_of(
         [
             ("eth_getBlockByNumber", ("latest", False)),
             ("eth_getTransactionCount", (note.sender, "latest")),
             ("eth_getBalance", (note.sender, "latest")),
         ]
     )
-    for answer in (block, used, balance):
-        if isinstance(answer, RpcRefused):
-            raise answer
     base_fee = int(block.get("baseFeePerGas") or "0x0", 16)
     if int(used, 16) > note.nonce or note.max_fee >= base_fee:
         return None

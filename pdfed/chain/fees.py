@@ -151,14 +151,11 @@ def _broadcast(rpc: Rpc, signed: Signed) -> str:
 def _whereabouts(rpc: Rpc, sender: str, hash: str) -> tuple[int, bool, dict[str, Any] | None]:
     """How many nonces the sender has used, whether the node knows the transaction, and its receipt, asked for last: what is
     mined in between must not look lost. Raises NodeUnreachable."""
-    count, known, receipt = rpc.batch(
+    count, known, receipt = rpc.all_of(
         [
             ("eth_getTransactionCount", (sender, "latest")),
             ("eth_getTransactionByHash", (hash,)),
             ("eth_getTransactionReceipt", (hash,)),
         ]
     )
-    for answer in (count, known, receipt):
-        if isinstance(answer, RpcRefused):
-            raise answer
     return int(count, 16), known is not None, receipt

@@ -72,6 +72,14 @@ class Rpc:
             results += [self._result_or_refusal(response, method) for response, (method, _) in zip(responses, part, strict=True)]
         return results
 
+    def all_of(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """As `batch`, where one refusal spoils the rest. Raises RpcRefused, NodeUnreachable."""
+        results = self.batch(calls)
+        for result in results:
+            if isinstance(result, RpcRefused):
+                raise result
+        return results
+
     def _asked(self, ask: Any) -> Any:
         try:
             return ask()

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -46,6 +47,17 @@ def finish(outbox: Outbox) -> list[Outcome]:
         if not outbox.pending():
             break
     return ended
+
+
+@contextmanager
+def poor(chain: Chain, contract: ContractClient, account: Any) -> Iterator[None]:
+    """An account with a hundredth of an ether, for a while."""
+    had = contract.balance(account.address)
+    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
+    try:
+        yield
+    finally:
+        chain.rpc.call("anvil_setBalance", account.address, hex(had))
 
 
 def paid(outbox: Outbox) -> list[Outcome]:
@@ -424,31 +436,23 @@ def test_a_mempool_that_forgets_is_told_again(chain: Chain, contract: ContractCl
 
 
 def test_no_money_is_said_and_nothing_is_lost(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
-    had = contract.balance(account.address)
     outbox.put("more", "topUp", (), value=10**17)
-    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
-    try:
+    with poor(chain, contract, account):
         with pytest.raises(Unfunded, match=r"0\.010000 ETH and needs"):
             outbox.step()
         assert outbox.state("more") == "queued"
-    finally:
-        chain.rpc.call("anvil_setBalance", account.address, hex(had))
     assert finish(outbox)[0].ok
 
 
 def test_what_cant_be_paid_holds_up_nothing_else(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
     """Regression: a submission's fee that was missing kept every later reveal back, and its bond was lost."""
-    had = contract.balance(account.address)
     outbox.put("dear", "topUp", (), value=10**17)
     outbox.put("alive", "keepAlive", ())
-    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
-    try:
+    with poor(chain, contract, account):
         assert [(done.key, done.ok) for done in paid(outbox)] == [("alive", True)]
         with pytest.raises(Unfunded):
             outbox.step()
         assert outbox.state("dear") == "queued"
-    finally:
-        chain.rpc.call("anvil_setBalance", account.address, hex(had))
     assert [(done.key, done.ok) for done in finish(outbox)] == [("dear", True)]
 
 
@@ -456,15 +460,11 @@ def test_any_number_of_unpaid_ones_holds_up_nothing_else(
     chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
 ) -> None:
     """Regression: only the eight oldest were looked at."""
-    had = contract.balance(account.address)
     for index in range(outbox_module.BATCH + 2):
         outbox.put(f"dear{index}", "topUp", (), value=10**17)
     outbox.put("alive", "keepAlive", ())
-    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
-    try:
+    with poor(chain, contract, account):
         assert [(done.key, done.ok) for done in paid(outbox)] == [("alive", True)]
-    finally:
-        chain.rpc.call("anvil_setBalance", account.address, hex(had))
 
 
 def test_a_remote_node_is_asked_once_per_block_for_what_it_refuses(
@@ -486,16 +486,12 @@ def test_a_remote_node_is_asked_once_per_block_for_what_cant_be_paid(
     client = through(proxy, contract)
     client.rpc.near = False
     outbox = Outbox(client, account, journal)
-    had = contract.balance(account.address)
     outbox.put("dear", "topUp", (), value=10**17)
-    chain.rpc.call("anvil_setBalance", account.address, hex(10**16))
-    try:
+    with poor(chain, contract, account):
         for _ in range(5):
             with pytest.raises(Unfunded):
                 outbox.step()
         assert proxy.asked.count("eth_estimateGas") == 1
-    finally:
-        chain.rpc.call("anvil_setBalance", account.address, hex(had))
 
 
 def test_a_failed_intent_is_freed_once_per_block(chain: Chain, contract: ContractClient, outbox: Outbox) -> None:
