@@ -137,7 +137,7 @@ SMALLER = {"network": {"channels": [16]}, "sampling": {"steps": 3, "images": 60}
 
 
 def deploy_task(sepolia: Sepolia, name: str, task: dict[str, Any], store: str, *more: str) -> tuple[str, str]:
-    """Deploy a task by the command a sponsor types: the contract's address, and what the command said. name: of its files."""
+    """Deploy a task by the command a sponsor types, from the home NAME-deployer: the contract's address, and what it said."""
     file = sepolia.work / f"{name}.yaml"
     file.write_text(yaml.safe_dump(task))
     done = sepolia.ape(

@@ -109,5 +109,5 @@ def test_the_command_and_the_record_of_a_sponsors_deployment(sepolia: Sepolia, d
     facts = json.loads(done.stdout)
     assert (facts["match"], facts["chain_id"], facts["ok"]) == (EXACT, SEPOLIA, True)
     assert json.loads((tmp_path / deployed / "standard-input.json").read_text())["language"] == "Solidity"
-    record = json.loads((sepolia.work / "deployer" / "deployments" / "sepolia" / f"{deployed}.json").read_text())
+    record = json.loads((sepolia.work / "task-deployer" / "deployments" / "sepolia" / f"{deployed}.json").read_text())
     assert (record["code_hash"], record["chain_id"]) == (facts["code_hash"], SEPOLIA)
