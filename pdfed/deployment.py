@@ -13,6 +13,7 @@ from pdfed.chain.client import ContractClient
 from pdfed.genesis import Genesis
 from pdfed.mechanism import MAX_BALANCE, Call, Mechanism, MechanismError, Terms
 from pdfed.spec import SpecError, TermsSpec
+from pdfed.whole import write_whole
 
 LEAST = 10**15  # wei: of a stake by the contract, of a fee by default
 MONEY = ("min_stake", "submission_fee", "commit_bond")  # terms in wei
@@ -121,9 +122,6 @@ def write_record(home: Path, record: DeploymentRecord) -> Path:
     It takes the place of the note of the unfinished deployment: the next one by this account is a new one.
     """
     path = home / "deployments" / record.network / f"{record.address}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(asdict(record), indent=1) + "\n")
     note_path(home, record.chain_id, record.deployer).unlink(missing_ok=True)
     return path

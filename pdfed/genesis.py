@@ -12,11 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +30,7 @@ from pdfed.scoring import Dinov2, Ruler, Scorers, noise_fid_scale, train_scorers
 from pdfed.spec import DINOV2, TaskFile, TaskSpec
 from pdfed.spec.task import MAX_SCALE
 from pdfed.storage import cid_of, digest_of
+from pdfed.whole import replacing, write_whole
 
 NOISE_ROUNDS = 10  # paired measurements from which the noise of a gain is estimated
 # The noise itself is smaller than this many estimates of it in 9 of 10 cases: the upper 90 % limit of a standard deviation from
@@ -154,7 +153,7 @@ def _train(given: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, say:
     if (work / bundles.WEIGHTS).exists():
         return
     checkpoint = work / "training"
-    if checkpoint.is_dir():
+    if TrainingRun.saved(checkpoint):
         run = TrainingRun.resume(checkpoint, task, pictures.images, pictures.labels)
     else:
         start = initial_weights(task, given.seed)
@@ -164,7 +163,7 @@ def _train(given: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, say:
         before = run.images_seen
         progress = run.step(SLICE_SECONDS, mark if before < mark else None)
         if before < mark <= run.images_seen:  # kept before the checkpoint: a run killed in between comes here again
-            with _replacing(work / EARLIER_WEIGHTS) as fresh:
+            with replacing(work / EARLIER_WEIGHTS) as fresh:
                 save_weights(run.ema(), fresh, task)
         run.save(checkpoint)
         left = (given.genesis_images - run.images_seen) / progress.images_per_second
@@ -172,18 +171,8 @@ def _train(given: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, say:
             f"training the genesis: {run.images_seen}/{given.genesis_images} images, "
             f"{progress.images_per_second:.0f} images/s, loss {progress.loss:.4f}, {max(0.0, left):.0f} s left"
         )
-    with _replacing(work / bundles.WEIGHTS) as fresh:
+    with replacing(work / bundles.WEIGHTS) as fresh:
         save_weights(run.ema(), fresh, task)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `path`: whole or not at all, also if the process is killed."""
-    fresh = path.with_name(path.name + ".new")
-    yield fresh
-    with fresh.open("rb") as written:
-        os.fsync(written.fileno())
-    fresh.replace(path)
 
 
 def _measured_noise(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: Path, say: Say, dinov2: str) -> float:
@@ -193,8 +182,7 @@ def _measured_noise(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: 
     gains = _noted_gains(note)
     for gain in _paired_gains(task, scorers, pictures, work, dinov2, range(len(gains), NOISE_ROUNDS)):
         gains.append(gain)
-        with _replacing(note) as fresh:
-            fresh.write_text(json.dumps({"gains": gains}))
+        write_whole(note, json.dumps({"gains": gains}))
         say(f"measuring the noise of a vote: {len(gains)}/{NOISE_ROUNDS}")
     noise = statistics.stdev(gains) * STEPS_PER_HALVING
     if not noise > 0:  # no two voters agree to the last bit: nothing was measured, and the least min_gain would pay luck

@@ -10,7 +10,6 @@ sign ──► note on disk ──► broadcast ──► mined: the note goes o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from pdfed.chain.abi import checksummed, words
 from pdfed.chain.errors import NotMined
 from pdfed.chain.fees import DEARER, Figures, Signed, fee_figures, see_mined, sign
 from pdfed.chain.rpc import Rpc
+from pdfed.whole import write_whole
 
 Say = Callable[[str], None]
 
@@ -137,14 +137,7 @@ def _dearer(rpc: Rpc, ecosystem: Any, chain_id: int, account: Any, data: bytes, 
 
 
 def _keep(path: Path, note: Note) -> None:
-    """On disk for certain when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    with partial.open("w") as file:
-        json.dump(asdict(note), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, json.dumps(asdict(note), indent=1))
 
 
 def _seen_through(rpc: Rpc, note: Note, path: Path | None) -> dict[str, Any] | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from pathlib import Path
 from typing import Any
 
 from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.errors import SealBroken
 from pdfed.mechanism import Score
+from pdfed.whole import OWNER_ONLY, write_whole
 
 SCORE_BYTES = 20  # 8 + 8 + 4
 TAG_BYTES = 12  # of the 32-byte word: what tells a right pad from a wrong one
@@ -40,14 +40,7 @@ class NodeSecret:
             path.chmod(0o600)
             return cls(kept)
         root = hashlib.sha256(wallet_signer(account)(secret_message(chain_id, contract))).digest()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
-            file.write(root.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(path, root.hex() + "\n", mode=OWNER_ONLY)
         return cls(root)
 
     def salt(self, bundle: bytes, id: int) -> bytes:

@@ -7,8 +7,6 @@ HF accelerate carries the loop, so that the same code runs on a CPU, a GPU or se
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ from pdfed.diffusion.network import Denoiser, Weights, network_with
 from pdfed.diffusion.noise import TIMESTEPS, generator, noisy_and_target, signal_and_noise, to_float, to_nchw
 from pdfed.errors import PDFedError
 from pdfed.spec import TaskSpec
+from pdfed.whole import replacing
 
 WARMUP_STEPS = 10
 BETAS = (0.9, 0.99)
@@ -113,7 +112,7 @@ class TrainingRun:
         return {name: value.detach().cpu().clone() for name, value in averaged}
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint: one safetensors file, replaced whole or not at all. The folder exists only if the file does."""
+        """Write a checkpoint: one safetensors file, replaced whole or not at all."""
         if not self._accelerator.is_main_process:
             return
         tensors: Weights = {}
@@ -122,19 +121,10 @@ class TrainingRun:
             remembered = self._optimiser.state.get(parameter, {})
             tensors |= {f"{moment}.{name}": remembered[moment] for moment in MOMENTS if moment in remembered}
         position = {"images_seen": self.images_seen, "steps": self.steps, "seed": self.seed, "budget": self.budget}
-        fresh = folder.with_name(folder.name + ".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        save_file(
-            {name: value.cpu().contiguous() for name, value in tensors.items()}, fresh / STATE, {"position": json.dumps(position)}
-        )
-        with (fresh / STATE).open("rb") as written:
-            os.fsync(written.fileno())
-        if folder.is_dir():
-            (fresh / STATE).replace(folder / STATE)
-            fresh.rmdir()
-        else:
-            fresh.rename(folder)
+        with replacing(folder / STATE) as fresh:
+            save_file(
+                {name: value.cpu().contiguous() for name, value in tensors.items()}, fresh, {"position": json.dumps(position)}
+            )
 
     @classmethod
     def saved(cls, folder: Path) -> bool:

@@ -23,6 +23,7 @@ from pdfed.experiments.runner import ExperimentError
 from pdfed.scoring import Scorers, make_scorers, noise_fid_scale
 from pdfed.spec import Images, Scoring, TaskSpec
 from pdfed.spec.task import Network, Sampling
+from pdfed.whole import replacing
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -163,9 +164,9 @@ def samples_of(
             for batch, labels in samples(weights, task, seed=seed, n=count):
                 drawn.append((batch, labels))
                 bar.advance(len(batch))
-        fresh = kept.with_suffix(".new.npz")
-        np.savez_compressed(fresh, images=np.concatenate([a for a, _ in drawn]), labels=np.concatenate([b for _, b in drawn]))
-        fresh.replace(kept)
+        images, drawn_labels = (np.concatenate(each) for each in zip(*drawn, strict=True))
+        with replacing(kept) as fresh, fresh.open("wb") as file:
+            np.savez_compressed(file, images=images, labels=drawn_labels)
     with np.load(kept, allow_pickle=False) as stored:
         return stored["images"], stored["labels"]
 

@@ -24,9 +24,10 @@ from pdfed.diffusion import TrainingRun, load_weights, merge, save_weights
 from pdfed.evaluation import OwnScore, weights_key
 from pdfed.node.inbox import Inbox, paced, score_weights
 from pdfed.node.workplace import Workplace
-from pdfed.provenance import Claim, Parent, TrainingFacts, dataset_root, sign_model
+from pdfed.provenance import Claim, Parent, TrainingFacts, dataset_root, read_manifest, sign_model
 from pdfed.storage import StoreUnreachable, cid_from_digest, cid_of, digest_of
 from pdfed.strategy import choose_parents, should_submit
+from pdfed.whole import OWNER_ONLY, write_whole
 
 SLICE_SECONDS = 0.5  # of training per step
 CHECKPOINT_SECONDS = 20.0
@@ -154,7 +155,7 @@ class Drafts:
             "excluded": len(place.train) - len(pictures),
             "dataset_root": dataset_root(place.train.hashes, place.secret.dataset_salt()).hex(),
         }
-        (folder / "facts.json").write_text(json.dumps(facts))
+        write_whole(folder / "facts.json", json.dumps(facts), mode=OWNER_ONLY)
         self._move(draft, "judge")
 
     def _pictures(self, draft: DraftState) -> ImageSet:
@@ -167,16 +168,13 @@ class Drafts:
             shutil.rmtree(folder / "training", ignore_errors=True)
             left = place.exclusions.remaining(place.train) if place.config.objective == "qn+dedup" else place.train
             kept = {"data": data, "left_out": sorted({digest.hex() for digest in set(place.train.hashes) - set(left.hashes)})}
-            folder.mkdir(parents=True, exist_ok=True)
-            fresh = note.with_suffix(".new")
-            fresh.write_text(json.dumps(kept))
-            fresh.replace(note)
+            write_whole(note, json.dumps(kept), mode=OWNER_ONLY)
         left_out = set(map(bytes.fromhex, kept["left_out"]))
         return place.train.subset([index for index, digest in enumerate(place.train.hashes) if digest not in left_out])
 
     def _open_run(self, draft: DraftState, pictures: ImageSet) -> TrainingRun:
         place, folder = self._place, self._folder(draft)
-        if (folder / "training").is_dir():
+        if TrainingRun.saved(folder / "training"):
             return TrainingRun.resume(folder / "training", place.task, pictures.images, pictures.labels)
         start = merge(
             [load_weights(place.bundle_folder(parent) / bundles.WEIGHTS, place.task) for parent, _ in draft.parents],
@@ -252,7 +250,7 @@ class Drafts:
 
 def parent_of(digest: bytes, bundle: bundles.Bundle) -> Parent:
     """A bundle on this machine as an ingredient of the next."""
-    return Parent(digest, cid_from_digest(digest), bundle.weights, bundle.manifest, bundle.title)
+    return Parent(digest, cid_from_digest(digest), bundle.weights, bundle.manifest, read_manifest(bundle.manifest).title)
 
 
 def card(place: Workplace, title: str, facts: TrainingFacts, parents: list[Parent]) -> dict[str, object]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 
-from pdfed.chain.ledger import Ledger
+from pdfed.chain.ledger import Ledger, ModelFacts
 from pdfed.node.inbox import Inbox, paced, wanted
 from pdfed.node.workplace import Workplace
 from pdfed.storage import ContentUnavailable, StoreError, cid_from_digest, sweep_drafts
@@ -62,7 +62,7 @@ class Shelf:
     def _kept(self, ledger: Ledger, parents: Collection[bytes]) -> set[bytes]:
         """Digests of the bundles to keep, of those that are here and good."""
         models = ledger.models
-        at_work = {model.bundle for model in wanted(ledger, self._place.address)} | set(parents)
+        at_work = {model.bundle for model in at_hand(ledger, self._place.address)} | set(parents)
         optional = [models[id].bundle for id in keep_order(ledger, self._place.address, self._place.config.keep_last)]
         room = self._place.config.quota_mb * 1_000_000
         good = {
@@ -136,7 +136,7 @@ class Shelf:
         """Remove bundles that were received and are kept no more, and what was begun of others."""
         bundles = self._place.home / "bundles"
         names = {cid_from_digest(model.bundle): model.bundle for model in ledger.models.values()}
-        begun = {cid_from_digest(model.bundle) for model in wanted(ledger, self._place.address)}
+        begun = {cid_from_digest(model.bundle) for model in at_hand(ledger, self._place.address)}
         for folder in bundles.iterdir():
             digest = names.get(folder.name)
             if digest is not None and digest not in keep and folder.name not in begun:
@@ -149,6 +149,12 @@ class Shelf:
 def _set_aside(folder: Path) -> None:
     """A folder goes at once or not at all: what has a bundle's name is complete."""
     folder.rename(folder.with_name(f"{_GONE}{folder.name}"))
+
+
+def at_hand(ledger: Ledger, me: str) -> list[ModelFacts]:
+    """What the node `me` works with, whatever the quota says: what it needs a score of, and own models that are not settled,
+    whoever is on their jury: until they are published, nobody else has them."""
+    return [*wanted(ledger, me), *(model for model in ledger.unsettled() if model.author == me)]
 
 
 def keep_order(ledger: Ledger, me: str, last: int) -> list[int]:

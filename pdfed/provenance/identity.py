@@ -9,6 +9,7 @@ renewed long before.
 from __future__ import annotations
 
 import datetime
+import fcntl
 import hashlib
 import os
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pdfed.provenance.errors import IdentityUnreadable
+from pdfed.whole import OWNER_ONLY, write_whole
 
 CA_YEARS, LEAF_YEARS = 40, 20
 RENEW_YEARS = 10  # before its end: for so long, at least, whatever a leaf signs can be verified
@@ -65,7 +67,9 @@ class Identity:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         identity = cls(folder, wallet)
-        identity.leaf()
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of processes that start at once in a new home, one makes the keys
+            identity.leaf()
         return identity
 
     @property
@@ -175,10 +179,4 @@ def _read(file: Path) -> Keys:
 
 def _write(file: Path, keys: Keys) -> None:
     """Key and certificate in one file, replaced at once: a stop in between can't part them."""
-    draft = file.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(keys.private_pem + keys.pem)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(file)
+    write_whole(file, keys.private_pem + keys.pem, mode=OWNER_ONLY)

@@ -15,6 +15,7 @@ from pdfed.scoring.quality import FEWEST, Quality, UnderChange, scorer_quality
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.training import Progress, recipe_of, train_scorers
 from pdfed.spec import Images, Scoring
+from pdfed.whole import write_whole
 
 CHECKPOINT = "training.safetensors"
 QUALITY = "quality.json"
@@ -49,10 +50,8 @@ def make_scorers(
         scorers = train_scorers(images, labels, scoring, seed=seed, progress=progress, checkpoint=folder / CHECKPOINT)
         scorers.save(folder)
     found = scorer_quality(scorers, scoring, held_out, seed=seed)
-    (folder / TABLE).write_text(found.markdown(), encoding="utf-8")
-    fresh = folder / f"{QUALITY}.new"
-    fresh.write_text(json.dumps({**recipe, **found.facts()}, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(folder / QUALITY)
+    write_whole(folder / TABLE, found.markdown())
+    write_whole(folder / QUALITY, json.dumps({**recipe, **found.facts()}, indent=1) + "\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return found
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -31,6 +30,7 @@ from pdfed.scoring.pictures import checked, checked_labels, to_tensor
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.verifier import Verifier
 from pdfed.spec import Scoring
+from pdfed.whole import replacing
 
 Progress = Callable[[str, float], None]
 
@@ -194,13 +194,9 @@ class ScorerTraining:
         for key, parameter in self._stage_model().named_parameters():
             remembered = self._optimiser.state.get(parameter, {})
             tensors |= {f"{moment}.{key}": remembered[moment] for moment in MOMENTS if moment in remembered}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(path.name + ".new")
         position = {"steps_done": str(self.steps_done), "recipe": self.recipe}
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, fresh, position)
-        with fresh.open("rb") as written:
-            os.fsync(written.fileno())
-        fresh.replace(path)
+        with replacing(path) as fresh:
+            save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, fresh, position)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same pictures, settings and seed. Raises CheckpointUnfit."""

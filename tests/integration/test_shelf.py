@@ -11,6 +11,7 @@ import pytest
 
 from pdfed.bundle import CARD
 from pdfed.chain.local import LocalChain
+from pdfed.genesis import Genesis
 from pdfed.node import Node
 from pdfed.node.shelf import keep_order
 from pdfed.storage import LocalStore, cid_from_digest, open_store
@@ -19,18 +20,27 @@ from tests.integration.federation import Federation, deploy, kill, make_federati
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """Three settled models of one author, and what two nodes keep of them."""
-    root = tmp_path_factory.mktemp("shelf")
+def chain() -> Iterator[LocalChain]:
     with LocalChain() as chain:
-        federation = deploy(chain, make_federation_genesis(chain, root / "deployer"), root)
-        ann = federation.node(1, max_submissions=3, images_per_submission=64)
-        bob = federation.node(2, role="validator")
-        federation.join(ann, bob)
-        federation.run(ann, bob, until=lambda: ann.settled == 3 and not ann.busy)
-        ann.close()
-        bob.close()
-        yield federation
+        yield chain
+
+
+@pytest.fixture(scope="module")
+def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Genesis:
+    return make_federation_genesis(chain, tmp_path_factory.mktemp("deployer"))
+
+
+@pytest.fixture(scope="module")
+def federation(chain: LocalChain, genesis: Genesis, tmp_path_factory: pytest.TempPathFactory) -> Federation:
+    """Three settled models of one author, and what two nodes keep of them."""
+    federation = deploy(chain, genesis, tmp_path_factory.mktemp("shelf"))
+    ann = federation.node(1, max_submissions=3, images_per_submission=64)
+    bob = federation.node(2, role="validator")
+    federation.join(ann, bob)
+    federation.run(ann, bob, until=lambda: ann.settled == 3 and not ann.busy)
+    ann.close()
+    bob.close()
+    return federation
 
 
 def rested(federation: Federation, node: Node) -> Node:
@@ -72,6 +82,22 @@ def test_the_author_and_the_champions_lineage_keep_theirs(federation: Federation
         shutil.rmtree(federation.root / "again")
     bob.close()
     ann.close()
+
+
+def test_an_author_who_is_not_on_the_jury_keeps_its_model_while_it_is_voted_on(
+    chain: LocalChain, genesis: Genesis, tmp_path: Path
+) -> None:
+    """Regression: the author's folder was removed, and with a store that was down the only copy of the model."""
+    with_jury = deploy(chain, genesis, tmp_path, jury=1)
+    ann = with_jury.node(1, max_submissions=1, images_per_submission=64, keep_last=0)
+    others = [with_jury.node(index, role="validator") for index in (2, 3)]
+    with_jury.join(ann, *others)
+    with_jury.run(ann, until=lambda: len(ann.ledger.models) == 2 and not ann.busy)
+    rested(with_jury, ann)
+    assert not ann.ledger.models[1].settled and not ann.ledger.on_jury(1, ann.place.address)
+    assert kept(ann, {1}) <= on_disk(ann) & pins(with_jury, ann)
+    for node in (ann, *others):
+        node.close()
 
 
 def test_a_quota_holds_and_spares_what_is_at_work(federation: Federation) -> None:

@@ -107,11 +107,11 @@ def test_a_save_that_is_killed_leaves_the_one_before(
             here.setattr("os.fsync", killed)
             with pytest.raises(KeyboardInterrupt):
                 run.save(folder)
-        assert folder.is_dir() == saved_before
+        assert TrainingRun.saved(folder) == saved_before
         run.save(folder)
         run.step(0)
     assert TrainingRun.resume(folder, task, *pictures).steps == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["training"]
+    assert [path.name for path in folder.iterdir()] == ["state.safetensors"]
 
 
 def test_a_broken_or_foreign_checkpoint_is_named(task: TaskSpec, pictures: Given, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ def test_only_the_owner_may_read_them(tmp_path: Path) -> None:
     folder = tmp_path / "id"
     Identity.load_or_create(folder, WALLET)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()} == {"ca.pem": 0o600, "leaf.pem": 0o600}
+    assert {file.name: file.stat().st_mode & 0o777 for file in folder.glob("*.pem")} == {"ca.pem": 0o600, "leaf.pem": 0o600}
     (folder / "leaf.pem").chmod(0o644)
     Identity.load_or_create(folder, WALLET)
     assert (folder / "leaf.pem").stat().st_mode & 0o777 == 0o600
@@ -108,7 +110,21 @@ def test_a_key_beside_the_wrong_certificate_is_named(tmp_path: Path) -> None:
 def test_a_stop_while_writing_leaves_the_old_keys(tmp_path: Path) -> None:
     made = Identity.load_or_create(tmp_path, WALLET)
     old = made.leaf().key_hash
-    (tmp_path / "leaf.new").write_bytes(b"half")
+    (tmp_path / ".leaf.pem.half").write_bytes(b"half")
     assert Identity.load_or_create(tmp_path, WALLET).leaf().key_hash == old
     (tmp_path / "leaf.pem").unlink()
     assert Identity.load_or_create(tmp_path, WALLET).leaf().key_hash != old
+
+
+def test_processes_that_start_at_once_in_a_new_home_share_the_keys(tmp_path: Path) -> None:
+    """Regression: half of such processes ended with FileNotFoundError, or signed with keys that another had replaced."""
+    program = (
+        "import sys; from pathlib import Path; from pdfed.provenance import Identity;"
+        "print(Identity.load_or_create(Path(sys.argv[1]), sys.argv[2]).leaf().key_hash.hex())"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "id"), WALLET], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    hashes = {child.communicate()[0].strip() for child in started}
+    assert hashes == {Identity.load_or_create(tmp_path / "id", WALLET).leaf().key_hash.hex()}

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that stand whole or not at all, whatever stops the process or the machine while they are written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OWNER_ONLY = 0o600
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write what takes the place of `path` when the block ends: on disk for certain by then, name and content.
+
+    A block that fails leaves `path` as it was. The folder is made. One writer at a time. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)  # of a writer that was killed
+    try:
+        yield fresh
+        _take_place(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
+    """Put `content` (str as UTF-8) in the place of `path`, as `replacing` does; several writers don't disturb each other.
+
+    mode: who may read it; until it is whole, its owner alone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    fresh = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content.encode() if isinstance(content, str) else content)
+        fresh.chmod(mode)
+        _take_place(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _take_place(fresh: Path, path: Path) -> None:
+    """A rename is on disk when its folder is."""
+    _sync(fresh)
+    fresh.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
