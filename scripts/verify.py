@@ -25,8 +25,9 @@ from pdfed.cli import FriendlyCommand
 def cli(network: str, contract: str, out: Path, as_json: bool) -> None:
     """Rebuild the contract with the pinned compiler and compare it with the code at an address, byte by byte.
 
-    Every immutable is explained by the contract's terms. Writes what block explorers ask for: the standard JSON input and the
-    constructor's arguments. Exits 1 unless every byte is the same.
+    Every immutable is explained by the contract's terms, and the storage by the transaction that made the contract: it must have
+    run the constructor and nothing else. Writes what block explorers ask for: the standard JSON input and the constructor's
+    arguments. Exits 1 unless every byte is the same.
     """
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
@@ -51,6 +52,7 @@ def cli(network: str, contract: str, out: Path, as_json: bool) -> None:
             f"Metadata: {found.metadata} {'=' if found.metadata == found.expected_metadata else '≠ ' + found.expected_metadata}"
         )
         click.echo(f"Code: {found.code_bytes} bytes, keccak {found.code_hash}, solc {found.compiler}")
+        click.echo(f"Made by the constructor and nothing else: {found.creation_fault or 'yes'}")
         click.echo(f"{found.address} on chain {found.chain_id}: {found.match.upper()} match with {SOURCE}")
         click.echo(f"For block explorers: {folder}")
     if not found.ok:

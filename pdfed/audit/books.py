@@ -11,13 +11,17 @@ from dataclasses import asdict
 
 from pdfed.audit.findings import Check, check
 from pdfed.chain.client import ContractClient, ModelRecord
+from pdfed.chain.creation import creation_fault
 from pdfed.chain.ledger import Ledger, ModelFacts
 from pdfed.mechanism import gain_of, quorum_met
 from pdfed.strategy import GENESIS
 
 
 def ledger_checks(client: ContractClient, ledger: Ledger) -> Iterator[Check]:
-    """The contract's balance is what it owes, to the wei, and the event log alone rebuilds its books."""
+    """The constructor and nothing else made the contract, its balance is what it owes, to the wei, and the event log alone
+    rebuilds its books."""
+    fault = creation_fault(client)
+    yield check("made by its constructor", not fault, fault)
     books, balance = client.ledger(), client.balance(client.address)
     owed = books.stakes + books.pool + books.credits + books.locked_fees + books.locked_royalties
     yield check("balance equals what is owed", balance == owed, f"balance {balance} wei, owed {owed} wei")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
 from pathlib import Path
@@ -21,13 +21,13 @@ from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 
 from pdfed.chain.errors import NotCompiled
-from pdfed.mechanism import BallotState, Phase, Role, Score
+from pdfed.mechanism import BallotState, Phase, Role, Score, Terms
 
 CONTRACT = "PDFed"
 ROOT = Path(__file__).resolve().parents[2]
 _ENUMS: dict[str, type[IntEnum]] = {"Role": Role, "Phase": Phase, "BallotState": BallotState}
 _PANICS = {0x11: "overflow", 0x12: "division by zero", 0x32: "index out of range"}
-_METADATA_BYTES = 53  # that solc appends: a hash of the sources, comments included
+_METADATA_BYTES = 53
 
 checksummed = lru_cache(maxsize=65_536)(to_checksum_address)
 
@@ -93,17 +93,9 @@ class Interface:
             return f"0x{data.hex()}"
         return f"0x{data.hex()}" if data else ""
 
-    def is_code(self, code: bytes) -> bool:
-        """Whether deployed code is this contract's: the same but for its immutables, which construction fills in."""
-        if len(code) != len(self.runtime):
-            return False
-        return self._pattern.fullmatch(code[:-_METADATA_BYTES]) is not None
-
-    @property
-    def _pattern(self) -> re.Pattern[bytes]:
-        """The runtime code with every immutable (PUSH32 of zeros) open."""
-        parts = self.runtime[:-_METADATA_BYTES].split(b"\x7f" + bytes(32))
-        return re.compile(b"\x7f.{32}".join(re.escape(part) for part in parts), re.DOTALL)
+    def construction(self, terms: Terms) -> bytes:
+        """What a transaction carries that makes a contract with these terms. Raises EncodingError."""
+        return self.creation + encode([self.constructor.types[0]], [astuple(terms)])
 
 
 @cache
@@ -125,6 +117,11 @@ def interface() -> Interface:
     abi = [entry.model_dump(mode="json", by_alias=True) for entry in compiled.abi]
     codes = (compiled.deployment_bytecode.bytecode, compiled.runtime_bytecode.bytecode)
     return Interface(abi, *(bytes.fromhex(str(code).removeprefix("0x")) for code in codes))
+
+
+def same_but_metadata(code: bytes, other: bytes) -> bool:
+    """Whether two codes differ at most in the metadata that solc appends: a hash of the sources, comments included."""
+    return len(code) == len(other) and code[:-_METADATA_BYTES] == other[:-_METADATA_BYTES]
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import encode
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.address import is_address
 
-from pdfed.chain.abi import Interface, checksummed, interface, words
+from pdfed.chain.abi import Interface, checksummed, interface, same_but_metadata, words
 from pdfed.chain.deploying import Say, deploy_once
 from pdfed.chain.errors import NodeUnreachable, NotPDFed, TransactionRefused
 from pdfed.chain.rpc import Rpc, RpcRefused
@@ -102,9 +101,24 @@ class ContractClient:
         code = words(client.rpc.call("eth_getCode", client.address, "latest"))
         if not code:
             raise NotPDFed(client.address, f"chain {client.chain_id} has no contract there")
-        if not client.abi.is_code(code):
+        if not client._is_ours(code):
             raise NotPDFed(client.address, "the code there is not this version's")
         return client
+
+    def _is_ours(self, code: bytes) -> bool:
+        """Whether it is what the constructor makes of the terms that the contract tells, every copy of every immutable: the node
+        runs the constructor, without a transaction. What that constructor left in storage is another matter (`creation`)."""
+        if len(code) != len(self.abi.runtime):
+            return False
+        try:
+            made = self.rpc.call("eth_call", {"data": "0x" + self.abi.construction(self.terms()).hex()}, "latest")
+        except (NotPDFed, TransactionRefused):
+            return False
+        except RpcRefused as refused:
+            if not refused.reverted:
+                raise
+            return False
+        return same_but_metadata(code, words(made))
 
     @classmethod
     def deploy(
@@ -115,8 +129,7 @@ class ContractClient:
         abi = interface()
         chain_id, rpc, ecosystem = _connection()
         try:
-            data = abi.creation + encode([abi.constructor.types[0]], [astuple(terms)])
-            receipt = deploy_once(rpc, ecosystem, chain_id, account, data, pool_wei, note, say)
+            receipt = deploy_once(rpc, ecosystem, chain_id, account, abi.construction(terms), pool_wei, note, say)
         except EncodingError as fault:
             raise TransactionRefused("the deployment", " ".join(str(fault).split())[:200]) from fault
         except RpcRefused as refused:

@@ -7,13 +7,13 @@ bytes are the metadata: a hash of the sources, comments included, and of the com
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from pdfed.chain.client import ContractClient
+from pdfed.chain.creation import creation_fault
 from pdfed.chain.sources import Build
 from pdfed.mechanism import Terms, keep_per_step
 
@@ -33,7 +33,8 @@ class Immutable:
 @dataclass(frozen=True)
 class Verification:
     """What the comparison found. `match`: exact (every byte), partial (all but the metadata: other comments, file names or
-    settings that change no code) or different. `code_hash`: keccak of the deployed code, as EXTCODEHASH gives it."""
+    settings that change no code) or different. `code_hash`: keccak of the deployed code, as EXTCODEHASH gives it.
+    `creation_fault`: "" if the transaction that made the contract ran its constructor and nothing else, or what is wrong."""
 
     address: str
     chain_id: int
@@ -44,11 +45,12 @@ class Verification:
     metadata: str
     expected_metadata: str
     immutables: tuple[Immutable, ...]
+    creation_fault: str
 
     @property
     def ok(self) -> bool:
-        """Whether every byte is explained."""
-        return self.match == EXACT
+        """Whether every byte is explained, and the storage came from the constructor."""
+        return self.match == EXACT and not self.creation_fault
 
     def facts(self) -> dict[str, Any]:
         """For `--json`. Numbers beyond 2^53 are strings."""
@@ -71,6 +73,7 @@ def verify(client: ContractClient, build: Build) -> Verification:
         metadata=split_metadata(code)[1].hex(),
         expected_metadata=split_metadata(build.runtime)[1].hex(),
         immutables=immutables,
+        creation_fault=creation_fault(client),
     )
 
 
@@ -111,7 +114,7 @@ def expected_immutables(terms: Terms) -> dict[str, int]:
 
 def constructor_arguments(client: ContractClient) -> str:
     """The ABI encoding of the terms, in hex without 0x, as explorers ask for it."""
-    return encode([client.abi.constructor.types[0]], [astuple(client.terms())]).hex()
+    return client.abi.construction(client.terms())[len(client.abi.creation) :].hex()
 
 
 def split_metadata(code: bytes) -> tuple[bytes, bytes]:

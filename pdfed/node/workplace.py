@@ -13,7 +13,8 @@ from typing import IO, Any
 
 from pdfed import bundle as bundles
 from pdfed.chain.client import ContractClient
-from pdfed.chain.errors import Unfunded
+from pdfed.chain.creation import creation_fault
+from pdfed.chain.errors import NotPDFed, Unfunded
 from pdfed.chain.secret import NodeSecret
 from pdfed.data import Exclusions, ImageSet, load, split
 from pdfed.evaluation import Evaluator, keep_scores_of
@@ -82,6 +83,7 @@ def open_workplace(
     home.mkdir(parents=True, exist_ok=True)
     lock = take_lock(home)
     terms = client.terms()
+    check_creation(client)
     check_stake(config, terms, client, str(account.address))
     say("fetching the genesis bundle")
     genesis = fetch_genesis(store, terms.genesis, home / "bundles", say)
@@ -127,6 +129,13 @@ def open_workplace(
         identity=Identity.load_or_create(home / "identity", str(account.address)),
         lock=lock,
     )
+
+
+def check_creation(client: ContractClient) -> None:
+    """Before a stake is at risk: the storage, too, is what the constructor wrote. Raises NotPDFed."""
+    fault = creation_fault(client)
+    if fault:
+        raise NotPDFed(client.address, fault)
 
 
 def check_stake(config: NodeConfig, terms: Terms, client: ContractClient, address: str) -> None:

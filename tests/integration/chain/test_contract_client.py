@@ -82,6 +82,27 @@ def test_another_contracts_code(chain: Chain, contract: ContractClient) -> None:
     chain.rpc.call("anvil_setCode", NOBODY, "0x")
 
 
+def test_a_contract_with_false_immutables_is_refused(chain: Chain, contract: ContractClient) -> None:
+    """Regression: each copy of an immutable could be anything. With another `_keepPerStep`, which no view tells, one step of
+    gain was paid the whole pool."""
+    code = contract.code()
+    zeros = b"\x7f" + bytes(32)
+    places = [at for at in range(len(code) - 33) if contract.abi.runtime[at : at + 33] == zeros]
+    refused = 0
+    for at in places:
+        false = code[: at + 32] + bytes([code[at + 32] ^ 1]) + code[at + 33 :]
+        chain.rpc.call("anvil_setCode", NOBODY, "0x" + false.hex())
+        try:
+            told = ContractClient.at(NOBODY).terms()
+        except NotPDFed as fault:
+            assert "not this version's" in fault.cause
+            refused += 1
+        else:  # the only copy there is: a contract with other terms
+            assert told != TERMS
+    assert refused > len(places) - len(vars(TERMS))
+    chain.rpc.call("anvil_setCode", NOBODY, "0x")
+
+
 def test_terms_out_of_bounds_are_refused_before_money_moves(chain: Chain) -> None:
     had = chain.people[0].balance
     with pytest.raises(TransactionRefused, match=r"InvalidTerms\(field=minGain\)"):

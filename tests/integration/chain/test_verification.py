@@ -5,21 +5,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from eth_abi.abi import encode
+from eth_hash.auto import keccak
 
 from pdfed.chain.client import ContractClient
+from pdfed.chain.errors import NotPDFed
+from pdfed.chain.fees import send_and_wait
 from pdfed.chain.local import LocalChain
 from pdfed.chain.sources import SOURCE, Build, build, standard_input
 from pdfed.chain.verification import DIFFERENT, EXACT, PARTIAL, constructor_arguments, split_metadata, verify
 from pdfed.deployment import record_of, write_record
 from pdfed.mechanism import Terms
+from pdfed.node.workplace import check_creation
 from tests.integration.conftest import SEPOLIA, Sepolia
 
 ETHER = 10**18
+NODES, MODELS = 7, 8  # slots of the contract's mappings
 ELSEWHERE = "0x00000000000000000000000000000000DeaDBeef"
 
 
@@ -50,15 +57,55 @@ def changed(chain: LocalChain, client: ContractClient, position: int) -> Contrac
     code = bytearray(client.code())
     code[position] ^= 1
     chain.rpc.call("anvil_setCode", ELSEWHERE, "0x" + code.hex())
-    return ContractClient.at(ELSEWHERE)
+    other = copy(client)
+    other.address = ELSEWHERE
+    return other
 
 
 def test_a_deployment_is_the_sources_to_the_byte(client: ContractClient, rebuilt: Build) -> None:
     found = verify(client, rebuilt)
-    assert (found.match, found.ok) == (EXACT, True)
+    assert (found.match, found.creation_fault, found.ok) == (EXACT, "", True)
     assert found.metadata == found.expected_metadata != ""
     assert {each.name for each in found.immutables} >= {"_minStake", "_release", "_sponsor", "_keepPerStep"}
     assert all(each.value == each.expected and each.places > 0 for each in found.immutables)
+
+
+def poisoned(client: ContractClient, owner: str, born: int) -> bytes:
+    """Code that writes the storage of a contract of that age, a stake of `owner` whose exit is due, and returns its code."""
+    genesis = int.from_bytes(keccak(encode(["uint32", "uint256"], [0, MODELS])), "big")
+    slots = [*range(NODES), *range(genesis, genesis + 5)]
+    storage = {slot: client.rpc.call("eth_getStorageAt", client.address, hex(slot), "latest") for slot in slots}
+    storage = {slot: value.replace(f"{client.model(0).submitted_at:010x}", f"{born:010x}") for slot, value in storage.items()}
+    record = 5 * ETHER | born << 96 | born << 136 | 1 << 208 | 1 << 216  # stake, joined, exit due, a trainer, exiting
+    storage[int.from_bytes(keccak(encode(["address", "uint256"], [owner, NODES])), "big")] = hex(record)
+    writing = b"".join(push(int(value, 16)) + push(slot) + b"\x55" for slot, value in storage.items())
+    length, start = len(client.code()).to_bytes(2, "big"), (len(writing) + 13).to_bytes(2, "big")
+    return writing + b"\x61" + length + b"\x61" + start + b"\x5f\x39\x61" + length + b"\x5f\xf3" + client.code()
+
+
+def push(word: int) -> bytes:
+    return b"\x7f" + word.to_bytes(32, "big")
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"), [(0, "ran other code than the constructor"), (-50, "not in the blocks of the second")]
+)
+def test_forged_storage_from_the_creation_is_no_match(
+    chain: LocalChain, client: ContractClient, rebuilt: Build, lie: int, said: str
+) -> None:
+    """Regression: the code alone was compared, and whoever deployed could own the stakes of all who joined."""
+    sponsor, born = chain.account(0), client.now() + 100
+    owner = str(sponsor.address)
+    chain.rpc.call("evm_setNextBlockTimestamp", born)
+    code = poisoned(client, owner, born + lie)
+    receipt = send_and_wait(client.rpc, client.ecosystem, client.chain_id, sponsor, None, code, 0)
+    forged = ContractClient.at(receipt["contractAddress"])
+    assert forged.node(owner).stake == 5 * ETHER
+    found = verify(forged, rebuilt)
+    assert (found.match, found.ok) == (EXACT, False)
+    assert said in found.creation_fault
+    with pytest.raises(NotPDFed, match=said):
+        check_creation(forged)
 
 
 def test_ape_deploys_what_solc_makes_of_the_explorers_input(client: ContractClient, rebuilt: Build) -> None:
