@@ -16,6 +16,7 @@ from typing import Protocol
 from pdfed.storage.cid import Cid
 
 TICK_SECONDS = 0.1  # between two looks at an answer that has not come
+LEVELS_AHEAD = 2  # a directory's files and a file's chunks; where a stranger's content is deeper, less is asked for ahead
 
 
 class Blocks(Protocol):
@@ -41,9 +42,9 @@ class Ahead:
             threading.Thread(target=self._answer, daemon=True).start()
 
     def expect(self, cids: Iterable[Cid]) -> None:
-        """Ask for the first few of these, the soonest needed first."""
+        """Ask for the first few of these, the soonest needed first. All that was asked for is bounded: it is kept in memory."""
         for cid in islice(cids, self._threads):
-            if cid not in self._asked:
+            if cid not in self._asked and len(self._asked) < LEVELS_AHEAD * self._threads:
                 self._ask(cid)
 
     def take(self, cid: Cid) -> Generator[None, None, bytes]:

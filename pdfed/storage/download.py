@@ -10,7 +10,7 @@ import itertools
 import os
 import time
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -18,13 +18,12 @@ from typing import IO
 from pdfed.storage.ahead import Ahead, Blocks
 from pdfed.storage.cid import RAW, Cid
 from pdfed.storage.dag import DIRECTORY, FILE, LEFT_ALONE, Link, Node, decode
-from pdfed.storage.draft import draft
+from pdfed.storage.draft import draft, remove
 from pdfed.storage.errors import ContentCorrupt, ContentRefused, ContentTooLarge, DeadlinePassed, StoreError, disk_error
+from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES, fault_of_names
+from pdfed.storage.tree import cid_of
 
 MAX_BLOCK_BYTES = 2 << 20  # IPFS's own limit
-MAX_DEPTH = 8  # of directories, and of a file's inner nodes: 174 links to a node make 174⁸ chunks
-MAX_ENTRIES = 1_000  # of all directories together
-MAX_NAME_BYTES = 255
 OVERHEAD = 256  # one byte of inner nodes for so many of content (ours take 1 for 5,000) …
 OVERHEAD_FLOOR = 1 << 20  # … and this much besides
 
@@ -103,16 +102,33 @@ def download(
     """
     root = Cid.parse(cid)
     if os.path.lexists(dest):
-        raise StoreError(f"{dest} exists already.", "Move it away, or name another place.")
+        raise _exists(dest)
     job = _Download(source, cid, max_bytes, time.monotonic() + deadline)
     with closing(job.ahead):
         try:
             with draft(dest, cid, resume and not paths) as place:
                 yield from _tree(job, root, place, tuple(paths))
-                place.rename(dest)
+                _move(place, dest)
                 _sync_folder(dest.parent)
         except OSError as fault:
             raise disk_error(fault, f"writing {dest}") from fault
+
+
+def _move(place: Path, dest: Path) -> None:
+    """Put what is complete where it belongs. What another process completed there meanwhile is as good, if it is the same."""
+    try:
+        place.rename(dest)
+    except OSError:
+        if not os.path.lexists(dest):
+            raise
+        with suppress(StoreError):
+            if cid_of(place) == cid_of(dest):
+                return
+        raise _exists(dest) from None
+
+
+def _exists(dest: Path) -> StoreError:
+    return StoreError(f"{dest} exists already.", "Move it away, or name another place.")
 
 
 @dataclass(frozen=True)
@@ -142,12 +158,22 @@ def _tree(job: _Download, root: Cid, place: Path, paths: tuple[str, ...]) -> Ste
             raise ContentRefused(f"{job.root} has directories more than {MAX_DEPTH} deep.", LEFT_ALONE)
         job.room_for_entries(len(node.links))
         _check_names(job.root, node.links)
-        entry.path.mkdir(exist_ok=True)
+        children = _children(job, entry, node.links)
+        _make_folder(entry.path, children)
         folders.append(entry.path)
         yield job.kept
-        waiting += reversed(_children(job, entry, node.links))
+        waiting += reversed(children)
     for folder in reversed(folders):
         _sync_folder(folder)
+
+
+def _make_folder(path: Path, children: Sequence[_Entry]) -> None:
+    """A folder with nothing in it but what an earlier attempt left of its `children`."""
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        remove(path)
+    path.mkdir(exist_ok=True)
+    for stranger in set(path.iterdir()) - {child.path for child in children}:
+        remove(stranger)
 
 
 def _children(job: _Download, entry: _Entry, links: tuple[Link, ...]) -> list[_Entry]:
@@ -172,16 +198,12 @@ def _lacks(job: _Download, name: str) -> ContentRefused:
 
 
 def _check_names(root: str, links: tuple[Link, ...]) -> None:
-    """Each name is one plain path component, and they rise strictly, as written by everyone: no name comes twice."""
+    """They are plain, and they rise strictly, as written by everyone: no name comes twice."""
     names = [link.name for link in links]
-    for name in names:
-        plain = name.isprintable() and "/" not in name and "\\" not in name
-        if name in ("", ".", "..") or not plain or len(name.encode()) > MAX_NAME_BYTES:
-            raise ContentRefused(f"{root} has a file with the name {name[:60]!r}.", LEFT_ALONE)
     if any(left.encode() >= right.encode() for left, right in itertools.pairwise(names)):
         raise ContentRefused(f"{root} has names that are out of order or come twice.", LEFT_ALONE)
-    if len({name.casefold() for name in names}) != len(names):
-        raise ContentRefused(f"{root} has names that differ in case only.", LEFT_ALONE)
+    if fault := fault_of_names(names):
+        raise ContentRefused(f"{root} {fault}.", LEFT_ALONE)
 
 
 @dataclass(frozen=True)
@@ -196,6 +218,8 @@ class _Part:
 
 def _file(job: _Download, node: Node, path: Path) -> Steps:
     job.room_for(node.size)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        remove(path)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     with os.fdopen(handle, "r+b") as out:
         yield from _parts(job, node, out)

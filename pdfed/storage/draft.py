@@ -28,8 +28,7 @@ def draft(dest: Path, name: str, resume: bool) -> Iterator[Path]:
     for left in _leftovers(dest):
         _remove_if_free(left)
     if folder is None or lock is None:
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(dest), dir=dest.parent))
-        lock = _lock(folder)
+        folder, lock = _made(dest)
     keep = False
     try:
         yield folder / name
@@ -59,6 +58,26 @@ def _prefix(dest: Path) -> str:
     return f".{dest.name[:100]}.part-"
 
 
+def remove(path: Path) -> None:
+    """Whatever it is; a link itself, not what it leads to. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _made(dest: Path) -> tuple[Path, int | None]:
+    """A new folder and its lock, None on a disk without locks. Until it is locked, another process may take it for a leftover
+    and remove it: then another one."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(dest), dir=dest.parent))
+        lock = _lock(folder, wait=True)
+        if folder.exists():
+            return folder, lock
+        if lock is not None:
+            os.close(lock)
+
+
 def _adopted(dest: Path, name: str) -> tuple[Path | None, int | None]:
     """A leftover of the same content that nobody works on, and its lock."""
     for left in _leftovers(dest):
@@ -77,14 +96,17 @@ def _remove_if_free(left: Path) -> None:
         os.close(lock)
 
 
-def _lock(folder: Path) -> int | None:
-    """An open lock on `folder`, None if another holds it. A lock ends with its process, however that ends."""
+def _lock(folder: Path, wait: bool = False) -> int | None:
+    """An open lock on `folder`, None if there is none to be had. A lock ends with its process, however that ends.
+
+    wait: for another process to let go of it.
+    """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(handle)
         return None

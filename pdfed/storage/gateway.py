@@ -34,9 +34,12 @@ class GatewayStore(Reader):
     def __init__(self, url: str) -> None:
         """url: "https://HOST", with http:// for one on this machine. Raises StoreError."""
         self._base = url.rstrip("/") if "://" in url else f"https://{url.rstrip('/')}"
-        parts = urlsplit(self._base)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise StoreError(f"{url!r} is no address of a gateway.", "Name one as gateway:https://HOST.")
+        try:
+            parts = urlsplit(self._base)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError(url)
+        except ValueError as fault:
+            raise StoreError(f"{url!r} is no address of a gateway.", "Name one as gateway:https://HOST.") from fault
         self._home = parts.hostname
         self._answers = SmallAnswers({"Accept": RAW_BLOCK}, proxies=True)
 

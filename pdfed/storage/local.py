@@ -8,14 +8,15 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
 
-from pdfed.storage.cid import DAG_PB, Cid
+from pdfed.storage.cid import RAW, Cid
 from pdfed.storage.dag import decode
 from pdfed.storage.download import MAX_BLOCK_BYTES
-from pdfed.storage.errors import BadCid, ContentUnavailable, StoreError, disk_error
+from pdfed.storage.errors import BadCid, ContentCorrupt, ContentUnavailable, StoreError, disk_error
 from pdfed.storage.reader import Reader
 from pdfed.storage.tree import blocks_of
 
@@ -27,16 +28,18 @@ class LocalStore(Reader):
     """blocks/xx/CID holds one block each; pins/CID.HOLDER says who wants content kept. Safe for several processes at once.
 
     A block appears whole or not at all, and after all that it links to: who finds a root finds everything below it. Blocks
-    go when the last pin that reaches them goes; the lock keeps that apart from content that is just being added.
+    that no pin reaches go when something is unpinned; the lock keeps that apart from content that is just being added.
     """
 
     def __init__(self, root: Path | str) -> None:
-        """Open the store in the folder `root`, made if it is not there. Raises StoreUnreachable, StoreFull."""
-        self.root = Path(root).expanduser()
-        self._blocks, self._pins, self._gone, self._drafts = (self.root / name for name in ("blocks", "pins", "gone", "drafts"))
+        """Open the store in the folder `root`, made if it is not there. Raises StoreError."""
         try:
+            self.root = Path(root).expanduser()
+            self._blocks, self._pins, self._drafts = (self.root / name for name in ("blocks", "pins", "drafts"))
             for folder in (self._blocks, self._pins, self._drafts):
                 folder.mkdir(parents=True, exist_ok=True)
+        except (RuntimeError, ValueError) as fault:  # the home of a user who is not known; a character that no path has
+            raise StoreError(f"{str(root)!r} is no folder for a store: {fault}", "Name one as local:PATH.") from fault
         except OSError as fault:
             raise disk_error(fault, f"opening the store {self.root}") from fault
 
@@ -68,20 +71,13 @@ class LocalStore(Reader):
             self._pin(cid, holder).touch()
 
     def unpin(self, cid: str, holder: str = "") -> None:
-        """`holder` wants this no more. What nobody wants goes from the disk; if something is just being added, it goes with the
-        next that is unpinned. Raises BadCid, StoreUnreachable."""
+        """`holder` wants this no more. What nobody wants goes from the disk; if something is just being added, or something
+        pinned is damaged, it goes with what is unpinned later. Raises BadCid, StoreUnreachable."""
         Cid.parse(cid)
-        try:
-            with self._locked(fcntl.LOCK_SH):
-                self._gone.mkdir(exist_ok=True)
-                (self._gone / cid).touch()
-                self._pin(cid, holder).unlink(missing_ok=True)
-            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                for cid_gone, gone in _named(self._gone):
-                    self._free(cid_gone)
-                    gone.unlink()
-        except BlockingIOError:
-            return
+        with self._locked(fcntl.LOCK_SH):
+            self._pin(cid, holder).unlink(missing_ok=True)
+        with suppress(BlockingIOError), self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            self._free()
 
     def has(self, cid: str) -> bool:
         """Whether the content is here. Nothing is read, so it may still turn out to be damaged."""
@@ -128,33 +124,43 @@ class LocalStore(Reader):
         except OSError as fault:
             raise disk_error(fault, f"writing to {self.url}") from fault
 
-    def _free(self, root: Cid) -> None:
-        """Delete the blocks of `root` that no pinned content has."""
-        pinned = {cid for cid, _ in _named(self._pins)}
-        if root in pinned or not self._place(root).is_file():
-            return
-        kept: set[Cid] = set()
-        for other in pinned:
-            self._reach(other, kept)
-        gone: set[Cid] = set()
-        self._reach(root, gone)
-        self._place(root).unlink(missing_ok=True)  # first: who finds a root finds everything below it
-        for cid in gone - kept - {root}:
-            self._place(cid).unlink(missing_ok=True)
+    def _free(self) -> None:
+        """Delete the blocks that no pin reaches, of whatever was unpinned or begun to be added. Parents go first: who finds a
+        root finds everything below it, also where this is stopped half-way."""
+        try:
+            wanted = self._wanted()
+        except StoreError:
+            return  # a damaged node hides what it links to, which may be all that is left of it
+        order: TopologicalSorter[Cid] = TopologicalSorter()
+        for cid in _named(self._blocks.glob("*/*")):
+            if cid not in wanted:
+                order.add(cid)
+                with suppress(StoreError):
+                    for child in self._children(cid):
+                        order.add(child, cid)
+        for cid in order.static_order():
+            if cid not in wanted:
+                self._place(cid).unlink(missing_ok=True)
 
-    def _reach(self, root: Cid, found: set[Cid]) -> None:
-        """Add all CIDs from `root` down to `found`; only nodes with links are read."""
-        waiting = [root]
+    def _wanted(self) -> set[Cid]:
+        """All that the pins reach; only nodes with links are read. Raises StoreError if one of these is missing or damaged."""
+        found: set[Cid] = set()
+        waiting = list(_named(self._pins.iterdir()))
         while waiting:
             cid = waiting.pop()
-            if cid in found:
-                continue
-            found.add(cid)
-            if cid.codec == DAG_PB:
-                try:
-                    waiting += [link.cid for link in decode(self.block(cid, 0.0)).links]
-                except StoreError:
-                    continue  # damaged or missing: there is nothing to follow
+            if cid not in found:
+                found.add(cid)
+                waiting += self._children(cid)
+        return found
+
+    def _children(self, cid: Cid) -> list[Cid]:
+        """What a block links to. Raises StoreError if it is missing or damaged."""
+        if cid.codec == RAW:
+            return []
+        block = self.block(cid, 0.0)
+        if not cid.names(block):
+            raise ContentCorrupt(f"{self.url} holds other bytes than {cid} names.", "Publish the content again.")
+        return [link.cid for link in decode(block).links]
 
     def _keep(self, cid: Cid, block: bytes) -> None:
         place = self._place(cid)
@@ -188,11 +194,11 @@ class LocalStore(Reader):
             raise disk_error(fault, f"writing to {self.url}") from fault
 
 
-def _named(folder: Path) -> Iterator[tuple[Cid, Path]]:
-    """The files of a folder that are named by a CID. Other programs leave theirs beside them (.DS_Store): nobody's pins."""
-    for file in folder.iterdir():
+def _named(files: Iterable[Path]) -> Iterator[Cid]:
+    """The CIDs that files are named by. Other programs leave theirs beside them (.DS_Store): nobody's pins."""
+    for file in files:
         with suppress(BadCid):
-            yield Cid.parse(file.name.partition(".")[0]), file
+            yield Cid.parse(file.name.partition(".")[0])
 
 
 def _holds(place: Path, block: bytes) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from pdfed.storage.errors import ContentCorrupt, ContentUnavailable, DeadlinePas
 from pdfed.storage.reader import Reader
 from pdfed.storage.store import Store
 
-SET_BACK_SECONDS = 60.0  # a store that failed is asked after the others for this long
+SET_BACK_SECONDS = 60.0  # a store that failed is asked after the others for this long, a slow one so many times what it took
+SLOW_SECONDS = 1.0  # for one block
 _REMEDY = "Its author may not have published it yet; check --store and try again."
 
 
@@ -23,6 +25,8 @@ class Sources(Reader):
     def __init__(self, stores: Sequence[Store]) -> None:
         self._stores = tuple(stores)
         self._failed_at: dict[str, float] = {}
+        self._last: dict[str, tuple[float, float]] = {}
+        """When each store gave its last good block, and how many seconds that took."""
         self.at_once = max(store.at_once for store in self._stores)
 
     @property
@@ -33,12 +37,15 @@ class Sources(Reader):
         """A verified block from the first store that has it. Raises StoreError: what each of them said."""
         faults: list[StoreError] = []
         for store in self._in_turn():
+            asked = time.monotonic()
             try:
                 block = store.block(cid, deadline)
             except StoreError as fault:
                 faults.append(fault)
             else:
                 if len(block) <= MAX_BLOCK_BYTES and cid.names(block):
+                    now = time.monotonic()
+                    self._last[store.url] = now, now - asked
                     return block
                 faults.append(ContentCorrupt(f"{store.url} gave other bytes than {cid} names.", _REMEDY))
             self._failed_at[store.url] = time.monotonic()
@@ -57,12 +64,16 @@ class Sources(Reader):
         return any(store.has(cid) for store in self._stores)
 
     def _in_turn(self) -> list[Store]:
-        """In the order they were named, but first those that answer at once, and at the end those that failed lately."""
+        """In the order they were named, but first those that answer at once, then the slow, the slowest last, and at the end
+        those that failed lately."""
         now = time.monotonic()
 
-        def order(store: Store) -> tuple[bool, bool]:
-            slow = store.at_once > 1
-            return slow and now - self._failed_at.get(store.url, -1e9) < SET_BACK_SECONDS, slow
+        def order(store: Store) -> tuple[bool, bool, float]:
+            network = store.at_once > 1
+            failed = now - self._failed_at.get(store.url, -math.inf) < SET_BACK_SECONDS
+            at, seconds = self._last.get(store.url, (-math.inf, 0.0))
+            slow = seconds > SLOW_SECONDS and now - at < seconds * SET_BACK_SECONDS
+            return network, network and failed, seconds if network and slow else 0.0
 
         return sorted(self._stores, key=order)
 

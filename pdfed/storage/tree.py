@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 from pdfed.storage.cid import DAG_PB, RAW, Cid
 from pdfed.storage.dag import Link, encode_directory, encode_file
 from pdfed.storage.errors import StoreError, StoreUnreachable, disk_error
+from pdfed.storage.limits import check_publishable
 
 CHUNK_BYTES = 262_144
 LINKS = 174
@@ -53,8 +54,10 @@ def returned(steps: Generator[object, None, Result]) -> Result:
 def blocks_of(path: Path) -> Generator[Block, None, Cid]:
     """Cut `path` into blocks, children before their parents, the root last; some may come several times. Returns the root's CID.
 
-    One chunk is in memory at a time. Raises StoreError.
+    One chunk is in memory at a time. Raises StoreError, also for what nobody would fetch.
     """
+    if path.is_dir():
+        check_publishable(path)
     return (yield from _any(path)).cid
 
 
@@ -100,19 +103,11 @@ def _directory(path: Path) -> _Parts:
         raise disk_error(fault, f"reading {path}") from fault
     parts: dict[str, _Part] = {}
     for child in children:
-        parts[_name(child)] = yield from _any(child)
+        parts[child.name] = yield from _any(child)
     if sum(len(name.encode()) + len(part.cid.encode()) for name, part in parts.items()) > MAX_DIRECTORY_BYTES:
         raise StoreError(f"{path} has {len(parts)} entries, too many for one directory.", "Put fewer files into it.")
     block = encode_directory([Link(part.cid, name, part.total) for name, part in parts.items()])
     return (yield from _emit(DAG_PB, block, list(parts.values()), 0))
-
-
-def _name(child: Path) -> str:
-    try:
-        child.name.encode()
-    except UnicodeEncodeError as fault:
-        raise StoreError(f"The name of {str(child)!r} is not UTF-8.", "Rename the file.") from fault
-    return child.name
 
 
 def _emit(codec: int, block: bytes, parts: Sequence[_Part], size: int) -> _Parts:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pdfed.storage import BadCid, StoreError, StoreUnreachable, cid_from_digest, cid_of, digest_of
 from pdfed.storage.cid import DAG_PB, RAW, Cid
 from pdfed.storage.dag import Link, decode, encode_directory, encode_file
+from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES
 
 # Made once with two other implementations: the reference importer of js-ipfs and the prototype that equalled Kubo.
 VECTORS = {
@@ -84,6 +85,8 @@ def test_only_a_directory_has_a_digest(text: str) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnreachable, match="nowhere"):
         cid_of(tmp_path / "nowhere")
+    with pytest.raises(StoreUnreachable, match="null byte"):
+        cid_of(tmp_path / "no\0path")
     (tmp_path / "link").symlink_to("/etc/hostname")
     with pytest.raises(StoreError, match="neither a file nor a directory"):
         cid_of(tmp_path)
@@ -91,6 +94,40 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(StoreError, match="neither a file nor a directory"):
         cid_of(tmp_path)
+
+
+@pytest.mark.parametrize("spread", [(MAX_ENTRIES + 1,), (MAX_ENTRIES // 2, MAX_ENTRIES // 2)])
+def test_more_files_than_anybody_fetches_are_not_published(tmp_path: Path, spread: tuple[int, ...]) -> None:
+    """Regression: they were, and then refused by everyone. What counts is the number in all directories together."""
+    for index, files in enumerate(spread):
+        (tmp_path / f"{index}").mkdir()
+        for number in range(files):
+            (tmp_path / f"{index}" / f"{number}").touch()
+    with pytest.raises(StoreError, match="more than 1000 files and directories"):
+        cid_of(tmp_path)
+    for index in range(len(spread)):
+        (tmp_path / f"{index}" / "0").unlink()
+        (tmp_path / f"{index}" / "1").unlink()
+    cid_of(tmp_path)
+
+
+def test_directories_deeper_than_anybody_fetches_are_not_published(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d"] * (MAX_DEPTH - 1))
+    deep.mkdir(parents=True)
+    (deep / "f").touch()
+    cid_of(tmp_path)
+    (deep / "d").mkdir()
+    with pytest.raises(StoreError, match="more than 8 deep"):
+        cid_of(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a\\b",), ("a\nb",), ("\udcff",), ("A", "a")])
+def test_names_that_everybody_refuses_are_not_published(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    if len(list(tmp_path.iterdir())) == len(names):  # not so where case does not count
+        with pytest.raises(StoreError, match=r"with the name|in case only"):
+            cid_of(tmp_path)
 
 
 @given(st.lists(st.tuples(CIDS, SIZES), min_size=1, max_size=6))

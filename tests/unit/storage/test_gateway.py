@@ -171,6 +171,6 @@ def test_a_gateway_is_read_only(tmp_path: Path) -> None:
 def test_gateways_are_named() -> None:
     assert open_store("gateway:ipfs.example").url == "gateway:https://ipfs.example"
     assert open_store("gateway:http://127.0.0.1:8080/").url == "gateway:http://127.0.0.1:8080"
-    for url in ("gateway:", "gateway:ftp://host", "gateway:https://", "gateway:https://host?x=1"):
+    for url in ("gateway:", "gateway:ftp://host", "gateway:https://", "gateway:https://host?x=1", "gateway:http://[::1"):
         with pytest.raises(StoreError, match="gateway:"):
             open_store(url)

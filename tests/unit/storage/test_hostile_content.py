@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.storage import ContentCorrupt, ContentRefused, ContentTooLarge, StoreError
+from pdfed.storage.ahead import LEVELS_AHEAD, Ahead
 from pdfed.storage.cid import DAG_PB, RAW, Cid
 from pdfed.storage.dag import Link, encode_directory, encode_file
-from pdfed.storage.download import MAX_BLOCK_BYTES, MAX_DEPTH, MAX_ENTRIES, download
-from pdfed.storage.tree import CHUNK_BYTES
+from pdfed.storage.download import MAX_BLOCK_BYTES, download
+from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES
+from pdfed.storage.tree import CHUNK_BYTES, returned
 
 from .hostile import Stranger
 
@@ -123,6 +127,17 @@ def test_more_structure_than_content_is_refused(stranger: Stranger, tmp_path: Pa
     with pytest.raises(ContentTooLarge, match="structure"):
         ask(stranger, stranger.joined([row] * 5000, [2000] * 5000), tmp_path, 10**7)
     assert stranger.asked < 30_000
+
+
+def test_little_is_asked_for_ahead_however_deep_the_content_is(stranger: Stranger) -> None:
+    """Regression: what was asked for at each of 8 + 8 levels was kept, 267 MB of blocks."""
+    stranger.at_once = 8
+    with closing(Ahead(stranger, time.monotonic() + 60)) as ahead:
+        levels = [[stranger.file(b"%d %d" % (depth, index)) for index in range(9)] for depth in range(2 * MAX_DEPTH)]
+        for level in levels:
+            ahead.expect(level)
+        assert returned(ahead.take(levels[-1][-1])) == b"15 8"  # answered after all that was asked for before
+    assert stranger.asked <= LEVELS_AHEAD * stranger.at_once + 1
 
 
 def test_a_directory_inside_a_file_is_refused(stranger: Stranger, tmp_path: Path) -> None:

@@ -4,16 +4,27 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pdfed.storage import ContentCorrupt, ContentUnavailable, LocalStore, StoreError, StoreUnreachable, cid_of, open_store
+from pdfed.storage import (
+    ContentCorrupt,
+    ContentUnavailable,
+    LocalStore,
+    StoreError,
+    StoreUnreachable,
+    cid_of,
+    open_store,
+    sources,
+)
 from pdfed.storage.cid import DAG_PB, Cid
 from pdfed.storage.tree import CHUNK_BYTES
 from tests.unit.storage import server
-from tests.unit.storage.server import Gateway
+from tests.unit.storage.server import Gateway, Lie
 
 BIG = 10**9
 
@@ -53,6 +64,41 @@ def test_a_store_that_failed_is_asked_last(gateways: tuple[Gateway, Gateway], co
     cid = gateways[1].hold(content)
     open_store(f"gateway:{gateways[0].url},gateway:{gateways[1].url}").fetch(cid, tmp_path / "out", BIG, 60)
     assert len(gateways[0].asked) < 10 < len(gateways[1].asked)
+
+
+def test_a_store_that_is_slow_is_asked_after_one_that_is_not(
+    gateways: tuple[Gateway, Gateway], content: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a first store that gave every block, each after seconds, was never left. Time here is what the test says."""
+    for gateway in gateways:
+        gateway.hold(content)
+    now, seconds = 0.0, [5.0, 0.5]
+    monkeypatch.setattr(sources, "time", SimpleNamespace(monotonic=lambda: now))
+    store = open_store(f"gateway:{gateways[0].url},gateway:{gateways[1].url}")
+
+    def asked_for_all() -> list[int]:
+        nonlocal now
+        before = [len(gateway.asked) for gateway in gateways]
+        for cid, block in gateways[0].blocks.items():
+            assert store.block(cid, time.monotonic() + 60) == block
+        return [len(gateway.asked) - count for gateway, count in zip(gateways, before, strict=True)]
+
+    def after(index: int) -> Lie:
+        def lie(answer: server.Answer, block: bytes) -> None:
+            nonlocal now
+            now += seconds[index]
+            answer.give(block)
+
+        return lie
+
+    for index, gateway in enumerate(gateways):
+        gateway.lie, gateway.honest_for = after(index), 0
+    blocks = len(gateways[0].blocks)
+    assert asked_for_all() == [1, blocks - 1]
+    now, seconds = now + 5 * sources.SET_BACK_SECONDS, [0.5, 0.5]
+    assert asked_for_all() == [blocks, 0]  # it has its turn again
+    seconds = [5.0, 3.0]
+    assert asked_for_all() == [1, blocks - 1]  # of two that are slow, the faster
 
 
 def test_a_store_that_answers_at_once_is_asked_before_the_network(

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from pdfed.storage import (
     BadCid,
     ContentCorrupt,
-    ContentTooLarge,
     ContentUnavailable,
     DeadlinePassed,
     LocalStore,
@@ -26,25 +25,10 @@ from pdfed.storage import (
     StoreUnreachable,
     cid_of,
     open_store,
-    sweep_drafts,
 )
 from pdfed.storage.cid import DAG_PB, Cid
 from pdfed.storage.tree import CHUNK_BYTES
-
-BIG = 10**9
-
-
-def fetched(store: LocalStore, cid: str, dest: Path) -> Path:
-    store.fetch(cid, dest, BIG, 60)
-    return dest
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def block_files(store: LocalStore) -> list[Path]:
-    return [path for path in (store.root / "blocks").rglob("b*") if path.is_file()]
+from tests.unit.storage.folders import BIG, block_files, fetched, names_in
 
 
 @settings(max_examples=20, deadline=None)
@@ -78,43 +62,6 @@ def test_progress_counts_bytes(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     steps = list(store.fetching(store.add(tmp_path / "f"), tmp_path / "out", BIG, 60))
     assert steps == [0, CHUNK_BYTES, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES + 5]
-
-
-def test_a_stopped_fetch_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(bytes(2 * CHUNK_BYTES + 5))
-    store = LocalStore(tmp_path / "store")
-    steps = store.fetching(store.add(tmp_path / "f"), tmp_path / "out", BIG, 60)
-    assert [next(steps), next(steps)] == [0, CHUNK_BYTES]
-    assert len(names_in(tmp_path)) == 3  # the growing content, beside its destination
-    steps.close()  # type: ignore[attr-defined]
-    assert names_in(tmp_path) == ["f", "store"]
-
-
-def test_what_a_killed_fetch_left_goes_at_the_next(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(bytes(2 * CHUNK_BYTES + 5))
-    store = LocalStore(tmp_path / "store")
-    cid = store.add(tmp_path / "f")
-    child = os.fork()
-    if child == 0:
-        steps = store.fetching(cid, tmp_path / "out", BIG, 60)
-        next(steps)
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
-    assert len(names_in(tmp_path)) == 3
-    fetched(store, cid, tmp_path / "out")
-    assert names_in(tmp_path) == ["f", "out", "store"]
-
-
-def test_two_fetches_of_the_same_content_do_not_disturb_each_other(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(bytes(2 * CHUNK_BYTES + 5))
-    store = LocalStore(tmp_path / "store")
-    cid = store.add(tmp_path / "f")
-    first = store.fetching(cid, tmp_path / "out", BIG, 60)
-    next(first)
-    fetched(store, cid, tmp_path / "out")
-    list(first)
-    assert cid_of(tmp_path / "out") == cid
-    assert names_in(tmp_path) == ["f", "out", "store"]
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
@@ -202,6 +149,13 @@ def test_stores_are_named(tmp_path: Path) -> None:
             open_store(url)
 
 
+@pytest.mark.parametrize("place", ["~nosuchuser/x", "a\0b", "\ud800"])
+def test_a_place_that_is_no_path_is_named(place: str) -> None:
+    """Regression: these ended in a traceback."""
+    with pytest.raises(StoreError, match="local:PATH"):
+        open_store(f"local:{place}")
+
+
 def test_a_store_in_an_impossible_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnreachable, match="Not a directory"):
@@ -235,128 +189,6 @@ def test_a_full_disk_is_named(tmp_path: Path, what: str) -> None:
     assert names_in(tmp_path) == ["f", "store"]
     assert names_in(store.root / "drafts") == []
     assert store.has(cid) == (what == "fetch")
-
-
-def files_of(store: LocalStore) -> set[str]:
-    return {path.name for path in block_files(store)}
-
-
-def test_what_nobody_wants_leaves_the_disk(tmp_path: Path) -> None:
-    """Blocks that other content shares stay, and so does what somebody else still wants."""
-    for name, parts in (("one", b"ab"), ("two", b"bc")):
-        (tmp_path / name).mkdir()
-        for part in parts:
-            (tmp_path / name / chr(part)).write_bytes(bytes([part]) * (CHUNK_BYTES + 1))
-    store = LocalStore(tmp_path / "store")
-    one = store.add(tmp_path / "one", "ann")
-    only_one = files_of(store)
-    two = store.add(tmp_path / "two", "bob")
-    store.pin(one, "bob")
-    store.unpin(one, "ann")
-    fetched(store, one, tmp_path / "out")
-    store.unpin(one, "bob")
-    assert not store.has(one)
-    assert len(only_one & files_of(store)) == 3  # the file "b" and its two chunks
-    fetched(store, two, tmp_path / "out2")
-    store.unpin(two, "bob")
-    assert files_of(store) == set()
-    store.unpin(two, "bob")
-
-
-def test_a_foreign_file_in_the_store_stops_nothing(tmp_path: Path) -> None:
-    """What other programs leave in every folder that they show is nobody's pin, and nothing to be freed."""
-    (tmp_path / "f").write_bytes(b"content")
-    (tmp_path / "other").write_bytes(b"other content")
-    store = LocalStore(tmp_path / "store")
-    cid, other = store.add(tmp_path / "f"), store.add(tmp_path / "other")
-    (store.root / "gone").mkdir()
-    for folder in ("pins", "gone"):
-        for name in (".DS_Store", "._" + cid):
-            (store.root / folder / name).write_bytes(b"")
-    store.unpin(cid)
-    assert not store.has(cid)
-    assert fetched(store, other, tmp_path / "out").read_bytes() == b"other content"
-    assert names_in(store.root / "gone") == sorted([".DS_Store", "._" + cid])
-
-
-def test_nothing_goes_while_something_is_added(tmp_path: Path) -> None:
-    """The new content may share a block with the old, and rely on finding it."""
-    (tmp_path / "old").write_bytes(b"x" * CHUNK_BYTES + b"old")
-    (tmp_path / "new").write_bytes(b"x" * CHUNK_BYTES + b"new")
-    store = LocalStore(tmp_path / "store")
-    old = store.add(tmp_path / "old")
-    adding = store.adding(tmp_path / "new")
-    next(adding)
-    store.unpin(old)
-    assert store.has(old)
-    with pytest.raises(StopIteration):
-        while True:
-            next(adding)
-    fetched(store, cid_of(tmp_path / "new"), tmp_path / "out")
-    store.unpin(cid_of(tmp_path / "new"))
-    assert files_of(store) == set()  # the old content too
-
-
-def test_an_interrupted_fetch_goes_on_where_it_was(tmp_path: Path) -> None:
-    content = os.urandom(6 * CHUNK_BYTES + 5)
-    (tmp_path / "f").write_bytes(content)
-    store = LocalStore(tmp_path / "store")
-    cid = store.add(tmp_path / "f")
-    steps = store.fetching(cid, tmp_path / "out", BIG, 60, resume=True)
-    while next(steps) < 4 * CHUNK_BYTES:
-        pass
-    steps.close()  # type: ignore[attr-defined]
-    (part,) = (path for path in tmp_path.glob(".out.part-*/*"))
-    assert part.stat().st_size == 4 * CHUNK_BYTES
-    part.write_bytes(b"?" + part.read_bytes()[1:])  # a fault of the disk: found out and fetched again
-    for index in (1, 2, 3):
-        store._place(Cid.of(0x55, content[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])).unlink()
-    list(store.fetching(cid, tmp_path / "out", BIG, 60, resume=True))
-    assert (tmp_path / "out").read_bytes() == content
-    assert names_in(tmp_path) == ["f", "out", "store"]
-
-
-def test_what_was_begun_of_other_content_is_not_used(tmp_path: Path) -> None:
-    """The same place, another CID: the longer file that was begun there leaves nothing in the new one."""
-    (tmp_path / "long").write_bytes(os.urandom(4 * CHUNK_BYTES))
-    (tmp_path / "short").write_bytes(os.urandom(2 * CHUNK_BYTES))
-    store = LocalStore(tmp_path / "store")
-    long, short = store.add(tmp_path / "long"), store.add(tmp_path / "short")
-    steps = store.fetching(long, tmp_path / "out", BIG, 60, resume=True)
-    while next(steps) < 3 * CHUNK_BYTES:
-        pass
-    steps.close()  # type: ignore[attr-defined]
-    list(store.fetching(short, tmp_path / "out", BIG, 60, resume=True))
-    assert cid_of(tmp_path / "out") == short
-    assert names_in(tmp_path) == ["long", "out", "short", "store"]
-
-
-def test_refused_content_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    (folder / "a").write_bytes(bytes(CHUNK_BYTES))
-    (folder / "b").write_bytes(bytes(CHUNK_BYTES))
-    store = LocalStore(tmp_path / "store")
-    with pytest.raises(ContentTooLarge):
-        list(store.fetching(store.add(folder), tmp_path / "out", CHUNK_BYTES, 60, resume=True))
-    assert names_in(tmp_path) == ["bundle", "store"]
-
-
-def test_forgotten_downloads_are_swept(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(os.urandom(3 * CHUNK_BYTES))
-    store = LocalStore(tmp_path / "store")
-    cid = store.add(tmp_path / "f")
-    at_work = []
-    for name in ("wanted", "forgotten", "at work"):
-        steps = store.fetching(cid, tmp_path / name, BIG, 60, resume=True)
-        while next(steps) < 2 * CHUNK_BYTES:
-            pass
-        at_work.append(steps)
-    for steps in at_work[:2]:
-        steps.close()  # type: ignore[attr-defined]
-    sweep_drafts(tmp_path, ["wanted"])
-    assert [name.partition(".part-")[0] for name in names_in(tmp_path)] == [".at work", ".wanted", "f", "store"]
-    list(at_work[2])
 
 
 def test_pins_need_a_cid_that_is_here(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is fetched, and so what is published: files and directories that a stranger may put on one's disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from pdfed.storage.errors import StoreError
+
+MAX_DEPTH = 8  # of directories, and of a file's inner nodes: 174 links to a node make 174⁸ chunks
+MAX_ENTRIES = 1_000  # of all directories together
+MAX_NAME_BYTES = 255
+
+
+def fault_of_names(names: Collection[str]) -> str | None:
+    """What is wrong with the names in one directory, None if nothing. Each is one plain path component, on all systems."""
+    for name in names:
+        plain = name.isprintable() and "/" not in name and "\\" not in name
+        if name in ("", ".", "..") or not plain or len(name.encode()) > MAX_NAME_BYTES:
+            return f"has a file with the name {name[:60]!r}"
+    if len({name.casefold() for name in names}) != len(names):
+        return "has names that differ in case only"
+    return None
+
+
+def check_publishable(root: Path) -> None:
+    """Before gigabytes are read: raises StoreError for what everybody would refuse."""
+    entries = 0
+    for folder, folders, files in os.walk(root):
+        entries += len(folders) + len(files)
+        if fault := fault_of_names([*folders, *files]):
+            raise StoreError(f"{folder} {fault}, which nobody fetches.", "Rename it.")
+        if entries > MAX_ENTRIES:
+            raise StoreError(f"{root} has more than {MAX_ENTRIES} files and directories.", "Put fewer into it.")
+        if len(Path(folder).relative_to(root).parts) >= MAX_DEPTH:
+            raise StoreError(f"{root} has directories more than {MAX_DEPTH} deep.", "Put them less deep.")
