@@ -17,7 +17,6 @@ from typing import Any
 
 from pdfed.errors import PDFedError
 from pdfed.provenance import Claim, Provenance, verify_model
-from pdfed.provenance.assertions import plain
 from pdfed.received import read_json
 from pdfed.storage import cid_of
 
@@ -30,7 +29,6 @@ NO_CONTRACT = "0x" + "00" * 20  # the genesis is signed before its contract exis
 
 MAX_MANIFEST_BYTES = 4_000_000
 MAX_CARD_BYTES = 100_000
-MAX_TITLE = 80
 MAX_GENESIS_BYTES = 4_000_000_000  # before the task spec is known, its own limit can't be
 
 
@@ -51,12 +49,6 @@ class Bundle:
     @property
     def manifest(self) -> bytes:
         return (self.folder / MANIFEST).read_bytes()
-
-    @property
-    def title(self) -> str:
-        """A short name for people, from the card; hostile input, so made one printable line."""
-        name = self.card().get("title")
-        return (plain(name, MAX_TITLE) if isinstance(name, str) else "") or "model"
 
     def card(self) -> Mapping[str, Any]:
         """The card's fields. For people only: no decision rests on them. Raises BundleRejected."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from typing import Any
@@ -36,6 +37,16 @@ class FriendlyCommand(click.Command):
             click.echo(f"Error: {type(fault).__name__}: {fault.strerror or fault}{name}.", err=True)
             click.echo("  → Check the path, its permissions and the free space, then run the command again.", err=True)
             sys.exit(1)
+
+
+class NumberRange(click.FloatRange):
+    """A click.FloatRange, which alone would let NaN pass: it is neither below nor above any bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
 
 
 def say_error(fault: PDFedError) -> None:

@@ -3,20 +3,21 @@
 
 OUT/model.safetensors    the very weights of the bundle, credentials in the header (C2PA 2.5, A.3.16)
 OUT/diffusers/           a standard pipeline; its network's file carries credentials too
-OUT/card.json            the bundle's card
+OUT/card.json            a card, written anew from the credentials and the task: the bundle's is its author's word
 """
 
 from __future__ import annotations
 
-import shutil
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from pdfed import bundle as bundles
+from pdfed.audit.card import true_card
 from pdfed.diffusion import load_weights
 from pdfed.errors import PDFedError
-from pdfed.provenance import CONVERTED, Identity, Parent, sign_embedded, verify_embedded
+from pdfed.provenance import CONVERTED, Identity, Parent, read_manifest, sign_embedded, verify_embedded
 from pdfed.spec import TaskSpec
 
 PIPELINE = "diffusers"
@@ -73,7 +74,7 @@ def export(model: Parent, task: TaskSpec, identity: Identity, out: Path) -> Expo
         draft = Path(scratch) / "out"
         draft.mkdir()
         sign_embedded(model.weights, draft / bundles.WEIGHTS, title=model.title, model=model, identity=identity)
-        shutil.copyfile(model.weights.with_name(bundles.CARD), draft / bundles.CARD)
+        bundles.write_card(draft, true_card(read_manifest(model.manifest), task))
         save_pipeline(weights, task, draft / PIPELINE)
         (draft / PIPELINE / "README.md").write_text(_readme(model, task), encoding="utf-8")
         bare = (draft / NETWORK).rename(Path(scratch) / "network")
@@ -89,7 +90,7 @@ def _readme(model: Parent, task: TaskSpec) -> str:
     named = [f"{label} = {name}" for label, name in enumerate(task.images.classes)]
     labels = ", ".join(named[:20]) + (f" … ({len(named)} in all)" if len(named) > 20 else "")
     return README.format(
-        licence=task.licence.lower(),
+        licence=json.dumps(task.licence.lower(), ensure_ascii=False),  # a quoted string of YAML, whatever is in it
         title=model.title,
         task=task.name,
         cid=model.cid,

@@ -125,5 +125,8 @@ def _plain(name: str) -> str:
 
 
 def read_classes(words: Sequence[str]) -> tuple[str, ...]:
-    """Class names from words like "3,7", as people type them."""
-    return tuple(name.strip() for word in words for name in word.split(",") if name.strip())
+    """Class names from words like "3,7", as people type them. Raises NoSuchClass for words that name none."""
+    names = tuple(name.strip() for word in words for name in word.split(",") if name.strip())
+    if words and not names:
+        raise NoSuchClass(f"{words[0][:40]!r} names no class.", "Name classes, such as 3,7, or leave --classes out for all.")
+    return names

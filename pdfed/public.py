@@ -6,6 +6,7 @@ The chain names each bundle by its digest, so whatever comes from a store is eit
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,14 +14,15 @@ from pdfed import bundle as bundles
 from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import Ledger, ModelFacts
 from pdfed.errors import PDFedError
-from pdfed.provenance import Parent, Provenance, read_manifest
+from pdfed.provenance import Parent, Provenance, ProvenanceError, read_manifest
 from pdfed.spec import TaskSpec, read_task_json
-from pdfed.storage import Store, cid_from_digest
+from pdfed.storage import Store, StoreError, cid_from_digest, cid_of
 from pdfed.strategy import GENESIS
 
 FETCH_SECONDS = 600.0
 MAX_TASK_BYTES = 1_000_000
 CHAMPION = "champion"
+MAX_DIGITS = 20  # of an id; Python reads no number of thousands
 
 
 class NoSuchModel(PDFedError):
@@ -60,10 +62,10 @@ class Public:
 
     def find(self, name: str | int) -> ModelFacts:
         """A model by its id, or the "champion". Raises NoSuchModel."""
-        models = self.ledger.models
-        number = self.ledger.champion if name == CHAMPION else int(name) if str(name).isdecimal() else -1
+        models, text = self.ledger.models, str(name)
+        number = self.ledger.champion if name == CHAMPION else int(text) if text.isdecimal() and len(text) < MAX_DIGITS else -1
         if number not in models:
-            raise NoSuchModel(f"There is no model {name!r}.", f"Name {CHAMPION!r}, or one of 0 to {len(models) - 1}.")
+            raise NoSuchModel(f"There is no model {text[:40]!r}.", f"Name {CHAMPION!r}, or one of 0 to {len(models) - 1}.")
         return models[number]
 
     def manifest(self, model: ModelFacts) -> Provenance:
@@ -75,28 +77,42 @@ class Public:
         bundles.check_claim(found.claim, submitted(model, self.ledger, self.client))
         return found
 
-    def bundle(self, model: ModelFacts) -> bundles.Bundle:
-        """A model's bundle on this machine, wholly verified. Raises StoreError, ProvenanceError, BundleRejected."""
-        folder = self._folder / cid_from_digest(model.bundle)
-        if not folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            paths = (bundles.WEIGHTS, bundles.MANIFEST, bundles.CARD)  # of the genesis, too: its scoring models are not needed
-            self.store.fetch(folder.name, folder, self.task.max_bundle_bytes, FETCH_SECONDS, paths)
-        bundle = bundles.open_bundle(folder)
-        bundles.verify_bundle(bundle, submitted(model, self.ledger, self.client))
-        return bundle
-
     def as_parent(self, model: ModelFacts) -> Parent:
-        """A model as what others are made from. Raises as `bundle`."""
-        bundle = self.bundle(model)
-        return Parent(model.bundle, cid_from_digest(model.bundle), bundle.weights, bundle.manifest, bundle.title)
+        """A model on this machine, wholly verified, as what others are made from. Its title is the one that its author signed.
+
+        Raises StoreError, ProvenanceError, BundleRejected.
+        """
+        folder = self._folder / cid_from_digest(model.bundle)
+        here = folder.is_dir()
+        if not here:
+            self._fetch(folder)
+        try:
+            return self._verified(model, folder)
+        except (ProvenanceError, bundles.BundleRejected):
+            if not here or cid_of(folder) == folder.name:
+                raise
+        shutil.rmtree(folder)  # what was downloaded once was damaged since: that says nothing of the model
+        self._fetch(folder)
+        return self._verified(model, folder)
+
+    def _fetch(self, folder: Path) -> None:
+        """The files of a model's bundle; of the genesis, too: its scoring models are not needed. Raises StoreError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        paths = (bundles.WEIGHTS, bundles.MANIFEST, bundles.CARD)
+        try:
+            self.store.fetch(folder.name, folder, self.task.max_bundle_bytes, FETCH_SECONDS, paths)
+        except StoreError:
+            if not folder.is_dir():  # else another command has fetched it meanwhile
+                raise
+
+    def _verified(self, model: ModelFacts, folder: Path) -> Parent:
+        bundle = bundles.open_bundle(folder)
+        found = bundles.verify_bundle(bundle, submitted(model, self.ledger, self.client))
+        return Parent(model.bundle, folder.name, bundle.weights, bundle.manifest, found.title)
 
     def _part(self, model: ModelFacts, name: str, limit: int) -> bytes:
-        """One file of a bundle: from this machine, or downloaded alone. Raises StoreError, BundleRejected."""
+        """One file of a bundle, downloaded alone. Raises StoreError, BundleRejected."""
         cid = cid_from_digest(model.bundle)
-        here = self._folder / cid / name
-        if here.is_file():
-            return here.read_bytes()
         with tempfile.TemporaryDirectory(prefix="pdfed-part-") as scratch:
             part = Path(scratch) / cid
             self.store.fetch(cid, part, limit, FETCH_SECONDS, (name,))

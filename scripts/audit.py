@@ -25,14 +25,14 @@ class AuditCommand(FriendlyCommand):
 @network_option
 @click.argument("model", type=int, required=False)
 @click.option("--all", "everything", is_flag=True, help="Every model (the default without MODEL).")
-@click.option("--contract", default=None, help="Address of the task's contract. Needed but for --file.")
+@click.option("--contract", default=None, help="Address of the task's contract. With --file: look its model up there.")
 @click.option("--store", default="local:.pdfed/store", show_default=True, help="Where bundles are read.")
 @click.option("--withdrawn", metavar="COMMITMENT", default=None, help="List what descends from the data set of this commitment.")
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=None,
-    help="Read the credentials of a picture (PNG) or of exported weights, without chain and store.",
+    help="Read the credentials of a picture (PNG) or of exported weights: without chain and store, unless --contract is named.",
 )
 @click.option("--anchors", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None,
               help="With --file: PEM certificates whose holders count as trusted.")  # fmt: skip
@@ -53,7 +53,10 @@ def cli(
     Needs no account. Exits 0 only if everything could be checked and nothing failed.
     """
     if file is not None:
-        _show(_credentials(file, anchors), as_json)
+        if everything or model is not None or withdrawn is not None:
+            raise click.UsageError("With --file, name no model, no --all and no --withdrawn.")
+        found = _credentials(file, anchors)
+        _show(found, None if contract is None else _looked_up(found, network, contract), as_json)
         return
     if contract is None:
         raise click.UsageError("Name the task's --contract, or a --file.")
@@ -136,10 +139,22 @@ def _certificates(file: Path) -> str:
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in found)
 
 
-def _show(found: Any, as_json: bool) -> None:
+def _looked_up(found: Any, network: str, contract: str) -> int:
+    """The id that a file's model has on the chain."""
+    from pdfed.audit import model_on_chain
+    from pdfed.chain.client import ContractClient
+    from pdfed.chain.feed import read_ledger
+    from pdfed.chain.networks import connected
+
+    with connected(network):
+        client = ContractClient.at(contract)
+        return model_on_chain(found, read_ledger(client), client).id
+
+
+def _show(found: Any, id: int | None, as_json: bool) -> None:
     from pdfed.report.terminal import credentials_facts, credentials_table
 
     if as_json:
-        click.echo(json.dumps(credentials_facts(found), indent=1))
+        click.echo(json.dumps(credentials_facts(found) | ({} if id is None else {"id": id}), indent=1))
     else:
-        Console().print(credentials_table(found))
+        Console().print(credentials_table(found, id))

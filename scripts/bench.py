@@ -12,7 +12,7 @@ from pdfed.cli import FriendlyCommand
 @click.command(cls=FriendlyCommand)
 @click.option("--quick", is_flag=True, help="Tiny sizes, in seconds: shows that it runs. The times mean nothing.")
 @click.option("--million", is_flag=True, help="Search 1,000,000 training fingerprints: 2 GB of memory, some minutes.")
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Of each measurement.")
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Of each measurement.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(".pdfed/bench"), show_default=True)
 def cli(quick: bool, million: bool, threads: int, seed: int, out: Path) -> None:

@@ -14,7 +14,7 @@ from pdfed.cli import FriendlyCommand
 @click.command(cls=FriendlyCommand)
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), default=Path(".pdfed/demo"), show_default=True)
 @click.option("--fresh/--keep", default=True, help="Start from nothing (default), or keep the trained genesis of an earlier run.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of torch.")
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="CPU threads of torch.")
 def cli(home: Path, fresh: bool, threads: int) -> None:
     """Run a federation of three trainers and a validator on a local chain, and check everything it claims.
 

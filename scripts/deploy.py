@@ -13,7 +13,7 @@ from pdfed.spec import DINOV2, SpecError, read_task_file, wei
 @click.command(cls=FriendlyCommand)
 @network_option
 @click.option(
-    "--task", default="digits", show_default=True, help="A preset (digits, fashion, cifar10-ddpm, art64) or a YAML file."
+    "--task", default="digits", show_default=True, help="A preset (digits, fashion, cifar10-ddpm, table1, art64) or a YAML file."
 )
 @click.option("--public", default=None, help="Pictures that are not private: a folder, an .npz, or digits:a-b/n.")
 @click.option("--pool", default="0.1 ether", show_default=True, help="The first pool, paid by --account.")
@@ -29,7 +29,7 @@ from pdfed.spec import DINOV2, SpecError, read_task_file, wei
     "--voters", type=click.IntRange(1), default=5, show_default=True, help="Voters expected, for the margin of minGain."
 )
 @click.option("--min-gain", type=click.IntRange(1, 63), default=None, help="Steps of 1/64 halving; measured if left out.")
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of torch.")
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="CPU threads of torch.")
 @click.option(
     "--dinov2",
     default=DINOV2,

@@ -14,7 +14,7 @@ from pdfed.cli import FriendlyCommand
 @click.option("--preset", default="smoke", show_default=True, help="smoke: seconds. cpu: under an hour on 2 cores. paper: a GPU.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change one setting of the preset; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Default: .pdfed/experiments/NAME-PRESET.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of torch.")
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="CPU threads of torch.")
 def cli(name: str | None, preset: str, changes: tuple[str, ...], out: Path | None, threads: int) -> None:
     """Run the experiment NAME; without a name, list them. Tables, figures and the settings go to the --out folder."""
     from pdfed.experiments.record import Record

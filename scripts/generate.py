@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pdfed.chain.networks import network_option
-from pdfed.cli import FriendlyCommand
+from pdfed.cli import FriendlyCommand, NumberRange
 
 
 class GenerateCommand(FriendlyCommand):
@@ -26,12 +26,12 @@ class GenerateCommand(FriendlyCommand):
 @click.option(
     "--steps", type=click.IntRange(2, 1000), default=None, help="Network evaluations of a picture.  [default: the task's]"
 )
-@click.option("--guidance", type=click.FloatRange(0, 20), default=None, help="w of guidance, 0 = off.  [default: the task's]")
+@click.option("--guidance", type=NumberRange(0, 20), default=None, help="w of guidance, 0 = off.  [default: the task's]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="The same seed draws the same.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("pictures"), show_default=True)
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path(".pdfed"), show_default=True,
               help="Keeps downloaded models, and the keys that sign.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of torch.")
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="CPU threads of torch.")
 @click.option("--json", "as_json", is_flag=True, help="Print facts for programs.")
 def cli(
     network: str,

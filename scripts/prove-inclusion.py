@@ -12,6 +12,8 @@ import click
 from pdfed.chain.networks import network_option
 from pdfed.cli import FriendlyCommand
 
+Models = list[dict[str, Any]]  # id and author of each
+
 
 class ProveCommand(FriendlyCommand):
     resume_hint = "Stopped. Nothing was written; the same command starts again."
@@ -51,20 +53,23 @@ def cli(
 
     if proof is not None:
         found = check(proof, picture)
-        models = None if contract is None else _models(network, contract, flags["store"] or "local:.pdfed/store", found)
-        _tell(found, models, as_json)
+        models: Models | None = None
+        unread: list[int] = []
+        if contract is not None:
+            models, unread = _models(network, contract, flags["store"] or "local:.pdfed/store", found)
+        _tell(found, models, unread, as_json)
         sys.exit(1 if models == [] else 0)
     if contract is None or account is None or (flags["data"] is None and config is None):
         raise click.UsageError("To make a proof, name --contract, --account and the node's --data or --config.")
-    made, models = _proven(network, contract, account, config, picture, flags)
+    made, models, unread = _proven(network, contract, account, config, picture, flags)
     out.write_text(made.json() + "\n")
-    _tell(made, models, as_json)
+    _tell(made, models, unread, as_json)
     if not as_json:
         click.echo(f"Written to {out}. Hand it out with the picture: it opens no other picture.")
 
 
 def _proven(network: str, contract: str, account: str, config: Path | None, picture: Path, flags: dict[str, Any]) -> Any:
-    """The proof, and the ids of the models that name its commitment."""
+    """The proof, the models that name its commitment, and the ids of those whose manifests could not be read."""
     from pdfed.chain.accounts import load_account
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
@@ -75,7 +80,7 @@ def _proven(network: str, contract: str, account: str, config: Path | None, pict
     from pdfed.node.workplace import home_of
     from pdfed.public import Public
     from pdfed.spec import read_node_config
-    from pdfed.storage import open_store
+    from pdfed.storage import ContentUnavailable, open_store
 
     choices = read_node_config(config, {name: value for name, value in flags.items() if value is not None})
     with connected(network), tempfile.TemporaryDirectory(prefix="pdfed-proof-") as scratch:
@@ -86,17 +91,24 @@ def _proven(network: str, contract: str, account: str, config: Path | None, pict
         images = public.task.images
         train, test = split(load(choices.data, images), choices.test_share, choices.seed)
         made = prove(train, test, NodeSecret.load_or_create(secret, wallet, client.chain_id, client.address), picture, images)
-        models = _naming(public, made.root)
+        models, unread = _naming(public, made.root)
+        own = [id for id in unread if public.ledger.models[id].author == str(wallet.address)]
     if not any(model["author"] == str(wallet.address) for model in models):
+        if own:
+            raise ContentUnavailable(
+                f"Whether a model of {wallet.address} names the commitment of this data is not known: the manifests of "
+                f"{len(own)} of them could not be read.",
+                "Try again, or name another store with --store.",
+            )
         raise NotIncluded(
             f"No model of {wallet.address} names the commitment of this data ({len(train)} training pictures).",
             "Give the data, seed and configuration that the node ran with; a folder that has changed since has another one.",
         )
-    return made, models
+    return made, models, unread
 
 
-def _models(network: str, contract: str, store: str, proof: Any) -> list[dict[str, Any]]:
-    """The models that name a proof's commitment, if it speaks of pictures as their task sees them."""
+def _models(network: str, contract: str, store: str, proof: Any) -> tuple[Models, list[int]]:
+    """As `_naming`, if the proof speaks of pictures as the contract's task sees them."""
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
@@ -111,24 +123,31 @@ def _models(network: str, contract: str, store: str, proof: Any) -> list[dict[st
         return _naming(public, proof.root)
 
 
-def _naming(public: Any, root: bytes) -> list[dict[str, Any]]:
+def _naming(public: Any, root: bytes) -> tuple[Models, list[int]]:
+    """The models whose manifests name a commitment, and the ids of those whose manifests could not be read."""
     from pdfed.audit import withdrawal
 
-    trained = withdrawal(public, root.hex()).trained
-    return [{"id": id, "author": public.ledger.models[id].author} for id in trained]
+    found = withdrawal(public, root.hex())
+    return [{"id": id, "author": public.ledger.models[id].author} for id in found.trained], list(found.unread)
 
 
-def _tell(found: Any, models: list[dict[str, Any]] | None, as_json: bool) -> None:
+def _tell(found: Any, models: Models | None, unread: list[int], as_json: bool) -> None:
+    """models: None where no contract was asked."""
     if as_json:
-        facts = {"holds": models != [], "dataset_root": found.root.hex(), "pictures": found.pictures, "models": models}
+        holds = True if models is None or models else None if unread else False
+        facts = {"holds": holds, "dataset_root": found.root.hex(), "pictures": found.pictures, "models": models, "unread": unread}
         click.echo(json.dumps(facts, indent=1))
         return
     click.echo(f"The picture is number {found.index} of {found.pictures} in the data set {found.root.hex()}.")
     if models is None:
         size = f"{found.size}×{found.size} pixels"
         click.echo(f"Which models name this data set, and whether they see pictures at {size}: add --network and --contract.")
+    elif not models and unread:
+        click.echo(f"Which models name this data set is not known: the manifests of {len(unread)} models could not be read.")
     elif not models:
         click.echo("No model of this contract names this data set.")
     else:
         named = ", ".join(f"{model['id']} (by {model['author']})" for model in models)
         click.echo(f"Trained on it, as their authors signed: models {named}.")
+        if unread:
+            click.echo(f"Perhaps others, too: the manifests of {len(unread)} models could not be read.")

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pdfed.cli import FriendlyCommand
+from pdfed.cli import FriendlyCommand, NumberRange
+from pdfed.spec.task import MAX_SEED
 
 CLASSES = tuple(str(label) for label in range(1000))  # as many as a task may have: the labels of any .npz
 
@@ -20,13 +21,13 @@ CLASSES = tuple(str(label) for label in range(1000))  # as many as a task may ha
 @click.option("--images", type=click.IntRange(100), default=None, help="Images seen by each model; default: the task's.")
 @click.option(
     "--held-out",
-    type=click.FloatRange(0, 0.9, min_open=True),
+    type=NumberRange(0, 0.9, min_open=True),
     default=0.2,
     show_default=True,
     help="Share of the pictures that nothing is trained on: the quality is measured there.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of torch.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="CPU threads of torch.")
 def cli(data: str, out: Path, task: str | None, images: int | None, held_out: float, seed: int, threads: int) -> None:
     """Train fingerprinter and verifier; write them, and how good they are, to --out.
 

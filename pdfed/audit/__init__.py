@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pdfed.audit.books import ledger_checks, lineage, model_checks
+from pdfed.audit.credentials import NotOfContract, model_on_chain
 from pdfed.audit.findings import FAILED, OK, UNAVAILABLE, AuditReport, Check, ModelAudit
 from pdfed.audit.inspector import Inspector
 from pdfed.audit.withdrawal import Withdrawal, withdrawal
@@ -23,10 +24,12 @@ __all__ = [
     "AuditReport",
     "Check",
     "ModelAudit",
+    "NotOfContract",
     "Withdrawal",
     "audit",
     "ledger_checks",
     "lineage",
+    "model_on_chain",
     "withdrawal",
 ]
 

@@ -15,7 +15,7 @@ REQUIRED = ("title", "task", "author", "parents", "images_seen", "licence")
 
 def wrong_in_card(card: Mapping[str, Any], found: Provenance, task: TaskSpec) -> list[str]:
     """A line for each field that is missing or false, none if the card is right. Fields without a counterpart are free text."""
-    true = _true(found, task)
+    true = true_card(found, task)
     wrong = [f"it has no {name}" for name in REQUIRED if name not in card]
     for name, value in true.items():
         if name in card and not _same(card[name], value):
@@ -23,8 +23,8 @@ def wrong_in_card(card: Mapping[str, Any], found: Provenance, task: TaskSpec) ->
     return wrong
 
 
-def _true(found: Provenance, task: TaskSpec) -> dict[str, Any]:
-    """What the fields of a card must say."""
+def true_card(found: Provenance, task: TaskSpec) -> dict[str, Any]:
+    """What the fields of a card must say: itself a card with nothing wrong."""
     facts, claim = found.facts, found.claim
     images = task.images
     true = {

@@ -27,8 +27,10 @@ def check(name: str, good: bool, detail: str) -> Check:
 class ModelAudit:
     """What was found of one model.
 
-    shares: each author's share (0..1) of the images seen along the model's lineage, as the authors' signed manifests claim.
-    gains: each author's share of the gains along it, as other nodes measured and the contract settled; empty without any.
+    lineage: how many models it descends from, itself included. read: of how many of them the manifest was verified.
+    shares: each author's share (0..1) of the images seen along the lineage, as the authors' signed manifests claim; None, which
+    is not known, unless all were read. gains: each author's share of the gains along it, as other nodes measured and the
+    contract settled; empty without any.
     """
 
     id: int
@@ -36,7 +38,9 @@ class ModelAudit:
     author: str
     parents: tuple[int, ...]
     checks: tuple[Check, ...]
-    shares: Mapping[str, float]
+    lineage: int
+    read: int
+    shares: Mapping[str, float] | None
     gains: Mapping[str, float]
 
     @property

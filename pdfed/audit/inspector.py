@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pdfed import bundle as bundles
@@ -24,7 +24,7 @@ from pdfed.provenance import (
 )
 from pdfed.public import submitted
 from pdfed.spec import TaskSpec, read_task_json
-from pdfed.storage import ContentUnavailable, DeadlinePassed, Store, StoreFull, StoreUnreachable, cid_from_digest
+from pdfed.storage import ContentCorrupt, ContentUnavailable, DeadlinePassed, Store, StoreFull, StoreUnreachable, cid_from_digest
 from pdfed.strategy import GENESIS
 
 FETCH_SECONDS = 600.0
@@ -47,22 +47,27 @@ class Inspector:
         self._client, self._ledger, self._store, self._scratch = client, ledger, store, scratch
         self._task: TaskSpec | None = None
         self._provenance: dict[int, Provenance] = {}
-        self._state: dict[int, str] = {}
+        self._state: dict[int, str] = {}  # as the children's checks of their parents see it
+        self._garbled: Check | None = None  # the last one that failed for bytes that are not the model's: that is no word on it
 
     def model(self, model: ModelFacts, books: Iterator[Check]) -> ModelAudit:
         """Everything that can be said of a model. books: what was found of it on the chain. Raises StoreFull."""
         checks = [*books, *self._checks(model)]
-        states = {found.state for found in checks}
+        states = {UNAVAILABLE if found is self._garbled else found.state for found in checks}
         self._state[model.id] = FAILED if FAILED in states else UNAVAILABLE if UNAVAILABLE in states else OK
         shutil.rmtree(self._folder(model), ignore_errors=True)
+        ancestors = lineage(self._ledger, [model.id])
+        read = [self._provenance[ancestor] for ancestor in ancestors if ancestor in self._provenance]
         return ModelAudit(
             id=model.id,
             cid=cid_from_digest(model.bundle),
             author=self._author(model),
             parents=tuple(model.parents),
             checks=tuple(checks),
-            shares=self._shares(model),
-            gains=self._gains(model),
+            lineage=len(ancestors),
+            read=len(read),
+            shares=_shares(read) if len(read) == len(ancestors) else None,
+            gains=self._gains(ancestors),
         )
 
     def _folder(self, model: ModelFacts) -> Path:
@@ -82,6 +87,9 @@ class Inspector:
             self._store.fetch(cid_from_digest(model.bundle), self._folder(model), limit, FETCH_SECONDS)
         except (ContentUnavailable, DeadlinePassed, StoreUnreachable) as fault:
             return Check("content", UNAVAILABLE, fault.cause)
+        except ContentCorrupt as fault:
+            self._garbled = Check("content", FAILED, f"{fault.cause} Another store may have the right ones.")
+            return self._garbled
         except StoreFull:  # this machine's own trouble
             raise
         except PDFedError as fault:
@@ -151,21 +159,20 @@ class Inspector:
         known = self._provenance.get(model.id)
         return known.claim.author if known is not None and model.id == GENESIS else model.author
 
-    def _shares(self, model: ModelFacts) -> dict[str, float]:
-        seen: dict[str, int] = {}
-        for ancestor in lineage(self._ledger, [model.id]):
-            known = self._provenance.get(ancestor)
-            if known is not None:
-                seen[known.claim.author] = seen.get(known.claim.author, 0) + known.facts.images_seen
-        return _shared(seen)
-
-    def _gains(self, model: ModelFacts) -> dict[str, float]:
+    def _gains(self, ancestors: Sequence[int]) -> dict[str, float]:
         gained: dict[str, int] = {}
-        for ancestor in lineage(self._ledger, [model.id]):
+        for ancestor in ancestors:
             facts = self._ledger.models[ancestor]
             if facts.gain > 0:
                 gained[facts.author] = gained.get(facts.author, 0) + facts.gain
         return _shared(gained)
+
+
+def _shares(read: Sequence[Provenance]) -> dict[str, float]:
+    seen: dict[str, int] = {}
+    for known in read:
+        seen[known.claim.author] = seen.get(known.claim.author, 0) + known.facts.images_seen
+    return _shared(seen)
 
 
 def _shared(amounts: dict[str, int]) -> dict[str, float]:

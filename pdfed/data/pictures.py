@@ -21,7 +21,9 @@ Image.init()
 FORMATS = tuple(
     sorted({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"} & set(Image.OPEN))
 )  # AVIF is missing in some builds
-MAX_PIXELS = 150_000_000  # above the largest cameras; a decoded colour picture of this size takes 600 MB
+MAX_PIXELS = 110_000_000  # a JPEG is decoded at a reduced size; a progressive one still takes 8 bytes for each pixel: 0.9 GB
+MAX_DECODED = 50_000_000  # at full size; decoding and converting takes up to 17 bytes a pixel (WebP; PNG 8): 0.9 GB
+STRIP = 1 << 20  # pixels; larger pictures are converted piece by piece, as each step copies
 MAX_DEPTH = 32  # of folders in folders
 
 
@@ -31,7 +33,8 @@ class NotUsable(Exception):
 
 def fitted(image: Image.Image, images: Images) -> Pictures:
     """A decoded picture of any size and mode → uint8 [S,S,C]: upright, on white, centre-cropped, Lanczos-resampled."""
-    flat = _flattened(ImageOps.exif_transpose(image)).convert("L" if images.channels == 1 else "RGB")
+    ImageOps.exif_transpose(image, in_place=True)
+    flat = _flat(image, "L" if images.channels == 1 else "RGB")
     side = min(flat.size)
     left, top = (flat.width - side) / 2, (flat.height - side) / 2
     box = (left, top, left + side, top + side)
@@ -50,6 +53,8 @@ def read_picture(path: str, images: Images) -> Pictures:
                 if image.width * image.height > MAX_PIXELS:
                     raise NotUsable(f"{image.width}×{image.height} pixels, over {MAX_PIXELS:,}")
                 image.draft(None, (2 * images.size, 2 * images.size))  # lets JPEG decode at a reduced size
+                if image.width * image.height > MAX_DECODED:
+                    raise NotUsable(f"{image.width}×{image.height} pixels, over {MAX_DECODED:,}")
                 return fitted(image, images)
     except NotUsable:
         raise
@@ -112,12 +117,23 @@ def shown(path: Path, root: Path) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(path.relative_to(root)) or ".")
 
 
-def _flattened(image: Image.Image) -> Image.Image:
-    """Transparency laid on white, 16-bit greys brought to 8 bits; other modes as they are."""
-    if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
-        return Image.fromarray(_eight_bits(np.asarray(image)))
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    """A picture in this mode: transparency laid on white, greys of more bits brought to 8. The same whatever STRIP is."""
     if image.mode == "F":
         raise NotUsable("a floating-point picture: its range is unknown")
+    if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.mode == mode and "transparency" not in image.info:
+        return image
+    flat, rows = Image.new(mode, image.size), max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        flat.paste(_on_white(strip).convert(mode), (0, top))
+    return flat
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Transparency laid on white; what has none as it is."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         over = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
@@ -130,4 +146,5 @@ def _eight_bits(values: NDArray[np.integer]) -> Pictures:
         raise NotUsable("greys outside 0..65535")
     if values.itemsize > 2 and values.max() <= 255:
         return values.astype(np.uint8)
-    return np.round(values / 257.0).astype(np.uint8)
+    pieces = np.array_split(values, 1 + values.size // STRIP)
+    return np.concatenate([np.round(piece / 257.0).astype(np.uint8) for piece in pieces])

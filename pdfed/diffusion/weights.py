@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +28,7 @@ OPENERS_PER_TENSOR = 3  # one object and two lists in the header
 OPENERS = 64  # and room to read a wrong header far enough to say what is wrong
 MAX_RMS = 100.0  # root mean square of one tensor; trained ones stay below 10
 ENTRY = {"dtype", "shape", "data_offsets"}
+METADATA = {"format": "pt"}
 REMEDY = "The model is left alone."
 
 
@@ -39,7 +42,7 @@ class WeightsRejected(PDFedError):
 def save_weights(weights: Weights, path: Path, task: TaskSpec) -> None:
     """Write weights as fp16 safetensors; the same weights give the same bytes."""
     ordered = {name: weights[name].detach().to("cpu", STORED).contiguous() for name in sorted(schema(task))}
-    save_file(ordered, path, metadata={"format": "pt"})
+    save_file(ordered, path, metadata=METADATA)
 
 
 def load_weights(path: Path, task: TaskSpec) -> Weights:
@@ -93,7 +96,7 @@ def _read(path: Path, wanted: Shapes) -> bytes:
 
 
 def _screen_header(content: bytes, wanted: Shapes) -> None:
-    """Header length, names, dtypes and shapes, before any tensor is touched. Offsets are checked by safetensors."""
+    """Header length, names, dtypes, shapes and metadata, before any tensor is touched. Offsets are checked by safetensors."""
     (length,) = struct.unpack_from("<Q", content)
     if length > _header_limit(wanted):
         raise WeightsRejected(f"The weights file's header claims {length} bytes, over {_header_limit(wanted)}.")
@@ -103,6 +106,7 @@ def _screen_header(content: bytes, wanted: Shapes) -> None:
         raise WeightsRejected(f"The weights file's header can't be read: {fault}.") from fault
     if not isinstance(header, dict):
         raise WeightsRejected("The weights file's header holds no tensors.")
+    _screen_metadata(header, content[8 : 8 + length])
     names = set(header) - {"__metadata__"}
     if names != set(wanted):
         odd = ", ".join(repr(name[:80]) for name in sorted(names ^ set(wanted))[:3])
@@ -111,6 +115,12 @@ def _screen_header(content: bytes, wanted: Shapes) -> None:
         entry = header[name]
         if not isinstance(entry, dict) or set(entry) != ENTRY or entry["dtype"] != "F16" or entry["shape"] != list(shape):
             raise WeightsRejected(f"Tensor {name!r} is not F16 {list(shape)}.")
+
+
+def _screen_metadata(header: Mapping[str, Any], raw: bytes) -> None:
+    """That an export can put credentials in: other metadata, or metadata under a name spelled otherwise, could be in the way."""
+    if header.get("__metadata__", METADATA) != METADATA or raw.count(b'"__metadata__"') != ("__metadata__" in header):
+        raise WeightsRejected(f"The weights file's metadata is not {json.dumps(METADATA)}, written plainly.")
 
 
 def _screened(name: str, stored: Tensor) -> Tensor:

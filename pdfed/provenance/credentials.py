@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials of what is made from a model: a picture that it drew, or its weights in another file.
 
-The model is their one ingredient and carries its own manifest, so everybody who trained it can be named from the file alone.
+The model is their one ingredient and carries its own manifest, so the file alone names who signed for it and for its ancestors.
+That a thing came from this model is the word of its maker; that the model's parents exist is shown by the chain only.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ class Credentials:
 
     @property
     def authors(self) -> tuple[str, ...]:
-        """The wallets of all who trained the model, nearest first, each once."""
+        """The wallets that signed for the model and its ancestors, nearest first, each once."""
         return tuple(dict.fromkeys(record.claim.author for record in self.lineage))
 
     @property
     def complete(self) -> bool:
         """Whether the whole history is in the file, down to the genesis."""
-        return bool(self.lineage) and all(parent.manifest_hash for record in self.lineage for parent in record.ingredients)
+        return all(parent.manifest_hash for record in self.lineage for parent in record.ingredients)
 
 
 class Maker:
@@ -51,7 +52,7 @@ class Maker:
 
     def __init__(self, model: Parent, identity: Identity, relationship: str) -> None:
         self.identity, self.model = identity, model
-        self.ingredients, self.resources = carried([model], more=1)  # nobody carries this any further
+        self.ingredients, self.resources = carried([model], always=True)
         self.ingredients[0]["relationship"] = relationship
 
     def definition(self, title: str, media: str, made: list[dict[str, Any]]) -> dict[str, Any]:
@@ -74,7 +75,9 @@ def read_credentials(report: Report, signed: Mapping[str, SignedManifest], relat
     cid = str(ingredients[0].get("instance_id")).removeprefix(reading.IPFS)
     reading.digest_in(cid)
     model = ingredients[0].get("active_manifest")
-    records, _ = reading.lineage(report, [model] if model is not None else [])
+    if model is None:
+        raise ManifestInvalid("The credentials name a model and carry nothing of its history.", LEFT_ALONE)
+    records, _ = reading.lineage(report, [model])
     if set(records) != set(signed) - {report.active}:
         raise ManifestInvalid("The credentials carry other manifests than the model's lineage.", LEFT_ALONE)
     return Credentials(

@@ -33,13 +33,13 @@ from pdfed.provenance.store import MAX_STORE_BYTES, signed_manifests
 from pdfed.received import read_json
 
 KEY = "c2pa:manifest"
-MAX_HEADER_BYTES = 16_000_000  # a manifest of the largest size, and the entries of tens of thousands of tensors
-MAX_NESTING = 4  # object, tensor, list
+MAX_HEADER_BYTES = 16_000_000  # a manifest of the largest size, and far more than the entries of so many tensors
+MAX_TENSORS = 2_000  # the largest network of a task has 1,201
+OPENERS = 3 * MAX_TENSORS + 64  # lists and objects in a header: three for each tensor
 ALIGNMENT = 8
 REPACKAGED, CONVERTED = "c2pa.repackaged", "c2pa.converted"
 _PIECE = 1 << 20
 _METADATA = re.compile(rb'"__metadata__"\s*:\s*\{\s*')
-_BRACKET = re.compile(rb"[\[{\]}]")
 _LENGTH = struct.Struct("<Q")
 
 
@@ -113,7 +113,7 @@ def verify_embedded(path: Path, *, anchors: str | None = None) -> ExportCredenti
         raise WeightsAltered(f"{path.name} was changed after its credentials were signed.", LEFT_ALONE)
     found = read_credentials(report, signed, BASE)
     original = _without(slot)
-    same = bool(found.lineage) and _sha256_with(path, slot, original, len(original)) == found.lineage[0].weights_sha256
+    same = _sha256_with(path, slot, original, len(original)) == found.lineage[0].weights_sha256
     if not same and _action(report) != CONVERTED:
         raise WeightsAltered(f"{path.name} does not hold the weights that its model's author signed.", LEFT_ALONE)
     return ExportCredentials(**vars(found), same_weights=same)
@@ -181,13 +181,8 @@ def _slot(header: bytes) -> _Slot:
 
 
 def _parsed(header: bytes) -> dict[str, Any]:
-    depth = 0
-    for bracket in _BRACKET.finditer(header):
-        depth += 1 if bracket[0] in b"[{" else -1
-        if depth > MAX_NESTING:
-            raise _unsuitable("its header is no safetensors header")
     try:
-        found = read_json(header, MAX_HEADER_BYTES, openers=len(header))  # their depth is bounded above
+        found = read_json(header, MAX_HEADER_BYTES, openers=OPENERS)
     except ValueError as fault:
         raise _unsuitable(f"its header can't be read: {fault}") from fault
     if not isinstance(found, dict):

@@ -27,7 +27,7 @@ _FIELDS = {"kind", "dataset_root", "pictures", "index", "salt", "picture_sha256"
 
 @dataclass(frozen=True)
 class InclusionProof:
-    """One opened leaf. root: the commitment in manifests. pictures: how many it covers; index: this one's place.
+    """One opened leaf. root: the commitment in manifests. pictures: how many it covers; index: this one's place, from 0.
 
     salt: of this leaf alone. picture: sha256 of its pixels as trained on: uint8, size × size × channels. path: see
     `commitment.inclusion_path`.
@@ -66,8 +66,8 @@ def prove_inclusion(hashes: Sequence[bytes], salt: bytes, picture: bytes, *, siz
     Raises ValueError where the picture is not among them.
     """
     index = list(hashes).index(picture)
-    path = tuple(inclusion_path(hashes, salt, index))
-    return InclusionProof(dataset_root(hashes, salt), len(hashes), index, leaf_salt(salt, index), picture, path, size, channels)
+    path, opened = tuple(inclusion_path(hashes, salt, index)), leaf_salt(salt, picture, index)
+    return InclusionProof(dataset_root(hashes, salt), len(hashes), index, opened, picture, path, size, channels)
 
 
 def read_inclusion_proof(content: bytes) -> InclusionProof:

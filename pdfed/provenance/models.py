@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ from pdfed.provenance.reading import BASE, DATASET_ID, INPUT, IPFS, MAX_GENERATI
 from pdfed.provenance.store import MAX_STORE_BYTES, SignedManifest, signed_manifests
 
 CARRIED_BYTES = MAX_STORE_BYTES * 5 // 8  # of parents' stores; beyond, a parent is named by its CID only
+# Who pads a manifest beyond these would cut its ancestors off from everything made of the model. An honest one of eight
+# parents, as many as the contract takes, has 50 KB of its own and 8 KB of results: what a reader finds, which goes into
+# whatever carries the model. Parents at the limits still leave room for a child, and any model for a picture.
+MAX_MODEL_BYTES = MAX_STORE_BYTES * 7 // 8
+MAX_OWN_BYTES = 600_000
+MAX_RESULTS_BYTES = 50_000
 BASE_LABEL = "base"
 
 
@@ -133,7 +140,7 @@ def read_manifest(manifest: bytes, *, anchors: str | None = None) -> Provenance:
     """
     signed = signed_manifests(manifest)
     report = reading.read(MODEL_FORMAT, io.BytesIO(), manifest, signed, anchors, without_asset=True)
-    return _provenance(report, signed)
+    return _provenance(report, signed, len(manifest))
 
 
 def _verified(weights: Path, manifest: bytes, anchors: str | None) -> tuple[Provenance, Report]:
@@ -143,13 +150,14 @@ def _verified(weights: Path, manifest: bytes, anchors: str | None) -> tuple[Prov
             report = reading.read(MODEL_FORMAT, asset, manifest, signed, anchors)
     except reading.AssetAltered as fault:
         raise _weights_altered(weights) from fault
-    found = _provenance(report, signed)
+    found = _provenance(report, signed, len(manifest))
     if found.weights_sha256 != file_sha256(weights):
         raise _weights_altered(weights)
     return found, report
 
 
-def _provenance(report: Report, signed: Mapping[str, SignedManifest]) -> Provenance:
+def _provenance(report: Report, signed: Mapping[str, SignedManifest], size: int) -> Provenance:
+    _refuse_padding(report, signed[report.active].size, size)
     records, depth = reading.lineage(report, [report.active])
     if set(records) != set(signed):
         raise ManifestInvalid("The manifest carries other manifests than its lineage.", LEFT_ALONE)
@@ -157,14 +165,26 @@ def _provenance(report: Report, signed: Mapping[str, SignedManifest]) -> Provena
     return Provenance(**vars(own), state=report.state, depth=depth, lineage=tuple(records.values()))
 
 
+def _refuse_padding(report: Report, own: int, whole: int) -> None:
+    """That whatever is made from a model can carry its manifest. own, whole: bytes of it. Raises ManifestInvalid."""
+    for what, size, limit in (
+        ("The manifest and those that it carries have", whole, MAX_MODEL_BYTES),
+        ("The manifest itself has", own, MAX_OWN_BYTES),
+        ("What is found in the manifest has", len(json.dumps(report.results)), MAX_RESULTS_BYTES),
+    ):
+        if size > limit:
+            raise ManifestInvalid(f"{what} {size} bytes, over {limit}: no picture or child could carry them.", LEFT_ALONE)
+
+
 def _weights_altered(weights: Path) -> WeightsAltered:
     return WeightsAltered(f"{weights.name} is not the file that its manifest was signed for.", LEFT_ALONE)
 
 
-def carried(parents: Sequence[Parent], more: int = 0) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+def carried(parents: Sequence[Parent], *, always: bool = False) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Parents as ingredients, and the stores to add as resources. Raises ProvenanceError for one that does not verify.
 
-    A parent whose own store spans MAX_GENERATIONS + `more` is named by its CID only: a fresh chain begins.
+    A parent whose own store spans MAX_GENERATIONS, or has no room, is named by its CID only: a fresh chain begins.
+    always: for what nobody carries any further: it has room for every model that verifies, so none is left out.
 
     The library's own add_ingredient drops the store of formats it does not know, so the verified one is put in by hand.
     """
@@ -183,7 +203,7 @@ def carried(parents: Sequence[Parent], more: int = 0) -> tuple[list[dict[str, An
             "data_types": [{"type": assertions.MODEL_TYPE}],
         }
         size = sum(map(len, resources.values())) + len(parent.manifest)
-        if provenance.depth < MAX_GENERATIONS + more and size <= CARRIED_BYTES:
+        if always or (provenance.depth < MAX_GENERATIONS and size <= CARRIED_BYTES):
             name = f"{ingredient_label(index)}.c2pa"
             resources[name] = parent.manifest
             entry |= {
@@ -223,7 +243,8 @@ def build(
                 builder.set_no_embed()
             store = bytes(builder.sign(signer, media, asset, sink))
     except C2paError as fault:
-        raise ManifestInvalid(f"The manifest can't be signed: {fault}.", "Nothing was submitted.") from fault
+        cause = f"The manifest can't be signed: {assertions.plain(str(fault))}."
+        raise ManifestInvalid(cause, "Nothing was submitted.") from fault
     if len(store) > MAX_STORE_BYTES:
         raise ManifestInvalid(
             f"The manifest would have {len(store)} bytes, over {MAX_STORE_BYTES}.", "Continue from fewer parents."

@@ -19,6 +19,7 @@ from c2pa import Builder, C2paError, C2paSignerInfo, Signer
 from c2pa import c2pa as library
 
 from pdfed.provenance import reading
+from pdfed.provenance.assertions import plain
 from pdfed.provenance.errors import ManifestInvalid
 from pdfed.provenance.identity import Identity
 from pdfed.provenance.store import MAX_STORE_BYTES
@@ -55,7 +56,7 @@ class HashedSigning:
         except BaseException as fault:
             self._stack.close()
             if isinstance(fault, C2paError):
-                raise _unsigned(str(fault)) from fault
+                raise _unsigned(plain(str(fault))) from fault
             raise
         if self.size > MAX_STORE_BYTES:
             self._stack.close()
@@ -85,7 +86,7 @@ class HashedSigning:
         with self._builder._exclusive_native_call():
             length = function(self._builder._handle, *arguments, ctypes.byref(made))
         if length < 0:
-            raise _unsigned(str(library._read_native_error()))
+            raise _unsigned(plain(str(library._read_native_error())))
         try:
             return ctypes.string_at(made, length)
         finally:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Content Credentials for generated pictures: the model as ingredient, and through it everyone who trained it.
+"""Content Credentials for generated pictures: the model as ingredient, and through it everyone who signed for its training.
 
-Any C2PA viewer reads them; the model's lineage and wallet proofs are checked here from the picture alone.
+Any C2PA viewer reads them; wallet proofs of the model's lineage are checked here from the picture alone. Anyone can sign any
+picture as made by any model that is public: that it came from this one is its maker's word.
 """
 
 from __future__ import annotations

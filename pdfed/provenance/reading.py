@@ -118,10 +118,10 @@ def _judged(report: Report, without_asset: bool) -> Report:
             raise AssetAltered
         wrong, report = [], replace(report, state=VALID if _UNTRUSTED in codes else TRUSTED)
     if wrong:
-        raise _invalid(", ".join(wrong))
+        raise _invalid(assertions.plain(", ".join(wrong), 120))
     named = sorted(_delta_failures(report.results))
     if named or report.state not in (VALID, TRUSTED):
-        cause = ", ".join(named) or "its hash differs"
+        cause = assertions.plain(", ".join(named), 120) or "its hash differs"
         raise AncestorAltered(f"A manifest that this one carries was changed ({cause}).", LEFT_ALONE)
     return report
 

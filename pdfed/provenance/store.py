@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
+from pdfed.provenance.assertions import plain
 from pdfed.provenance.claims import LEFT_ALONE
 from pdfed.provenance.errors import ManifestInvalid
 
@@ -34,9 +35,10 @@ _X5CHAIN = 33
 
 @dataclass(frozen=True)
 class SignedManifest:
-    """One manifest of a store. content: its whole box. key_hash: sha256 of the leaf's public key; name: the leaf's CN."""
+    """One manifest of a store. size, content: of its whole box. key_hash: sha256 of the leaf's public key; name: its CN."""
 
     label: str
+    size: int
     content_hash: bytes
     key_hash: bytes
     name: str
@@ -129,25 +131,26 @@ def _description(store: bytes, box: _Box) -> tuple[bytes, str]:
 def _signed(store: bytes, box: _Box, label: str) -> SignedManifest:
     signatures = [inner for inner in _inner(store, box) if _description(store, inner)[0] == _SIGNATURE]
     if len(signatures) != 1:
-        raise _invalid(f"The manifest {label} has {len(signatures)} signatures, not one")
+        raise _invalid(f"The manifest {label!r} has {len(signatures)} signatures, not one")
     content = [inner for inner in _boxes(store, signatures[0].body, signatures[0].end) if inner.kind == b"cbor"]
     if len(content) != 1:
-        raise _invalid(f"The signature of {label} is malformed")
+        raise _invalid(f"The signature of {label!r} is malformed")
     try:
         certificate = x509.load_der_x509_certificate(_leaf(store[content[0].body : content[0].end]))
         key = certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return SignedManifest(
             label=label,
+            size=box.end - box.start,
             content_hash=hashlib.sha256(store[box.start : box.end]).digest(),
             key_hash=hashlib.sha256(key).digest(),
             name=str(names[0].value) if len(names) == 1 else "",
             serial=certificate.serial_number,
         )
     except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as fault:
-        raise _invalid(f"The signer's certificate of {label} can't be read: {fault}") from fault
+        raise _invalid(f"The signer's certificate of {label!r} can't be read: {plain(str(fault), 120)}") from fault
     except Exception as fault:  # cryptography's own classes for algorithms and versions that it does not know
-        raise _invalid(f"The signer's certificate of {label} is of an unknown kind ({type(fault).__name__})") from fault
+        raise _invalid(f"The signer's certificate of {label!r} is of an unknown kind ({type(fault).__name__})") from fault
 
 
 def _leaf(cose: bytes) -> bytes:

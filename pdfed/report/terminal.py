@@ -12,8 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pdfed.audit import AuditReport, ModelAudit, Withdrawal
+from pdfed.audit import AuditReport, Check, ModelAudit, Withdrawal
 from pdfed.chain.ledger import Ledger
+from pdfed.errors import visible
 from pdfed.provenance import Credentials
 from pdfed.storage import cid_from_digest
 
@@ -68,9 +69,8 @@ def audit_table(models: Iterable[ModelAudit]) -> Table:
         table.add_column(column, overflow="fold")
     for model in models:
         bad = [check for check in model.checks if check.state != "ok"]
-        text = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in bad)
         style = "red" if any(check.state == "failed" for check in bad) else "yellow"
-        result = Text(text, style=style) if bad else Text("ok", style="green")
+        result = _text(_told(bad), style) if bad else Text("ok", style="green")
         table.add_row(str(model.id), short(model.author), model.cid, str(len(model.checks)), result)
     return table
 
@@ -79,13 +79,14 @@ def audit_summary(report: AuditReport) -> Group:
     """What an audit says below its table: the contract's books, the verdict, who made the last model."""
     lines = [Text(f"{check.name}: {check.state} {check.detail}".rstrip()) for check in report.ledger]
     last = report.models[-1]
+    unknown = f"not known: {last.read} of {last.lineage} models of its lineage were read"
     for words, shares in (
-        ("Images seen along the lineage of model {}, as its authors say", last.shares),
+        (f"Images seen along the lineage of model {last.id}, as its authors say", last.shares),
         ("Gains along it, as others measured and the contract settled", last.gains),
     ):
-        if shares:
-            parts = ", ".join(f"{author} {share:.0%}" for author, share in shares.items())
-            lines.append(Text(f"{words.format(last.id)}: {parts}"))
+        if shares is None or shares:
+            parts = unknown if shares is None else ", ".join(f"{author} {share:.0%}" for author, share in shares.items())
+            lines.append(Text(f"{words}: {parts}"))
     failed, missing = report.count("failed"), report.count("unavailable")
     verdict = f"{len(report.models)} models, {report.count('ok')} checks ok, {failed} failed, {missing} unavailable."
     lines.append(Text(verdict, style="red" if failed else "yellow" if missing else "green"))
@@ -94,8 +95,17 @@ def audit_summary(report: AuditReport) -> Group:
 
 def audit_line(model: ModelAudit) -> str:
     """One model's audit in a line."""
-    bad = "; ".join(f"{check.name} {check.state}: {check.detail}" for check in model.checks if check.state != "ok")
+    bad = visible(_told(check for check in model.checks if check.state != "ok"))
     return f"model {model.id}: {bad or 'ok (' + ', '.join(check.name for check in model.checks) + ')'}"
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Words that are other people's: a plain str would be read as markup, and control characters steer the terminal."""
+    return Text(visible(words), style=style)
+
+
+def _told(checks: Iterable[Check]) -> str:
+    return "; ".join(f"{check.name} {check.state}: {check.detail}" for check in checks)
 
 
 def status_facts(ledger: Ledger, now: int, contract: str) -> dict[str, Any]:
@@ -154,7 +164,9 @@ def audit_facts(report: AuditReport) -> dict[str, Any]:
                 "author": model.author,
                 "parents": list(model.parents),
                 "checks": [vars_of(check) for check in model.checks],
-                "shares": dict(model.shares),
+                "lineage": model.lineage,
+                "read": model.read,
+                "shares": None if model.shares is None else dict(model.shares),
                 "gains": dict(model.gains),
             }
             for model in report.models
@@ -184,9 +196,7 @@ def _uncertain(found: Withdrawal) -> list[Text]:
         Text(f"model {id}: as its descendants carry it, its own manifest could not be fetched", style="yellow")
         for id in found.carried
     ]
-    unread = [
-        Text(f"model {id}: not known, its manifest could not be read: {why}", style="red") for id, why in found.unread.items()
-    ]
+    unread = [_text(f"model {id}: not known, its manifest could not be read: {why}", "red") for id, why in found.unread.items()]
     return carried + unread
 
 
@@ -204,29 +214,29 @@ def withdrawal_facts(found: Withdrawal, ledger: Ledger) -> dict[str, Any]:
     return {"commitment": found.commitment, **named, "unread": {str(id): why for id, why in found.unread.items()}}
 
 
-def credentials_table(found: Credentials) -> Group:
-    """The credentials of a picture or of exported weights, for people."""
+def credentials_table(found: Credentials, id: int | None = None) -> Group:
+    """The credentials of a picture or of exported weights, for people. id: of that model, where it was found on the chain."""
     facts = credentials_facts(found)
     lines = [
-        Text(f"{facts['title']}  ({found.state})", style="bold"),
-        Text(f"made from model {found.model_title!r}, {found.model_cid}"),
-        Text(f"signed by {found.signer or 'nobody named'} (a certificate's name, no wallet's proof)"),
+        f"{facts['title']}  ({found.state})",
+        f"made from model {found.model_title!r}, {found.model_cid}, as its maker says",
+        f"signed by {found.signer or 'nobody named'} (its maker: a certificate's name, no wallet's proof)",
     ]
     if facts.get("drawing"):
-        lines.append(
-            Text("drawn with " + ", ".join(f"{name} {value}" for name, value in facts["drawing"].items() if value != ""))
-        )
+        lines.append("drawn with " + ", ".join(f"{name} {value}" for name, value in facts["drawing"].items() if value != ""))
     if "same_weights" in facts:
-        lines.append(Text("the weights are " + ("the very ones its author signed" if facts["same_weights"] else "converted")))
-    table = Table(title="Who trained it (each line proven by that wallet's signature)", title_justify="left")
+        lines.append("the weights are " + ("the very ones its author signed" if facts["same_weights"] else "converted"))
+    if id is not None:
+        lines.append(f"on the chain this is model {id}; author and parents of every line below are the chain's")
+    table = Table(title="Who trained it (each line signed by that wallet)", title_justify="left")
     for column in ("model", "author", "images seen", "private pictures", "data set", "objective"):
         table.add_column(column, overflow="fold")
     for entry in facts["lineage"]:
         numbers = (str(entry["images_seen"]), str(entry["private_images"]))
         cells = (entry["title"], entry["author"], *numbers, entry["dataset_root"][:16] + "…", entry["objective"])
-        table.add_row(*map(Text, cells))  # a plain str would be read as markup, and the names are other people's
+        table.add_row(*map(_text, cells))
     rest = "" if found.complete else "Older ancestors are named by CID only: `ape run audit` follows them."
-    return Group(*lines, table, *([Text(rest, style="yellow")] if rest else []))
+    return Group(_text(lines[0], "bold"), *map(_text, lines[1:]), table, *([Text(rest, style="yellow")] if rest else []))
 
 
 def credentials_facts(found: Credentials) -> dict[str, Any]:
@@ -339,7 +349,7 @@ class LiveDisplay:
         for column in ("node", "role", "doing", "submissions"):
             table.add_column(column, min_width=60 if column == "doing" else None)
         for seat in seats:
-            table.add_row(seat.who.name, seat.who.role, f"{seat.last.kind}: {seat.last.text}", str(seat.submissions))
+            table.add_row(seat.who.name, seat.who.role, _text(f"{seat.last.kind}: {seat.last.text}"), str(seat.submissions))
         return table
 
     def _tell(self, ledger: Ledger, names: dict[str, str], seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pdfed.spec.money import Wei
-from pdfed.spec.task import Frozen
+from pdfed.spec.task import MAX_SEED, Frozen
 
 DINOV2 = "facebook/dinov2-large"  # ViT-L/14, as in the paper
 
@@ -41,4 +41,4 @@ class NodeConfig(Frozen):
         str, Field(description="weights for tasks with features: dinov2: a folder, or their name in the hub's cache")
     ] = DINOV2
     threads: Annotated[int, Field(ge=1, le=256, description="CPU threads of torch")] = 1
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0

@@ -6,13 +6,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from eth_utils.address import is_checksum_address, is_hex_address
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pdfed.spec.money import Wei
 
 TASK_VERSION = 1
 MAX_SECONDS = 2**32 - 1  # of a window in the contract
 MAX_SCALE = 1_000_000.0  # of what a score is multiplied by: with both there, Q-N stays far below the contract's 2^64 millionths
+MAX_SEED = 2**40 - 1  # a node's drafts take the millions above it, and a manifest's numbers end at 2^63
 MIN_GENESIS_BATCHES = 4  # with fewer, no batch ends between three quarters of the training and its end
 
 
@@ -29,6 +30,17 @@ def address(value: object) -> object:
 Address = Annotated[str, BeforeValidator(address)]
 
 
+def printable(text: str) -> str:
+    """`text` as it stands. Raises ValueError unless it is one line that any program can show: it ends up in a terminal, in file
+    names and at the head of an exported README."""
+    if not text.isprintable():
+        raise ValueError(f"{text[:60]!r} holds a line end or another character that can't be printed")
+    return text
+
+
+Words = Annotated[str, AfterValidator(printable)]
+
+
 class Frozen(BaseModel):
     """Immutable; an unknown field is an error, not a silent default. Numbers are finite: JSON and YAML can write others."""
 
@@ -40,7 +52,7 @@ class Images(Frozen):
 
     size: Annotated[int, Field(ge=8, le=512, description="height and width in pixels")]
     channels: Annotated[int, Field(description="1 grey, 3 colour")] = 3
-    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000, description="names, in order of label")]
+    classes: Annotated[tuple[Words, ...], Field(min_length=1, max_length=1000, description="names, in order of label")]
     flip: Annotated[bool, Field(description="mirror training pictures left to right at random")] = False
 
     @model_validator(mode="after")
@@ -120,7 +132,7 @@ class TaskSpec(Frozen):
     version: Literal[1] = 1
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
     description: Annotated[str, Field(max_length=2000)] = ""
-    licence: Annotated[str, Field(max_length=200, description="of the models trained here")] = "CC-BY-4.0"
+    licence: Annotated[Words, Field(max_length=200, description="of the models trained here")] = "CC-BY-4.0"
     images: Images
     network: Network = Network()
     training: Training = Training()
@@ -173,7 +185,7 @@ class TaskFile(Frozen):
     terms: TermsSpec = TermsSpec()
     public: Annotated[str, Field(description="non-private pictures: 'digits[:a-b/n]', an .npz or a folder")]
     genesis_images: Annotated[int, Field(ge=64, description="images seen when the genesis is trained")] = 20_000
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> TaskFile:

@@ -42,7 +42,8 @@ def test_a_failure_exits_1_and_is_told_apart_from_what_is_unavailable(world: Wor
     block.write_bytes(b"{}")
     failed = command("audit", "--json")
     facts = json.loads(failed.stdout)
-    assert failed.exit_code == 1 and (facts["failed"], facts["unavailable"]) == (2, 1)  # model 2, and its child for its parent
+    assert failed.exit_code == 1 and (facts["failed"], facts["unavailable"]) == (1, 2)  # model 2, and its child for its parent
+    assert facts["models"][4]["shares"] is None and (facts["models"][4]["read"], facts["models"][4]["lineage"]) == (3, 4)
     states = {model["id"]: {check["state"] for check in model["checks"]} for model in facts["models"]}
     assert "failed" in states[2] and "unavailable" in states[3] and "failed" not in states[3]
     assert command("audit", "1").exit_code == 0

@@ -23,7 +23,10 @@ from pdfed.diffusion import initial_weights, save_weights
 from pdfed.journal import Journal
 from pdfed.provenance import Identity, ManifestInvalid, Parent, models
 from pdfed.provenance import identity as identities
+from pdfed.storage import open_store
+from pdfed.storage.cid import Cid
 from tests.integration.provenance.conftest import World
+from tests.unit.storage.server import serving
 
 
 def audited(world: World, ledger: Ledger | None = None) -> AuditReport:
@@ -88,7 +91,8 @@ def test_a_flipped_byte_in_a_published_bundle(world: World, name: str) -> None:
     block.write_bytes(content)
     report = audited(world)
     expect(report, 2, "content", "other bytes than")
-    assert found(report, 4, FAILED) == {"parents": "2 failed"}
+    assert "Another store may have the right ones." in found(report, 2, FAILED)["content"]
+    assert found(report, 4, FAILED) == {} and found(report, 4, UNAVAILABLE) == {"parents": "2 could not all be checked"}
     assert next(each for each in report.models if each.id == 3).ok
 
 
@@ -99,6 +103,28 @@ def test_a_bundle_that_is_gone_is_unavailable_and_not_failed(world: World) -> No
     assert "content" in found(report, 1, UNAVAILABLE)
     assert found(report, 2, UNAVAILABLE) == {"parents": "1 could not all be checked"}
     assert found(report, 2, OK).keys() >= {"manifest", "wallet proof", "weights", "card"}
+
+
+def test_a_gateway_that_lies_fails_the_models_it_lies_about_and_no_others(world: World) -> None:
+    """Regression: what descends from such a model was called failed too, though nothing was known against it."""
+    federation = world.federation
+    block = federation.block_of(1, bundles.CARD)
+    with serving() as gateway:
+        for model in federation.models.values():
+            gateway.hold(model.weights.parent)
+        gateway.hold(federation.root / "genesis")
+        gateway.blocks[Cid.parse(block.name)] = b"x" * block.stat().st_size
+        report = audit(federation.client, federation.ledger, open_store(f"gateway:{gateway.url}"), [2])
+    assert [set(found(report, model.id, FAILED)) for model in report.models] == [set(), {"content"}, set()]
+    assert not report.ok and found(report, 2, UNAVAILABLE) == {"parents": "1 could not all be checked"}
+
+
+def test_shares_are_not_told_unless_the_whole_lineage_was_read(world: World) -> None:
+    """Regression: without model 2, its author's share of model 4 fell from more than half to nothing, without a word."""
+    federation = world.federation
+    federation.remove(2, bundles.MANIFEST)
+    told = {model.id: (model.shares is None, model.read, model.lineage) for model in audited(world).models}
+    assert told == {0: (False, 1, 1), 1: (False, 2, 2), 2: (True, 2, 3), 3: (False, 3, 3), 4: (True, 3, 4)}
 
 
 def test_a_store_without_the_genesis(world: World) -> None:

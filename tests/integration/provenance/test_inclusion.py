@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pdfed import bundle as bundles
 from pdfed.chain.secret import NodeSecret
 from pdfed.data import ImageSet, load, split
 from pdfed.provenance import dataset_root, prove_inclusion
@@ -92,6 +93,33 @@ def test_a_proof_for_a_data_set_that_no_model_here_names(
     proof.write_text(prove_inclusion(train.hashes, b"another salt of mine", train.hashes[0], size=16, channels=1).json())
     done = command("prove-inclusion", "--check", proof, "--picture", saved(train, 0, tmp_path / "a.png"))
     assert done.exit_code == 1 and "No model of this contract names this data set" in done.output
+
+
+def test_what_can_not_be_read_is_not_called_no(
+    world: World, owner: tuple[ImageSet, ImageSet], command: Command, tmp_path: Path
+) -> None:
+    """Regression: with the manifest gone from the store, a check said that no model names the data set."""
+    picture = saved(owner[0], 7, tmp_path / "seven.png")
+    proof = proof_of(command, picture, tmp_path)[2]
+    world.federation.remove(5, bundles.MANIFEST)
+    check = ("--check", proof, "--picture", picture)
+    done = command("prove-inclusion", *check)
+    assert done.exit_code == 1 and "is not known: the manifests of 1 models could not be read" in done.output, done.output
+    facts = json.loads(command("prove-inclusion", *check, "--json").stdout)
+    assert (facts["holds"], facts["models"], facts["unread"]) == (None, [], [5])
+    proof.unlink()
+    code, said, again = proof_of(command, picture, tmp_path)
+    assert code == 1 and "Error: ContentUnavailable" in said and "is not known" in said and not again.exists()
+
+
+def test_one_model_that_names_the_data_is_enough(
+    world: World, owner: tuple[ImageSet, ImageSet], command: Command, tmp_path: Path
+) -> None:
+    picture = saved(owner[0], 7, tmp_path / "seven.png")
+    proof = proof_of(command, picture, tmp_path)[2]
+    world.federation.remove(3, bundles.MANIFEST)
+    done = command("prove-inclusion", "--check", proof, "--picture", picture)
+    assert done.exit_code == 0 and "models 5 (by" in done.output and "Perhaps others, too" in done.output, done.output
 
 
 def test_a_proof_for_pictures_of_another_size_than_the_task_sees(world: World, command: Command, tmp_path: Path) -> None:

@@ -6,25 +6,33 @@ from __future__ import annotations
 import io
 import json
 import runpy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from click.testing import CliRunner
 from diffusers import DiffusionPipeline
 from PIL import Image
 
 from pdfed import bundle as bundles
+from pdfed.audit.card import wrong_in_card
+from pdfed.chain.client import ContractClient
 from pdfed.diffusion import grid, load_weights
 from pdfed.diffusion.network import network_with
 from pdfed.diffusion.noise import scheduler, to_uint8
 from pdfed.diffusion.sampling import _denoise
+from pdfed.export import _readme
 from pdfed.generate import GRID_PIXELS, columns, most_shown
-from pdfed.provenance import verify_embedded, verify_picture
-from pdfed.provenance.pictures import MAX_PICTURE_BYTES
+from pdfed.provenance import WeightsAltered, read_manifest, verify_embedded, verify_picture
+from pdfed.provenance.pictures import MAX_PICTURE_BYTES, sign_picture
+from pdfed.public import Public
 from pdfed.spec import Images
+from pdfed.storage import LocalStore
 from tests.integration.provenance.conftest import ROOT, Command, World
 
 
@@ -102,11 +110,111 @@ def test_the_audit_command_reads_a_picture_without_chain_and_store(world: World,
 
 @pytest.mark.parametrize(
     ("words", "error"),
-    [(("--classes", "cat"), "NoSuchClass"), (("--model", "99"), "NoSuchModel"), (("--model", "best"), "NoSuchModel")],
+    [
+        (("--classes", "cat"), "NoSuchClass"),
+        (("--classes", ","), "NoSuchClass"),
+        (("--model", "99"), "NoSuchModel"),
+        (("--model", "best"), "NoSuchModel"),
+        (("--model", "9" * 5000), "NoSuchModel"),
+    ],
 )
 def test_a_wish_that_can_not_be_met(command: Command, tmp_path: Path, words: tuple[str, ...], error: str) -> None:
     done = command("generate", *words, "--out", tmp_path / "out", "--home", tmp_path / "home")
     assert done.exit_code == 1 and f"Error: {error}" in done.output and not (tmp_path / "out").exists()
+
+
+def test_a_guidance_that_is_no_number_is_refused_before_anything_is_drawn(command: Command, tmp_path: Path) -> None:
+    """Regression: a batch was drawn, and then the model was left alone."""
+    done = command("generate", "--guidance", "nan", "--out", tmp_path / "out", "--home", tmp_path / "home")
+    assert done.exit_code == 2 and "--guidance" in done.output and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fault", ["flipped", "lost"])
+def test_a_model_whose_copy_here_is_damaged_is_fetched_again(command: Command, tmp_path: Path, fault: str) -> None:
+    """Regression: every later command said that the model is not the signed one, and left it alone."""
+    wish = ("--model", 2, "--n", 1, "--steps", 2, "--home", tmp_path / "home")
+    assert command("generate", *wish, "--out", tmp_path / "before").exit_code == 0
+    (weights,) = (tmp_path / "home" / "bundles").glob("*/model.safetensors")
+    whole = weights.read_bytes()
+    weights.unlink() if fault == "lost" else weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    done = command("generate", *wish, "--out", tmp_path / "after")
+    assert done.exit_code == 0, done.output
+    assert weights.read_bytes() == whole
+
+
+class Counting(LocalStore):
+    """A store that notes which bundles are fetched; `meanwhile` happens before the first one after it is set."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.fetched: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float, paths: Sequence[str] = ()) -> None:
+        happens, self.meanwhile = self.meanwhile, lambda: None
+        happens()
+        if len(paths) > 1:
+            self.fetched.append(cid)
+        super().fetch(cid, dest, max_bytes, deadline, paths)
+
+
+def public(world: World, store: LocalStore, folder: Path) -> Public:
+    return Public(world.federation.client, world.federation.ledger, store, folder)
+
+
+def test_a_model_that_is_itself_wrong_is_not_fetched_again(world: World, tmp_path: Path) -> None:
+    federation = world.federation
+
+    def spoil(folder: Path) -> None:
+        content = (folder / bundles.WEIGHTS).read_bytes()
+        (folder / bundles.WEIGHTS).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+    id = federation.publish(world.people.bob, [2], change=spoil)
+    store = Counting(federation.store.root)
+    for _ in range(2):
+        with pytest.raises(WeightsAltered):
+            public(world, store, tmp_path / "bundles").as_parent(federation.ledger.models[id])
+    assert store.fetched == [federation.models[id].cid]
+
+
+def test_two_commands_may_fetch_one_model_at_the_same_time(world: World, tmp_path: Path) -> None:
+    """Regression: the slower one failed."""
+    federation = world.federation
+    store = Counting(federation.store.root)
+    slower, faster = (public(world, each, tmp_path / "bundles") for each in (store, federation.store))
+    assert slower.task == faster.task
+    model = federation.ledger.models[2]
+    store.meanwhile = lambda: faster.as_parent(model)
+    found = slower.as_parent(model)
+    assert store.fetched == [found.cid] and found.title == "digits no. 1" and found == faster.as_parent(model)
+
+
+def test_a_picture_is_looked_up_on_the_chain(world: World, command: Command, tmp_path: Path) -> None:
+    """Regression: with --file, --network and --contract were not looked at."""
+    federation = world.federation
+    home = ("--home", tmp_path / "home")
+    assert command("generate", "--n", 1, "--steps", 2, "--out", tmp_path / "out", "--model", 4, *home).exit_code == 0
+    picture = tmp_path / "out" / "00000-0.png"
+    assert json.loads(command("audit", "--file", picture, "--json").stdout)["id"] == 4
+    assert "this is model 4" in command("audit", "--file", picture).stdout
+    cli = runpy.run_path(str(ROOT / "scripts" / "audit.py"))["cli"]
+    other = ContractClient.deploy(federation.client.terms(), 10**18, federation.chain.account(0)).address
+    for contract, error in ((other, "NotOfContract"), ("0x" + "11" * 20, "NotPDFed")):
+        done = CliRunner().invoke(cli, ["--file", str(picture), "--network", federation.chain.url, "--contract", contract])
+        assert done.exit_code == 1 and f"Error: {error}" in done.output, done.output
+    assert command("audit", 4, "--file", picture).exit_code == 2
+
+
+def test_a_picture_that_names_a_model_with_the_history_of_another(world: World, command: Command, tmp_path: Path) -> None:
+    """Anybody can sign a picture that names model 2 and carries a manifest of somebody else's."""
+    federation, ann, bob = world.federation, world.people.ann, world.people.bob
+    posing = replace(federation.models[2], weights=federation.models[4].weights, manifest=federation.models[4].manifest)
+    blank = io.BytesIO()
+    Image.new("L", (16, 16)).save(blank, "PNG")
+    (tmp_path / "a.png").write_bytes(sign_picture(blank.getvalue(), title="mine", model=posing, identity=ann.identity))
+    done = command("audit", "--file", tmp_path / "a.png")
+    assert done.exit_code == 1 and "Error: NotOfContract" in done.output
+    assert f"names author {ann.address.lower()}, the submission {bob.address.lower()}" in done.output
 
 
 @pytest.fixture
@@ -151,15 +259,33 @@ def test_diffusers_loads_an_export_and_draws_what_we_draw(world: World, exported
         assert ours.std() > 10
 
 
-def test_a_hostile_title_does_not_reach_an_export(world: World, command: Command, tmp_path: Path) -> None:
-    def spoil(folder: Path) -> None:
-        card = json.loads((folder / bundles.CARD).read_text())
-        (folder / bundles.CARD).write_text(json.dumps(card | {"title": "\x1b[2Jhi\nEVIL \ud800"}))
+@pytest.mark.parametrize("title", ["\x1b[2Jhi\nEVIL \ud800", "Official champion"])
+def test_a_false_card_does_not_reach_what_we_sign(world: World, command: Command, tmp_path: Path, title: str) -> None:
+    """Regression: `audit` failed such a model, and `export` signed its title and passed its card on."""
+    federation, bob, out = world.federation, world.people.bob, tmp_path / "out"
 
-    id = world.federation.publish(world.people.bob, [2], change=spoil)
-    done = command("export", "--model", id, "--out", tmp_path / "out", "--home", tmp_path / "home")
+    def spoil(folder: Path) -> None:
+        lies = {"title": title, "licence": "CC0-1.0", "author": "0x" + "11" * 20}
+        (folder / bundles.CARD).write_text(json.dumps(json.loads((folder / bundles.CARD).read_text()) | lies))
+
+    id = federation.publish(bob, [2], change=spoil)
+    done = command("export", "--model", id, "--out", out, "--home", tmp_path / "home")
     assert done.exit_code == 0, done.output
-    assert "([2Jhi EVIL):" in done.output and "\x1b" not in (tmp_path / "out" / "diffusers" / "README.md").read_text()
+    found = verify_embedded(out / bundles.WEIGHTS)
+    assert found.title == found.model_title == found.lineage[0].title and found.title.startswith("digits no. ")
+    card = json.loads((out / bundles.CARD).read_text())
+    assert wrong_in_card(card, read_manifest(federation.models[id].manifest), federation.task) == []
+    assert (card["author"], card["title"], card["licence"]) == (bob.address, found.title, federation.task.licence)
+    assert title not in done.output and "EVIL" not in done.output
+    assert f"# {found.title}\n" in (out / "diffusers" / "README.md").read_text()
+
+
+def test_the_head_of_an_exported_readme_is_yaml_whatever_the_licence(world: World) -> None:
+    """Regression: a licence of several lines took the whole page over."""
+    federation = world.federation
+    task = federation.task.model_copy(update={"licence": 'MIT: "mine" # yours'})
+    page = _readme(federation.models[2], task)
+    assert yaml.safe_load(page.split("---")[1])["license"] == task.licence.lower()
 
 
 def test_an_export_overwrites_nothing(command: Command, exported: Path, tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ def nested(content: bytes) -> bytes:
     return packed(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", tensors)
 
 
+def escaped(content: bytes, name: bytes, spelled: bytes) -> bytes:
+    (length,) = struct.unpack_from("<Q", content)
+    return packed(content[8 : 8 + length].replace(name, spelled), content[8 + length :])
+
+
 HOSTILE: dict[str, tuple[Callable[[Path, Weights], None], str]] = {
     "empty": (with_bytes(lambda content: b""), "0 bytes"),
     "truncated in the tensors": (with_bytes(lambda content: content[:-2]), "bytes|safetensors"),
@@ -106,6 +111,11 @@ HOSTILE: dict[str, tuple[Callable[[Path, Weights], None], str]] = {
     "a tensor too many": (with_header(lambda header: header.update(extra=header[NAME])), "not the task's"),
     "a string for an entry": (with_header(lambda header: header.update({NAME: "F16"})), "is not F16"),
     "an unknown field": (with_header(lambda header: header[NAME].update(code="…")), "is not F16"),
+    "credentials of its own": (with_header(lambda header: header["__metadata__"].update({"c2pa:manifest": "x"})), "metadata"),
+    "brackets in the metadata": (with_header(lambda header: header.update(__metadata__={"a": "[[[[["})), "metadata"),
+    "empty metadata": (with_header(lambda header: header.update(__metadata__={})), "metadata"),
+    "metadata that is none": (with_header(lambda header: header.update(__metadata__=None)), "metadata"),
+    "metadata spelled otherwise": (with_bytes(lambda c: escaped(c, b"__metadata__", b"__metad\\u0061ta__")), "metadata"),
     "overlapping tensors": (
         with_header(lambda header: header[NAME].update(data_offsets=[0, 2 * math.prod(header[NAME]["shape"])])),
         "safetensors",
@@ -136,6 +146,11 @@ def test_what_is_no_file_is_refused(task: TaskSpec, tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent", tmp_path / "pipe"):
         with pytest.raises(WeightsRejected):
             load_weights(path, task)
+
+
+def test_weights_without_metadata_are_as_good(task: TaskSpec, weights: Weights, file: Path) -> None:
+    with_header(lambda header: header.pop("__metadata__"))(file, weights)
+    assert load_weights(file, task).keys() == weights.keys()
 
 
 def test_another_tasks_weights_are_refused(task: TaskSpec, file: Path) -> None:

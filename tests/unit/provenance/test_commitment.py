@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.provenance import dataset_root
-from pdfed.provenance.commitment import leaf, leaf_salt, node
+from pdfed.provenance.commitment import inclusion_path, leaf, leaf_salt, node, root_above
 
 HASHES = st.lists(st.binary(min_size=32, max_size=32), max_size=20)
 SALT = b"0123456789abcdef"
@@ -25,13 +26,15 @@ def rfc6962(leaves: list[bytes]) -> bytes:
 
 
 @given(HASHES.filter(bool))
-def test_the_tree_is_that_of_rfc_6962(hashes: list[bytes]) -> None:
-    assert dataset_root(hashes, SALT) == rfc6962([leaf(leaf_salt(SALT, i), h) for i, h in enumerate(hashes)])
+def test_the_tree_is_that_of_rfc_6962_and_its_size_stands_above(hashes: list[bytes]) -> None:
+    tree = rfc6962([leaf(leaf_salt(SALT, h, i), h) for i, h in enumerate(hashes)])
+    assert dataset_root(hashes, SALT) == hashlib.sha256(b"\x02" + len(hashes).to_bytes(8, "big") + tree).digest()
 
 
 def test_one_picture_by_hand() -> None:
-    root = dataset_root([b"\x05" * 32], SALT)
-    assert root == hashlib.sha256(b"\x00" + leaf_salt(SALT, 0) + b"\x05" * 32).digest()
+    root, picture = dataset_root([b"\x05" * 32], SALT), b"\x05" * 32
+    salted = hashlib.sha256(b"\x00" + hmac.digest(SALT, picture + bytes(8), "sha256") + picture).digest()
+    assert root == hashlib.sha256(b"\x02" + bytes(7) + b"\x01" + salted).digest()
     assert dataset_root([], SALT) == hashlib.sha256(b"").digest()
 
 
@@ -52,7 +55,18 @@ def test_a_known_picture_can_not_be_confirmed_without_the_salt() -> None:
     root = dataset_root([known], SALT)
     guesses = [known, hashlib.sha256(known).digest(), hashlib.sha256(b"\x00" + known).digest(), dataset_root([known], bytes(16))]
     assert root not in guesses
-    assert leaf(leaf_salt(SALT, 0), known) != leaf(leaf_salt(SALT, 1), known)
+    assert leaf(leaf_salt(SALT, known, 0), known) != leaf(leaf_salt(SALT, known, 1), known)
+
+
+@given(HASHES.filter(bool), st.integers(1, 100))
+def test_the_number_of_pictures_is_committed_to(hashes: list[bytes], claimed: int) -> None:
+    """A path of 150 pictures fitted every number from 129 to 256."""
+    root, first = dataset_root(hashes, SALT), leaf_salt(SALT, hashes[0], 0)
+    try:
+        found = root_above(hashes[0], first, 0, claimed, inclusion_path(hashes, SALT, 0))
+    except ValueError:
+        return
+    assert (found == root) == (claimed == len(hashes))
 
 
 @pytest.mark.parametrize(("hashes", "salt"), [([b"\x01" * 32], b"short"), ([b"\x01" * 31], SALT), ([b""], SALT)])

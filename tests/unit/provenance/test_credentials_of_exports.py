@@ -6,6 +6,8 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -165,6 +167,23 @@ def test_what_is_no_export_is_refused_by_name(tmp_path: Path, content: bytes) ->
     (tmp_path / "x.safetensors").write_bytes(content)
     with pytest.raises(ManifestInvalid):
         verify_embedded(tmp_path / "x.safetensors")
+
+
+def test_brackets_in_a_string_do_not_hide_deep_nesting(tmp_path: Path) -> None:
+    """They were counted as closing what was open: where the recursion limit is raised, the parser ended the process."""
+    deep = b'{"a":"' + b"]" * 300_000 + b'","b":' + b"[" * 300_000 + b"]" * 300_000 + b"}"
+    (tmp_path / "x.safetensors").write_bytes(header(deep))
+    look = f"""
+import sys
+from pathlib import Path
+from pdfed.provenance import ManifestInvalid, verify_embedded
+sys.setrecursionlimit(10**7)
+try:
+    verify_embedded(Path({str(tmp_path / "x.safetensors")!r}))
+except ManifestInvalid:
+    sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 7
 
 
 def test_a_cut_export(exported: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -22,6 +22,8 @@ from pdfed.provenance import (
     PictureAltered,
     ProvenanceError,
     WeightsAltered,
+    credentials,
+    models,
     sign_picture,
     verify_picture,
 )
@@ -139,3 +141,26 @@ def test_a_picture_that_names_no_model_or_several(family: Family, drawer: Person
     build(definition, resources, drawer.identity, "image/png", io.BytesIO(png()), out, embed=True)
     with pytest.raises(ManifestInvalid, match="do not name the one model"):
         verify_picture(out.getvalue())
+
+
+def test_a_picture_carries_its_model_where_a_child_could_not(
+    family: Family, drawer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It named the model by CID only, and nobody who trained it."""
+    monkeypatch.setattr(models, "CARRIED_BYTES", 1)
+    found = verify_picture(sign_picture(png(), title="seven", model=family["child"], identity=drawer.identity))
+    assert [record.title for record in found.lineage] == ["child", "merge", "left", "right", "genesis"]
+
+
+def test_a_picture_that_names_a_model_and_carries_nothing_of_it(
+    family: Family, drawer: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_cid(parents: Sequence[Parent], **_: bool) -> tuple[list[dict], dict[str, bytes]]:
+        with monkeypatch.context() as full:
+            full.setattr(models, "CARRIED_BYTES", 0)
+            return carried(parents)
+
+    monkeypatch.setattr(credentials, "carried", by_cid)
+    bare = sign_picture(png(), title="seven", model=family["child"], identity=drawer.identity)
+    with pytest.raises(ManifestInvalid, match="nothing of its history"):
+        verify_picture(bare)

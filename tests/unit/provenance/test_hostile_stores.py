@@ -65,6 +65,26 @@ def _boxes(store: bytes) -> Iterator[bytes]:
         at += size
 
 
+def test_a_strangers_words_do_not_reach_the_terminal_raw() -> None:
+    """A label could move the cursor up and write over what was printed before."""
+    label = b"\x1b[1A\x1b[2K\rdigits: 20 pictures  (Valid)\n\x1b]0;owned\x07\xe2\x80\xae"
+    store = _superbox(b"c2pa", b"c2pa", _superbox(b"c2ma", label))
+    signed = _superbox(b"c2pa", b"c2pa", _superbox(b"c2ma", label, _superbox(b"c2cs", b"c2pa.signature")))
+    unreadable = _superbox(b"c2cs", b"c2pa.signature", struct.pack(">I", 9) + b"cbor\x80")
+    certified = _superbox(b"c2pa", b"c2pa", _superbox(b"c2ma", label, unreadable))
+    for hostile in (store, signed, certified):
+        with pytest.raises(ManifestInvalid) as refused:
+            read_manifest(hostile)
+        assert refused.value.cause.isprintable()
+
+
+def _superbox(kind: bytes, label: bytes, *inner: bytes) -> bytes:
+    tag = kind + bytes.fromhex("00110010800000aa00389b71")
+    described = struct.pack(">I", 8 + 16 + 1 + len(label) + 1) + b"jumd" + tag + b"\x03" + label + b"\0"
+    content = described + b"".join(inner)
+    return struct.pack(">I", 8 + len(content)) + b"jumb" + content
+
+
 @pytest.mark.parametrize("kind", [b"brob", b"uuid", b"abcd"])
 def test_boxes_of_an_unknown_kind(family: Family, kind: bytes) -> None:
     manifest = family["left"].manifest.replace(b"cbor\xa1", kind + b"\xa1", 1)

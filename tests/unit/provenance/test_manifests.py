@@ -26,7 +26,6 @@ from pdfed.provenance import (
     WalletProofInvalid,
     WeightsAltered,
     eip712_message,
-    models,
     reading,
     sign_model,
     verify_model,
@@ -424,31 +423,6 @@ def test_a_tampered_parent_is_not_carried_on(person: People, family: Family) -> 
 def test_a_parent_under_another_cid_is_not_signed(person: People, family: Family) -> None:
     with pytest.raises(IngredientsDiffer, match="not that of its digest"):
         person("ada").make("child", [replace(family["left"], cid=family["right"].cid)])
-
-
-# Long histories
-
-
-def test_a_long_history_starts_afresh_and_names_its_parent_by_cid(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "MAX_GENERATIONS", 3)
-    ada = person("ada")
-    model, depths = ada.make("m0"), []
-    for number in range(1, 6):
-        parent, model = model, ada.make(f"m{number}", [model])
-        found = check(model)
-        depths.append(found.depth)
-        assert found.ingredients[0].digest == parent.digest
-        assert (found.ingredients[0].manifest_hash is None) == (found.depth == 0)
-    assert depths == [1, 2, 3, 0, 1]
-
-
-def test_a_store_that_would_grow_too_large_names_a_parent_by_cid(
-    person: People, family: Family, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models, "CARRIED_BYTES", len(family["left"].manifest))
-    found = check(person("ada").make("wide", [family["left"], family["right"]]))
-    assert [entry.manifest_hash is None for entry in found.ingredients] == [False, True]
-    assert found.claim.parents == (family["left"].digest, family["right"].digest)
 
 
 def test_the_sink_forgets_but_keeps_count() -> None:

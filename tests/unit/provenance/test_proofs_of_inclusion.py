@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.provenance import Parent, ProofInvalid, dataset_root, prove_inclusion, read_inclusion_proof
-from pdfed.provenance.commitment import inclusion_path, leaf_salt, root_above
+from pdfed.provenance.commitment import inclusion_path, leaf, leaf_salt, root_above
 from pdfed.provenance.inclusion import MAX_PROOF_BYTES
 
 from .conftest import FACTS, Person
@@ -33,7 +33,7 @@ def test_every_picture_of_every_tree_leads_to_the_root(size: int, data: st.DataO
     hashes = [hashlib.sha256(index.to_bytes(2, "big")).digest() for index in range(size)]
     index = data.draw(st.integers(0, size - 1))
     path = inclusion_path(hashes, SALT, index)
-    assert root_above(hashes[index], leaf_salt(SALT, index), index, size, path) == dataset_root(hashes, SALT)
+    assert root_above(hashes[index], leaf_salt(SALT, hashes[index], index), index, size, path) == dataset_root(hashes, SALT)
     assert len(path) <= (size - 1).bit_length()
 
 
@@ -43,7 +43,7 @@ def test_a_path_fits_its_own_place_only(size: int, data: st.DataObject) -> None:
     index, claimed = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size - 1))
     path = inclusion_path(hashes, SALT, index)
     try:
-        found = root_above(hashes[index], leaf_salt(SALT, index), claimed, size, path)
+        found = root_above(hashes[index], leaf_salt(SALT, hashes[index], index), claimed, size, path)
     except ValueError:
         return
     assert (found == dataset_root(hashes, SALT)) == (claimed == index)
@@ -58,11 +58,28 @@ def test_a_proof_opens_no_other_picture() -> None:
     """Neither the secret salt, nor another picture's hash or leaf salt, is in the file."""
     text = made(3).json()
     closed = [SALT] + [hashed for index, hashed in enumerate(HASHES) if index != 3]
-    closed += [leaf_salt(SALT, index) for index in range(len(HASHES)) if index != 3]
+    closed += [leaf_salt(SALT, hashed, index) for index, hashed in enumerate(HASHES) if index != 3]
     assert not any(secret.hex() in text for secret in closed)
     beside = made(3).path[0]
     guesses = [hashlib.sha256(b"\x00" + salt + HASHES[2]).digest() for salt in (b"", SALT, made(3).salt, bytes(32))]
     assert beside not in guesses  # whoever has the neighbour's picture still can't confirm it
+
+
+def test_a_proof_opens_no_neighbour_after_the_folder_has_changed() -> None:
+    """A place had the same salt in every version of a folder: what one proof published opened a leaf beside another's."""
+    added = hashlib.sha256(b"a picture that came later").digest()
+    before = prove_inclusion(HASHES, SALT, HASHES[0], size=16, channels=1)
+    after = prove_inclusion([added, *HASHES], SALT, HASHES[0], size=16, channels=1)
+    assert leaf(leaf_salt(SALT, added, 0), added) == after.path[0]
+    assert not any(leaf(proof.salt, added) in after.path for proof in (before, after))
+
+
+def test_the_number_of_pictures_in_a_proof_is_proven() -> None:
+    """A proof of 11 pictures was accepted as one of 9 … 16, of the same path."""
+    found = json.loads(made().json())
+    for pictures in (*range(1, 11), *range(12, 40)):
+        with pytest.raises(ProofInvalid):
+            read_inclusion_proof(json.dumps(found | {"pictures": pictures}).encode())
 
 
 def test_a_known_picture_can_not_be_confirmed_from_a_manifest(family: Mapping[str, Parent]) -> None:

@@ -47,6 +47,7 @@ def test_a_file_overrides_its_preset(tmp_path) -> None:
         ("preset: digits\ntask: {images: {size: 18}, network: {channels: [64, 64, 64]}}", "multiple of"),
         ("preset: digits\ngenesis_images: 190", "genesis_images (190) must be at least 4 batches of 64"),
         ("preset: digits\ntask: {training: {clip: .inf}}", "task.training.clip"),
+        ("preset: digits\nseed: -1", "seed"),
         ("- a\n- list", "holds no fields"),
         ("a: [unclosed", "not YAML"),
     ],
@@ -118,6 +119,30 @@ def test_scales_of_the_score_are_bounded(name: str, bound: float) -> None:
             read_task_json(json.dumps(task).encode())
 
 
+UNPRINTABLE = ("a\x1b[2J", "a\nb", "a\u202e", "a\u2028b", "a\x7f")
+
+
+@pytest.mark.parametrize("text", UNPRINTABLE)
+@pytest.mark.parametrize("field", ["licence", "classes"])
+def test_words_that_end_up_in_terminals_and_files_are_printable(field: str, text: str) -> None:
+    """Regression: a licence of several lines wrote the head of an exported README, a class's name steered the terminal."""
+    task = read_task_file("digits").task.model_dump()
+    if field == "licence":
+        task["licence"] = text
+    else:
+        task["images"]["classes"] = ("3", text)
+    with pytest.raises(SpecError, match="can't be printed") as fault:
+        read_task_json(json.dumps(task).encode())
+    assert fault.value.cause.isprintable()
+
+
+def test_the_name_of_an_unknown_field_is_made_visible() -> None:
+    task = read_task_file("digits").task.model_dump() | {"\x1b[2Jevil": 1}
+    with pytest.raises(SpecError) as fault:
+        read_task_json(json.dumps(task).encode())
+    assert r"\x1b[2Jevil" in fault.value.cause and fault.value.cause.isprintable()
+
+
 def test_deeply_nested_json_is_refused() -> None:
     with pytest.raises(SpecError):
         read_task_json(b"[" * 900_000)
@@ -142,6 +167,13 @@ def test_flags_win_over_the_node_file(tmp_path) -> None:
     file.write_text("data: ./a\nrole: validator\nstake: 1 ether\n")
     config = read_node_config(file, {"data": "./b"})
     assert (config.data, config.role, config.stake) == ("./b", "validator", 10**18)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_manifest_can_name_is_refused_at_once(seed: int) -> None:
+    """Regression: it was found when a model was trained and signed."""
+    with pytest.raises(SpecError, match="seed"):
+        read_node_config(None, {"data": "./a", "seed": seed})
 
 
 def test_a_node_without_data_is_told_so() -> None:
