@@ -11,7 +11,8 @@ class BadPictures(PDFedError):
 
 
 class BadFeatures(PDFedError):
-    """A feature matrix (or probabilities, or pairs) that a metric can't take: wrong shape, empty, or not finite."""
+    """A feature matrix (or probabilities, pairs, or a number beside them) that a metric can't take: wrong shape, empty, or not
+    finite."""
 
 
 class ScorersRejected(PDFedError):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pdfed.scoring.errors import BadFeatures
-from pdfed.scoring.matrices import feature_matrices
+from pdfed.scoring.matrices import feature_matrices, whole_number
 from pdfed.scoring.mixture import KEPT, LARGEST, PIECE, gather, squared_distances
 
 MANY = 16_000_000  # distances; beyond, rounding no longer shows and the fit takes the short way
@@ -54,6 +54,8 @@ def fld(
     """
     if against not in ("test", "train", "gap"):
         raise BadFeatures(f"FLD against {against!r} is unknown.", 'Choose "test", "train" or "gap".')
+    if shuffle_seed is not None:
+        whole_number("shuffle_seed", shuffle_seed, at_least=0)
     feature_matrices(at_least=4, train=train)
     feature_matrices(at_least=2, test=test)
     sets = _as_float32(*feature_matrices(train=train, test=test, generated=generated))

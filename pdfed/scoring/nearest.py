@@ -11,16 +11,18 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 
 from pdfed.scoring.errors import BadFeatures, MetricUndefined
-from pdfed.scoring.matrices import checked_matrices, feature_matrices
-from pdfed.scoring.neighbours import UNIT, Screened, measured, screened
+from pdfed.scoring.matrices import checked_matrices, feature_matrices, whole_number
+from pdfed.scoring.neighbours import UNIT, Screened, measured, screened, where
 from pdfed.scoring.neighbours import nearest as nearest_of
 
 C_T_CELLS = 3
 C_T_DIMENSIONS = 64
 ROWS = 256  # taken at once on the way to the principal components
 C_T_FEWEST = 20  # generated samples; a cell counts only if it has more
+LABELS = "Give one label per sample of train, test and generated."
 
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -47,10 +49,12 @@ def ct_score(train: np.ndarray, test: np.ndarray, generated: np.ndarray, *, seed
     nearest training point of the same cell (½ for ties, no correction of the variance for them); then the mean by share
     of test, over the cells with more than 20 generated samples.
 
-    `cells`: label arrays of train, test and generated, or None for k-means with 3 cells on train, seeded with `seed`: its
-    outcome moves C_T by up to 1. Gives nan with a MetricUndefined warning where no cell has enough samples, or a cell has
-    test but no training samples. Raises BadFeatures.
+    `cells`: label arrays of train, test and generated, or None for k-means with 3 cells on train, seeded with `seed`, 0 to
+    2³² − 1: its outcome moves C_T by up to 1. A seed gives the same value again with the same number of threads only, if
+    d > 64: the components are found in float32. Gives nan with a MetricUndefined warning where no cell has enough samples,
+    or a cell has test but no training samples. Raises BadFeatures.
     """
+    whole_number("seed", seed, at_least=0, at_most=2**32 - 1)
     train, test, generated = checked_matrices(train=train, test=test, generated=generated)
     draws = np.random.RandomState(seed)  # one stream for both, as in the original: the same seed gives the same value
     train, test, generated = _principal(train, test, generated, draws)
@@ -88,16 +92,18 @@ def precision_recall(real: np.ndarray, generated: np.ndarray, *, nearest: int = 
 
     real: [n,d], generated: [m,d], n, m > nearest ≥ 1. Raises BadFeatures.
     """
-    real, generated = feature_matrices(at_least=max(1, nearest) + 1, real=real, generated=generated)
+    whole_number("nearest", nearest, at_least=1)
+    real, generated = feature_matrices(at_least=nearest + 1, real=real, generated=generated)
     reach_real, reach_generated = _reach(real, nearest), _reach(generated, nearest)
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
     inside = np.zeros(len(generated), np.int64)
     for piece in screened(generated, real):
         rows = np.arange(piece.rows.start, piece.rows.stop)
-        in_real = _within(piece, generated, real, reach_real[None, :])
+        bounds = piece.bounds()
+        in_real = _within(bounds, piece, generated, real, reach_real[None, :])
         inside[rows] = in_real.sum(axis=1)
         covered |= in_real.any(axis=0)
-        recalled |= _within(piece, generated, real, reach_generated[rows, None]).any(axis=0)
+        recalled |= _within(bounds, piece, generated, real, reach_generated[rows, None]).any(axis=0)
     return Manifolds(
         precision=float((inside > 0).mean()),
         recall=float(recalled.mean()),
@@ -110,8 +116,8 @@ def _principal(
     train: np.ndarray, test: np.ndarray, generated: np.ndarray, draws: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The sets on the first 64 principal components of train, found in float32, if they have more features and train has
-    the samples for it; else as they are, so that ties stay ties."""
-    if train.shape[1] <= C_T_DIMENSIONS or len(train) < C_T_DIMENSIONS:
+    the samples for it and varies; else as they are, so that ties stay ties."""
+    if train.shape[1] <= C_T_DIMENSIONS or len(train) < C_T_DIMENSIONS or (train == train[0]).all():
         return (train.astype(np.float64), test.astype(np.float64), generated.astype(np.float64))
     mean = train.mean(axis=0, dtype=np.float64)
     unit = np.exp2(np.ceil(np.log2(max((train.max(axis=0) - mean).max(), (mean - train.min(axis=0)).max(), 1e-150))))
@@ -136,13 +142,16 @@ def _cells(
     if cells is None:
         if len(np.unique(train, axis=0)) < C_T_CELLS:
             return (np.zeros(len(train)), np.zeros(len(test)), np.zeros(len(generated)))
-        means = KMeans(n_clusters=C_T_CELLS, n_init=10, random_state=draws).fit(train)
+        with warnings.catch_warnings():  # of fewer distinct points than cells: a cell is empty then
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            means = KMeans(n_clusters=C_T_CELLS, n_init=10, random_state=draws).fit(train)
         return (means.labels_, means.predict(test), means.predict(generated))
-    labels = tuple(np.asarray(given) for given in cells)
+    try:
+        labels = tuple(np.asarray(given) for given in cells)
+    except (TypeError, ValueError) as fault:
+        raise BadFeatures("Cells are not three arrays of labels.", LABELS) from fault
     if len(labels) != 3 or any(given.shape != (len(of),) for given, of in zip(labels, (train, test, generated), strict=True)):
-        raise BadFeatures(
-            f"Cells have shapes {[given.shape for given in labels]}.", "Give one label per sample of train, test and generated."
-        )
+        raise BadFeatures(f"Cells have shapes {[given.shape for given in labels]}.", LABELS)
     return (labels[0], labels[1], labels[2])
 
 
@@ -165,14 +174,14 @@ def _reach(of: np.ndarray, nearest: int) -> np.ndarray:
     return measured(of, of, rows, positions[:, -1])
 
 
-def _within(piece: Screened, of: np.ndarray, among: np.ndarray, reach: np.ndarray) -> np.ndarray:
+def _within(
+    bounds: tuple[np.ndarray, np.ndarray], piece: Screened, of: np.ndarray, among: np.ndarray, reach: np.ndarray
+) -> np.ndarray:
     """bool [rows,m]: is the squared distance below `reach`, float64 [1,m] or [rows,1]?"""
-    limits = 0.5 * reach / piece.unit**2
-    slack = (2 * piece.margins + 4 * UNIT * (piece.own + limits.max())).astype(np.float32)[:, None]
-    beyond = piece.halves + piece.own.astype(np.float32)[:, None]
-    beyond -= limits.astype(np.float32)
-    inside = beyond <= -slack
-    row, column = np.nonzero(np.abs(beyond, out=beyond) <= slack)
+    limits = 0.5 * reach / piece.unit / piece.unit
+    least, most = bounds
+    inside: np.ndarray = most < (limits * (1 - 4 * UNIT)).astype(np.float32)
+    row, column = where((least <= (limits * (1 + 4 * UNIT)).astype(np.float32)) & ~inside)
     squared = measured(of, among, row + piece.rows.start, column)
     inside[row, column] = squared < np.broadcast_to(reach, inside.shape)[row, column]
     return inside

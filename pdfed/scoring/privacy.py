@@ -57,7 +57,10 @@ def membership(members: np.ndarray, strangers: np.ndarray) -> Membership:
     Ties count half in the AUC; at the threshold they are no members, so that constant numbers recognise nobody. With fewer
     than 100 strangers, 1 % of them is none: the TPR is then that of no false positive at all. Raises BadFeatures.
     """
-    members, strangers = (np.asarray(given, dtype=np.float64) for given in (members, strangers))
+    try:
+        members, strangers = (np.asarray(given, dtype=np.float64) for given in (members, strangers))
+    except (TypeError, ValueError) as fault:
+        raise BadFeatures("Membership scores are no numbers.", "Give one number per picture, of both kinds.") from fault
     if members.ndim != 1 or strangers.ndim != 1 or not len(members) or not len(strangers):
         raise BadFeatures(
             f"Membership scores have shapes {members.shape} and {strangers.shape}.", "Give one number per picture, of both kinds."

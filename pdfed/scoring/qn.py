@@ -3,20 +3,23 @@
 
 Unit trap. With R_C as a ratio, as eq. 6 says, the novelty term is at most `novelty_weight` (1000) and small in practice,
 against FIDs of hundreds. The paper's Table 1 (Q-N 3721 beside FID 624) only fits R_C in percent: `novelty_weight` 100 000
-remakes the table; 1000 is eq. 6 to the letter and the default.
+(the preset `table1`) remakes the table; 1000 is eq. 6 to the letter and the default.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
 from pdfed.scoring.errors import BadFeatures
+from pdfed.scoring.matrices import whole_number
 
 PPM = 1_000_000
-TABLE1_NOVELTY_WEIGHT = 100_000.0  # eq. 6 with R_C in percent, as the paper's Table 1 has it
+COLUMNS = "Give (generated ids, training ids, scores), three sequences of one length."
 
 Pairs = tuple[Sequence[int] | np.ndarray, Sequence[int] | np.ndarray, Sequence[float] | np.ndarray]
 
@@ -56,8 +59,9 @@ def one_to_one(pairs: Pairs, threshold: float) -> tuple[Pair, ...]:
     """The pairs with score ≥ `threshold`, each generated and each training image at most once, highest score first.
 
     Greedy, as section 3 of the paper says; equal scores go by sample, then by training image, so the result never depends
-    on the order of `pairs` (generated ids, training ids, scores in 0..1).
+    on the order of `pairs` (generated ids, training ids, scores in 0..1). Raises BadFeatures.
     """
+    _bounded("The threshold", threshold, "Give a number of 0 to 1.", most=1.0)
     generated, training, scores = _checked(pairs)
     order = np.lexsort((training, generated, -scores))
     chosen: list[Pair] = []
@@ -78,15 +82,14 @@ def qn_score(fid: float, pairs: Pairs, n_generated: int, *, threshold: float = 0
     """Q-N = (FID + w·V_C·V_A·R_C) / 2 (eq. 6). `pairs`: every pair the verifier checked, not yet matched.
 
     V_A is the mean over all checked pairs; V_C and R_C are over the one-to-one confirmed ones. Empty sets give 0.
-    `n_generated` ≥ 1 samples were judged. Raises BadFeatures.
+    `n_generated` ≥ 1 samples were judged. fid, novelty_weight: finite, ≥ 0; threshold: 0..1; ids: whole, ≥ 0, those of
+    samples below n_generated. Raises BadFeatures.
     """
-    if not np.isfinite(fid) or n_generated < 1:
-        raise BadFeatures(
-            f"Q-N needs a finite FID and at least one generated sample; got {fid} and {n_generated}.",
-            "Score a model that gives finite pictures, with sampling.images of 20 or more.",
-        )
+    whole_number("n_generated", n_generated, at_least=1)
+    _bounded("The FID", fid, "Score a model that gives finite pictures.")
+    _bounded("The novelty weight", novelty_weight, "Give a finite number of 0 or more.")
     generated, _, scores = _checked(pairs)
-    if len(generated) and (generated.min() < 0 or generated.max() >= n_generated):
+    if len(generated) and generated.max() >= n_generated:
         raise BadFeatures(
             f"A pair names generated sample {int(generated.max())}, but there are {n_generated}.",
             "Number the generated samples from 0.",
@@ -99,19 +102,22 @@ def qn_score(fid: float, pairs: Pairs, n_generated: int, *, threshold: float = 0
     return QNScore(value, float(fid), va, vc, rc, n_generated, confirmed)
 
 
+def _bounded(name: str, given: float, remedy: str, *, most: float = sys.float_info.max) -> None:
+    if not isinstance(given, Real) or not 0 <= given <= most:  # nor is nan
+        raise BadFeatures(f"{name} is {given!r}.", remedy)
+
+
 def _checked(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three columns of `pairs` as int64, int64 and float64 of one length."""
-    if len(pairs) != 3:
-        raise BadFeatures(
-            f"Pairs have {len(pairs)} columns, not 3.", "Give (generated ids, training ids, scores), three sequences."
-        )
-    generated, training = (np.asarray(column, dtype=np.int64).reshape(-1) for column in pairs[:2])
-    scores = np.asarray(pairs[2], dtype=np.float64).reshape(-1)
+    try:
+        generated, training, scores = (np.asarray(column).reshape(-1) for column in pairs)
+    except (TypeError, ValueError) as fault:
+        raise BadFeatures("Pairs are not three columns.", COLUMNS) from fault
     if not len(generated) == len(training) == len(scores):
-        raise BadFeatures(
-            f"Pairs have columns of {len(generated)}, {len(training)} and {len(scores)} entries.",
-            "Give (generated ids, training ids, scores) of one length.",
-        )
-    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        raise BadFeatures(f"Pairs have columns of {len(generated)}, {len(training)} and {len(scores)} entries.", COLUMNS)
+    for ids in (generated, training):
+        if len(ids) and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() > np.iinfo(np.int64).max):
+            raise BadFeatures("A pair's id is no position in a set.", "Number samples and training pictures from 0.")
+    if len(scores) and (scores.dtype.kind not in "fiu" or not (scores.min() >= 0 and scores.max() <= 1)):
         raise BadFeatures("A pair's score is outside 0..1.", "Verifier scores are probabilities.")
-    return generated, training, scores
+    return generated.astype(np.int64), training.astype(np.int64), scores.astype(np.float64)

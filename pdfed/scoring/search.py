@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
+from pdfed.scoring.errors import BadFeatures
+from pdfed.scoring.matrices import checked_matrices
+
 SEARCHED_AT_ONCE = 1024  # rows of one query: bounds the distances held at once
 EXACT = 100_000  # training pictures searched exhaustively: 100 MB of fingerprints, under 1 ms per sample
 ASKED = 10_000  # pictures of a class whose nearest other is looked for: eq. 5 to within 1 % of its standard deviation
@@ -28,12 +31,14 @@ SEED = 20240918
 class MemorizationSearch:
     """The training fingerprints of one node, searchable as a whole and class by class.
 
-    fingerprints: float32 [N,256], also memory-mapped; labels: int [N]; shortlist: K; intra_class: 0.5 of eq. 5.
-    `thresholds`: float32 [N], the L2 distance under which a sample counts as near each training picture: that of its class.
+    fingerprints: float32 [N,256], N ≥ 1, also memory-mapped; labels: int [N]; shortlist: K; intra_class: 0.5 of eq. 5.
+    `thresholds`: float32 [N], the L2 distance up to which a sample counts as near each training picture: that of its class.
+    Raises BadFeatures.
     """
 
     def __init__(self, fingerprints: np.ndarray, labels: np.ndarray, *, shortlist: int, intra_class: float) -> None:
-        self._shortlist = shortlist
+        fingerprints, labels = _checked(fingerprints, labels, at_least=1)
+        self._shortlist, self._width = shortlist, fingerprints.shape[1]
         self._index: _Exhaustive | _Inverted = (
             _Exhaustive(fingerprints, labels) if len(labels) <= EXACT else _Inverted(fingerprints, labels)
         )
@@ -42,9 +47,15 @@ class MemorizationSearch:
     def candidates(self, fingerprints: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(samples, training), int64 positions: the pairs for the verifier, sorted, each once.
 
-        Of each sample's K nearest training pictures of any class and K nearest of its own class, those nearer than the
-        threshold of the training picture's class. fingerprints: float32 [n,256]; labels: int [n].
+        Of each sample's K nearest training pictures of any class and K nearest of its own class, those no farther than
+        the threshold of the training picture's class. fingerprints: float32 [n,256]; labels: int [n]. Raises BadFeatures.
         """
+        fingerprints, labels = _checked(fingerprints, labels, at_least=0)
+        if fingerprints.shape[1] != self._width:
+            raise BadFeatures(
+                f"Fingerprints have {fingerprints.shape[1]} numbers, those searched {self._width}.",
+                "Take both with the same scorers.",
+            )
         found = [_Near(np.arange(len(labels)), *self._index.nearest(fingerprints, self._shortlist, None))]
         if len(self._index.classes) > 1:
             for label in np.unique(labels):
@@ -142,6 +153,17 @@ class _Inverted:
         distances[found < 0] = np.inf
         best = np.argsort(distances, axis=1, kind="stable")[:, :count]
         return np.take_along_axis(distances, best, axis=1), np.take_along_axis(found, best, axis=1)
+
+
+def _checked(fingerprints: np.ndarray, labels: np.ndarray, *, at_least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Raises BadFeatures unless fingerprints are finite, [n,d], and labels whole numbers, [n]."""
+    (fingerprints,), labels = checked_matrices(at_least=at_least, fingerprint=fingerprints), np.asarray(labels)
+    if labels.shape != (len(fingerprints),) or labels.dtype.kind not in "iu":
+        raise BadFeatures(
+            f"The labels of {len(fingerprints)} fingerprints are {labels.dtype} of shape {labels.shape}.",
+            "Give one whole number each.",
+        )
+    return fingerprints, labels
 
 
 def _by_class(labels: np.ndarray) -> dict[int, np.ndarray]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.scoring import BadFeatures, Pair, qn_score
+from pdfed.spec import read_task_file
 
 NOTHING: tuple[list[int], list[int], list[float]] = ([], [], [])
 
@@ -25,6 +26,12 @@ def test_eq_6_by_hand() -> None:
     assert score.value == pytest.approx((100 + 1000 * 0.85 * 0.6 * 0.2) / 2)
     assert score.memorized_ppm == 200_000
     assert qn_score(100.0, ([0], [0], [1.0]), 1, novelty_weight=100_000).value == pytest.approx(50_050)
+
+
+def test_the_preset_table1_has_r_c_in_percent() -> None:
+    weight = read_task_file("table1").task.scoring.novelty_weight
+    assert weight == 100 * read_task_file("cifar10-ddpm").task.scoring.novelty_weight
+    assert qn_score(624.0, ([0], [0], [1.0]), 10, novelty_weight=weight).value == pytest.approx((624 + 1000 * 10) / 2)
 
 
 def test_each_image_counts_once_and_the_best_pair_first() -> None:
@@ -44,11 +51,44 @@ def test_each_image_counts_once_and_the_best_pair_first() -> None:
         (1.0, ([0, 1], [0], [0.5]), 10),
         (1.0, ([10], [0], [0.5]), 10),
         (1.0, ([0], [0]), 10),
+        (1.0, ([0], [0], [0.9], [1]), 10),
+        (1.0, ([-1], [0], [0.5]), 10),
+        (1.0, ([0], [-3], [0.5]), 10),
+        (1.0, ([0.7], [0], [0.5]), 10),
+        (1.0, ([0], [float("nan")], [0.5]), 10),
+        (1.0, ([0], [2**63], [0.5]), 10),
+        (1.0, (["a"], [0], [0.5]), 10),
+        (1.0, ([0], [0], ["x"]), 10),
+        (1.0, None, 10),
+        (-5.0, NOTHING, 10),
+        ("a", NOTHING, 10),
+        (1.0, NOTHING, 2.5),
     ],
 )
 def test_what_is_no_score_is_named(arguments: tuple) -> None:
     with pytest.raises(BadFeatures):
         qn_score(*arguments)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -3.0, "a"])
+def test_a_weight_that_makes_no_score_is_named(weight: float) -> None:
+    """Regression: with nan, Q-N was nan and nobody was told."""
+    with pytest.raises(BadFeatures, match="novelty weight"):
+        qn_score(1.0, ([0], [0], [0.9]), 5, novelty_weight=weight)
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), -0.1, 80, None])
+def test_a_threshold_that_confirms_everything_or_nothing_is_named(threshold: float) -> None:
+    """Regression: every pair was confirmed at nan."""
+    with pytest.raises(BadFeatures, match="threshold"):
+        qn_score(1.0, ([0], [0], [0.1]), 5, threshold=threshold)
+
+
+def test_the_id_at_fault_is_the_one_named() -> None:
+    with pytest.raises(BadFeatures, match="sample 12, but there are 10"):
+        qn_score(1.0, ([3, 12], [0, 1], [0.5, 0.5]), 10)
+    with pytest.raises(BadFeatures, match="no position"):  # regression: "names generated sample 9, but there are 10"
+        qn_score(1.0, ([-1, 9], [0, 1], [0.5, 0.5]), 10)
 
 
 pair = st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from([0.1, 0.5, 0.79, 0.8, 0.9, 1.0]))

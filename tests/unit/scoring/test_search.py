@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pdfed.scoring import MemorizationSearch, Ruler
+from pdfed.scoring import BadFeatures, MemorizationSearch, Ruler
 from pdfed.scoring import search as searching
 from pdfed.scoring.prints import kept_fingerprints
 
@@ -100,6 +100,34 @@ def test_thresholds_do_not_depend_on_the_blocks(train: tuple[np.ndarray, np.ndar
     whole = searching.thresholds_of(*train, 0.5)
     monkeypatch.setattr(searching, "BLOCK", 700)
     assert searching.thresholds_of(*train, 0.5) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        (np.zeros((0, 64), np.float32), np.zeros(0, int)),
+        (np.ones((30, 64), np.float32), np.zeros(3, int)),
+        (np.ones((30, 64), np.float32), np.zeros(30)),
+        (np.ones(64, np.float32), np.zeros(1, int)),
+        (np.full((30, 64), np.nan, np.float32), np.zeros(30, int)),
+    ],
+)
+def test_fingerprints_that_can_not_be_searched_are_named(rows: np.ndarray, labels: np.ndarray) -> None:
+    """Regression: an empty set was a bare ValueError, and labels of another number were taken in silence."""
+    with pytest.raises(BadFeatures) as fault:
+        MemorizationSearch(rows, labels, shortlist=5, intra_class=0.5)
+    assert fault.value.cause and fault.value.remedy
+
+
+def test_samples_that_can_not_be_looked_for_are_named() -> None:
+    """Regression: NaN had no near picture, and was no copy of anything."""
+    prints, labels = clustered(30, 1)
+    search = MemorizationSearch(prints, labels, shortlist=5, intra_class=0.5)
+    bad = [(prints[:, :20], labels), (prints, labels[:3]), (np.full((3, 64), np.nan, np.float32), labels[:3])]
+    for samples, of_samples in bad:
+        with pytest.raises(BadFeatures):
+            search.candidates(samples, of_samples)
+    assert [len(column) for column in search.candidates(prints[:0], labels[:0])] == [0, 0]
 
 
 def test_fingerprints_are_computed_once_and_again_only_where_they_must(
