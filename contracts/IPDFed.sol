@@ -198,7 +198,7 @@ interface IPDFed {
     );
     /// @notice The seed of a model's jury was fixed.
     event JuryDrawn(uint32 indexed id, bytes32 seed);
-    /// @notice All eligible weight committed: reveals opened before the end of the commit window.
+    /// @notice All eligible weight committed: reveals opened before the end of the commit window. Never with a jury.
     event RevealOpened(uint32 indexed id);
     /// @notice A committed score was opened.
     /// @param weight what the ballot counts.
@@ -410,7 +410,7 @@ interface IPDFed {
     // ------------------------------------------------------------------------------------------------------- money
 
     /// @notice Credits the caller's shares of the fees of settled models whose votes it revealed: fee × weight / eligible
-    /// weight each, rounded down, once, whatever the outcome.
+    /// weight each (or / revealed weight, where a drawn jury revealed more), rounded down, once, whatever the outcome.
     /// @param ids the models; one bad id reverts all.
     function claimFees(uint32[] calldata ids) external;
 

@@ -63,6 +63,17 @@ def test_shares_follow_the_steps(fed, lineage, ada, ben):
     assert sum(gained) <= sum(lineage)
 
 
+def test_a_champion_of_the_first_step_has_its_royalties(federate, ada, ben, cleo):
+    fed = federate(min_gain=1)
+    fed.join(ada, ben, cleo)
+    fed.advance(ada, [ben, cleo], 1)
+    pool = fed.view("pool")
+    fed.advance(ben, [ada, cleo], 20)
+    shared = payout_of(pool, 20, TERMS.release) * TERMS.royalty // 10_000
+    done = fed.do("claimRoyalties", ada, [1])
+    assert done.events == [("RoyaltiesClaimed", {"id": 1, "author": ada, "amount": shared})]
+
+
 def test_anyone_claims_for_the_author(fed, lineage, ada, people):
     before = fed.view("credit", ada)
     done = fed.do("claimRoyalties", people["joe"], [1])

@@ -80,6 +80,21 @@ def test_a_settlement_restarts_the_sunset(fed, ada, reverts):
     fed.do("reclaim", ada, at=settled + TERMS.sunset)
 
 
+def test_a_junk_model_per_sunset_keeps_the_pool_from_returning(fed, ada, people, reverts):
+    """A known limit: nobody votes, and each costs a fee, which joins the pool."""
+    fed.join(ada)
+    sunset = fed.deployment.time + TERMS.sunset
+    for count in range(1, 4):
+        fed.now = sunset - 1
+        id = fed.submit(ada)
+        with reverts("ModelsUnsettled", id, id):
+            fed.do("reclaim", people["joe"], at=sunset)
+        sunset = fed.settle(id).time + TERMS.sunset
+        with reverts("SunsetNotReached", sunset):
+            fed.do("reclaim", people["joe"])
+        assert fed.view("pool") == 10 * ETHER + count * TERMS.submission_fee
+
+
 def test_funding_does_not_restart_the_sunset(fed, ada):
     fed.wait(TERMS.sunset)
     fed.do("fund", ada, value=ETHER)

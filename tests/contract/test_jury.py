@@ -150,27 +150,50 @@ def test_a_heavy_jury_shares_one_fee(federate, crowd):
     assert 0 <= fed.terms.submission_fee - total < len(jury)
 
 
-def test_a_freak_jury_cant_overflow(federate, node, crowd, reverts):
-    """Jury 1 among giants: each drawn ballot weighs all eligible weight, 2^31, and two fit."""
-    fed = federate(jury=1, min_stake=MILLI, commit_bond=0, submission_fee=0)
-    stake = (2**31 - 1) // 5 * MILLI // 100
-    for giant in crowd[:5]:
+@pytest.fixture
+def rich(node, crowd):
+    """Six accounts that hold 30,000 ETH for the length of a test."""
+    giants = crowd[:6]
+    for giant in giants:
         node.rpc("anvil_setBalance", giant, hex(30_000 * ETHER))
-        fed.join(giant, stake=stake)
+    yield giants
+    for giant in giants:
+        node.rpc("anvil_setBalance", giant, hex(10_000 * ETHER))
+
+
+def freak_jury(fed, weight, author, *voters):
+    """Those of equal voters who are drawn for a model of the author, at least three of one expected; and the model's id."""
+    for giant in (author, *voters):
+        fed.join(giant, stake=weight * MILLI // 100)
     for _ in range(400):  # one in twenty is such a jury
-        id = fed.submit(crowd[0])
+        id = fed.submit(author)
         ghost = fed.ghost.models[id]
-        seed = node.block_hash(ghost.born_block)
-        jury = [v for v in crowd[1:5] if ballot_weight(seed, id, v, (2**31 - 1) // 5, ghost.eligible_weight, 1)]
+        seed = fed.node.block_hash(ghost.born_block)
+        jury = [v for v in voters if ballot_weight(seed, id, v, weight, ghost.eligible_weight, 1)]
         if len(jury) > 2:
-            break
+            return id, jury
         fed.settle(id)
-    else:
-        pytest.fail("no jury of three in 400 draws")
-    eligible = (2**31 - 1) // 5 * 4
+    pytest.fail("no jury of three in 400 draws")
+
+
+GIANTS = {"jury": 1, "min_stake": MILLI, "commit_bond": 0, "submission_fee": 0}
+
+
+def test_a_freak_jury_cant_overflow(federate, rich, reverts):
+    """Jury 1 among giants: each drawn ballot weighs all eligible weight, 2^31, and two fit."""
+    fed = federate(**GIANTS)
+    weight = (2**31 - 1) // 5
+    id, jury = freak_jury(fed, weight, *rich[:5])
     fed.commit(id, jury[0], score_of(1))
     fed.commit(id, jury[1], score_of(1))
-    with reverts("WeightLimit", 3 * eligible, 2**32 - 1):
+    with reverts("WeightLimit", 3 * 4 * weight, 2**32 - 1):
         fed.commit(id, jury[2], score_of(1))
-    for giant in crowd[:5]:
-        node.rpc("anvil_setBalance", giant, hex(10_000 * ETHER))
+
+
+def test_the_heaviest_jury_fits(federate, rich):
+    """Three of five such giants weigh all that 32 bits hold, to the unit."""
+    fed = federate(**GIANTS)
+    id, jury = freak_jury(fed, (2**32 - 1) // 15, *rich)
+    for voter in jury[:3]:
+        fed.commit(id, voter, score_of(1))
+    assert fed.view("model", id).committedWeight == 2**32 - 1

@@ -129,6 +129,8 @@ def test_an_unscored_models_revealers_keep_their_fee(fed, crowd):
     [
         ([1, 1, 1], [1, 20, 60], 20),
         ([1, 1], [3, 9], 3),  # even: the lower of the two
+        ([1, 1.01], [3, 9], 9),  # odd: one unit of weight short of half decides nothing
+        ([1.01, 1], [3, 9], 3),
         ([1, 1, 1, 1], [3, 4, 9, 10], 4),
         ([3, 1, 1], [-20, 50, 60], -20),  # weight, not heads
         ([2, 1, 1], [50, -1, 0], 0),
@@ -142,7 +144,7 @@ def test_the_gain_is_the_weighted_lower_median(fed, crowd, stakes, gains, median
     author, voters = crowd[0], crowd[1 : 1 + len(stakes)]
     fed.join(author)
     for voter, stake in zip(voters, stakes, strict=True):
-        fed.join(voter, stake=stake * ETHER)
+        fed.join(voter, stake=round(stake * 100) * ETHER // 100)
     id = fed.submit(author)
     fed.vote(id, {voter: score_of(gain) for voter, gain in zip(voters, gains, strict=True)})
     fed.settle(id)

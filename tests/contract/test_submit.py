@@ -3,6 +3,7 @@
 
 ├── not registered → NotRegistered; a validator → NotTrainer
 ├── not the fee exactly → WrongFee
+├── more than the balance can count → BalanceLimit
 ├── the author's bundle again → AlreadySubmitted
 ├── no parent or more than 8 → InvalidParentCount; unknown → UnknownModel; twice → DuplicateParent
 └── otherwise: a model is born against the champion of this moment
@@ -37,6 +38,15 @@ def test_reverts_unless_the_value_is_the_fee(fed, ada, reverts, sent):
     fed.join(ada)
     with reverts("WrongFee", sent, FEE):
         fed.do("submit", ada, BUNDLE, [0], value=sent)
+
+
+def test_reverts_when_the_balance_is_full(fed, node, ada, reverts):
+    fed.join(ada)
+    node.rpc("anvil_setBalance", ada, hex(2**97))
+    fed.do("fund", ada, value=2**96 - FEE - node.balance(fed.address))
+    with reverts("BalanceLimit", 2**96, 2**96 - 1):
+        fed.do("submit", ada, BUNDLE, [0], value=FEE)
+    node.rpc("anvil_setBalance", ada, hex(10_000 * ETHER))
 
 
 def test_reverts_for_the_authors_own_bundle_again(fed, ada, reverts):

@@ -75,6 +75,18 @@ contract JuryTest is Journeys {
         }
     }
 
+    /// @notice A birth block is kept modulo 2^32: born before the turn, and after it.
+    function test_block_numbers_beyond_32_bits() external {
+        startWith(1);
+        for (height = 2 ** 32 - 1; height < 2 ** 32 + 6;) {
+            uint32 id = submit(0);
+            refused(actors[1], 0, vote(id), abi.encodeWithSelector(IPDFed.JuryNotDrawn.selector, id, height));
+            vm.setBlockhash(height, hashFor(id, 1, 7));
+            height += 3;
+            must(actors[1], vote(id));
+        }
+    }
+
     function test_the_first_commit_fixes_the_jury() external {
         startWith(1);
         uint32 id = submit(0);

@@ -68,6 +68,37 @@ contract LimitsTest is Journeys {
         Check.that(met, "no freak jury was drawn");
     }
 
+    /// @notice The most that fits is taken: three of five jurors are drawn, each weighs a third of it.
+    function test_the_last_unit_of_committed_weight_fits() external {
+        IPDFed.Terms memory t = small();
+        t.jury = 1;
+        start(t, 0);
+        join(0, 1e15);
+        uint256 third = type(uint32).max / 3;
+        for (uint256 i = 1; i < 6; ++i) {
+            join(i, third / 5 * 1e13);
+        }
+        wait(1);
+        uint32 id = submit(0);
+        bytes32 seed;
+        while (drawn(seed, id, third) != 3) {
+            seed = bytes32(uint256(seed) + 1);
+        }
+        vm.setBlockhash(height, seed);
+        wait(1);
+        for (uint256 i = 1; i < 6; ++i) {
+            act(actors[i], abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, bytes32(i), bytes32(0))));
+        }
+        Check.equal(fed.model(id).committedWeight, type(uint32).max, "one juror too few");
+    }
+
+    /// @dev How many of the five voters this block hash draws.
+    function drawn(bytes32 seed, uint32 id, uint256 eligible) private view returns (uint256 count) {
+        for (uint256 i = 1; i < 6; ++i) {
+            if (uint256(keccak256(abi.encode(seed, id, actors[i]))) % eligible < eligible / 5) count += 1;
+        }
+    }
+
     function reasonOf(address who, bytes memory call) private returns (bytes4) {
         vm.prank(who);
         (, bytes memory answer) = address(fed).call(call);
@@ -81,6 +112,8 @@ contract LimitsTest is Journeys {
         bytes memory reason = abi.encodeWithSelector(IPDFed.BalanceLimit.selector, over, over - 1);
         refused(actors[1], 1, abi.encodeCall(IPDFed.fund, ()), reason);
         refused(actors[0], 1, abi.encodeCall(IPDFed.topUp, ()), reason);
+        reason = abi.encodeWithSelector(IPDFed.BalanceLimit.selector, over - 1 + 12e15, over - 1);
+        refused(actors[0], 12e15, abi.encodeCall(IPDFed.submit, ("one", new uint32[](1))), reason);
         must(actors[0], abi.encodeCall(IPDFed.requestExit, ()));
         wait(terms.unbonding);
         must(actors[0], abi.encodeCall(IPDFed.claimStake, ()));

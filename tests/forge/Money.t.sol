@@ -117,6 +117,19 @@ contract MoneyTest is Journeys {
         Check.that(fed.ledger().lockedRoyalties <= 6, "17: more was locked than is owed");
     }
 
+    /// @notice A frontier of one step is progress to share in, too.
+    function test_the_first_step_has_its_royalties() external {
+        IPDFed.Terms memory t = usualTerms();
+        t.minGain = 1;
+        start(t, 10e18);
+        joinAll(6);
+        advance(0, 1);
+        advance(1, 20);
+        Check.equal(fed.ledger().lockedRoyalties, fed.model(2).payout / 10, "a tenth is shared");
+        must(actors[3], abi.encodeCall(IPDFed.claimRoyalties, (ids(1))));
+        Check.equal(fed.ledger().lockedRoyalties, 0, "all of it is the first champion's");
+    }
+
     /// @notice A full halving pays `release` of the pool, however it was sliced.
     function test_14_a_halving_pays_release_of_the_pool() external {
         IPDFed.Terms memory t = usualTerms();

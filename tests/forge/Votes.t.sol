@@ -129,6 +129,25 @@ contract VotesTest is Journeys {
         refused(actors[1], 0, commitment(3, 1), reason);
     }
 
+    /// @notice 12: of 100 and 101 units of weight, the 101 decide, whichever of the two is lower.
+    function test_12_one_unit_short_of_half_decides_nothing() external {
+        for (uint256 heavy = 1; heavy < 3; ++heavy) {
+            start(usualTerms(), 10e18);
+            join(0, 1e18);
+            join(1, heavy == 1 ? 1.01e18 : 1e18);
+            join(2, heavy == 2 ? 1.01e18 : 1e18);
+            wait(1);
+            uint32 id = submit(0);
+            wait(1);
+            commit(1, id, 3);
+            commit(2, id, 9);
+            reveal(1, id);
+            reveal(2, id);
+            settle(id);
+            Check.equal(fed.model(id).gain, heavy == 1 ? int256(3) : int256(9), "a minority decided");
+        }
+    }
+
     function test_forfeited_only_after_the_deadline() external {
         uint32 id = born();
         commit(1, id, 5);
