@@ -108,6 +108,12 @@ def crowded(model: ModelFacts, authors: Collection[str], me: str) -> bool:
     return model.author in authors and me not in model.ballots
 
 
+def may_begin(ledger: Ledger, me: str) -> bool:
+    """Whether `me` trains another model now. Each submission costs a fee, and others give no author more than so many votes at
+    once: what goes beyond that waits for the settlement of what is under way."""
+    return sum(model.author == me for model in ledger.unsettled()) < OPEN_PER_AUTHOR
+
+
 def should_submit(candidate: OwnScore, champion: OwnScore, config: NodeConfig) -> bool:
     """Only what beats the champion on the own data, and copies no more of it than tolerated."""
     if config.submit_worse:

@@ -23,6 +23,7 @@ from pdfed.node.inbox import Inbox
 from pdfed.node.shelf import Shelf
 from pdfed.node.workplace import Workplace
 from pdfed.storage import cid_from_digest
+from pdfed.strategy import may_begin
 
 UNFUNDED_SECONDS = 300.0  # between two words about money that is missing: the figures change with every block
 COURTESY_SECONDS = 20.0  # the author settles first; others step in after this long, so that they don't all pay for it
@@ -261,7 +262,9 @@ class Node:
         draft = self.drafts.current()
         if draft is None:
             limit = self.place.config.max_submissions
-            if (limit is not None and self.drafts.published() >= limit) or not self.drafts.begin(self.ledger, self._own_here()):
+            if limit is not None and self.drafts.published() >= limit:
+                return None
+            if not may_begin(self.ledger, self.place.address) or not self.drafts.begin(self.ledger, self._own_here()):
                 return None
             draft = self.drafts.current()
         if draft is None or draft.stage not in ("train", "judge", "sign"):

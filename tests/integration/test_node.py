@@ -23,6 +23,7 @@ from pdfed.node import Node, NodeBusy
 from pdfed.node.draft import parent_of
 from pdfed.provenance import Claim, read_manifest, sign_model
 from pdfed.storage import cid_of, digest_of
+from pdfed.strategy import OPEN_PER_AUTHOR
 from tests.integration.federation import WINDOW, Federation, deploy, kill, make_federation_genesis
 
 
@@ -256,6 +257,17 @@ def test_other_pictures_score_every_model_that_counts_anew(federation: Federatio
     federation.run(bob, until=lambda: 0 in bob.own)
     assert bob.own[0].qn != before.qn
     bob.close()
+
+
+def test_a_node_whose_models_nobody_settles_stops_paying_fees(federation: Federation) -> None:
+    """Regression: alone for the four minutes of a test, a node submitted 161 models and paid 161 fees."""
+    ann = federation.node(1, images_per_submission=64)
+    federation.join(ann)
+    federation.run(ann, until=lambda: len(ann.ledger.unsettled()) == OPEN_PER_AUTHOR and not ann.busy)
+    for _ in range(30):
+        ann.step()
+    assert ann.ledger.model_count == OPEN_PER_AUTHOR
+    ann.close()
 
 
 def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:

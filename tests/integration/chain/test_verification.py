@@ -87,9 +87,7 @@ def push(word: int) -> bytes:
     return b"\x7f" + word.to_bytes(32, "big")
 
 
-@pytest.mark.parametrize(
-    ("lie", "said"), [(0, "ran other code than the constructor"), (-50, "not in the blocks of the second")]
-)
+@pytest.mark.parametrize(("lie", "said"), [(0, "ran other code than the constructor"), (-50, "not in the blocks of the second")])
 def test_forged_storage_from_the_creation_is_no_match(
     chain: LocalChain, client: ContractClient, rebuilt: Build, lie: int, said: str
 ) -> None:

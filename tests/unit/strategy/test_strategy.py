@@ -13,7 +13,7 @@ from pdfed.evaluation import OwnScore, vote
 from pdfed.mechanism import Role, Score, Terms
 from pdfed.node.inbox import wanted
 from pdfed.spec import NodeConfig
-from pdfed.strategy import OPEN_PER_AUTHOR, alarmed, choose_parents, crowded, crowding, opinion, should_submit
+from pdfed.strategy import OPEN_PER_AUTHOR, alarmed, choose_parents, crowded, crowding, may_begin, opinion, should_submit
 
 ANN, BOB, CYD, ME = (f"0x{character * 40}" for character in "abcd")
 TERMS = Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, ANN)
@@ -141,6 +141,14 @@ def test_a_vote_carries_micro_units_and_never_zero() -> None:
 def submitted(ledger: Ledger, number: int, author: str) -> None:
     facts = {"id": number, "author": author, "bundle": number.to_bytes(32, "big"), "parents": (0,), "baseline": 0}
     ledger.apply(event("ModelSubmitted", 10 + number, **facts, eligibleWeight=300))
+
+
+def test_no_more_is_begun_than_others_would_vote_on(ledger: Ledger) -> None:
+    mine = sum(model.author == ANN for model in ledger.unsettled())
+    for number in range(3, 3 + OPEN_PER_AUTHOR - mine):
+        assert may_begin(ledger, ANN)
+        submitted(ledger, number, ANN)
+    assert not may_begin(ledger, ANN) and may_begin(ledger, BOB)
 
 
 def test_a_flood_of_one_authors_models_waits_and_the_others_do_not(ledger: Ledger) -> None:
