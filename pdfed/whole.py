@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,15 +31,13 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
     """Put `content` (str as UTF-8) in the place of `path`, as `replacing` does; several writers don't disturb each other.
 
-    mode: who may read it; until it is whole, its owner alone.
+    mode: who may read it, as far as the umask lets them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    fresh = Path(name)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as out:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
             out.write(content.encode() if isinstance(content, str) else content)
-        fresh.chmod(mode)
         _take_place(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)

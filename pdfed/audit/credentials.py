@@ -20,7 +20,8 @@ class NotOfContract(PDFedError):
 
 def model_on_chain(found: Credentials, ledger: Ledger, client: ContractClient) -> ModelFacts:
     """The model of this contract that a file names. Of it and of each ancestor that the file carries, the chain names the same
-    author, contract and parents; whether it is the manifest that they published takes a store. Raises NotOfContract.
+    author (of the genesis it knows none), contract and parents; whether it is the manifest that they published takes a store.
+    Raises NotOfContract.
     """
     models = [model for model in ledger.models.values() if cid_from_digest(model.bundle) == found.model_cid]
     if not models:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdfed.chain.abi import same_but_metadata, words
+from web3.types import Nonce
+from web3.utils.address import get_create_address
+
+from pdfed.chain.abi import checksummed, same_but_metadata, words
 from pdfed.chain.client import ContractClient
 from pdfed.chain.errors import NodeUnreachable, NotPDFed, TransactionRefused
 
@@ -23,7 +26,7 @@ def creation_fault(client: ContractClient) -> str:
     """
     try:
         expected = client.abi.construction(client.terms())
-        ran = next((code for address, code in _creations(client) if address.lower() == client.address.lower()), None)
+        ran = next((code for address, code in _creations(client) if address == client.address), None)
     except (NotPDFed, TransactionRefused):
         return "it does not say how old it is"
     if ran is None:
@@ -42,9 +45,6 @@ def _creations(client: ContractClient) -> Iterator[tuple[str, bytes]]:
             raise NodeUnreachable(client.rpc.where, f"it has no block {number} any more")
         if int(block["timestamp"], 16) != born:
             return
-        making = [each for each in block["transactions"] if each.get("to") is None]
-        receipts = client.rpc.all_of([("eth_getTransactionReceipt", (each["hash"],)) for each in making])
-        for each, receipt in zip(making, receipts, strict=True):
-            if not isinstance(receipt, dict):
-                raise NodeUnreachable(client.rpc.where, f"it has no receipt of {each['hash']} any more")
-            yield str(receipt["contractAddress"]), words(each["input"])
+        for made in block["transactions"]:
+            if made.get("to") is None:
+                yield get_create_address(checksummed(made["from"]), Nonce(int(made["nonce"], 16))), words(made["input"])

@@ -22,7 +22,7 @@ FORMATS = tuple(
     sorted({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"} & set(Image.OPEN))
 )  # AVIF is missing in some builds
 MAX_PIXELS = 110_000_000  # a JPEG is decoded at a reduced size; a progressive one still takes 8 bytes for each pixel: 0.9 GB
-MAX_DECODED = 50_000_000  # at full size; decoding and converting takes up to 17 bytes a pixel (WebP; PNG 8): 0.9 GB
+MAX_DECODED = 64_000_000  # at full size; decoding and converting takes up to 17 bytes a pixel (WebP; PNG 8): 1.1 GB
 STRIP = 1 << 20  # pixels; larger pictures are converted piece by piece, as each step copies
 MAX_DEPTH = 32  # of folders in folders
 

@@ -140,7 +140,7 @@ def read_manifest(manifest: bytes, *, anchors: str | None = None) -> Provenance:
     """
     signed = signed_manifests(manifest)
     report = reading.read(MODEL_FORMAT, io.BytesIO(), manifest, signed, anchors, without_asset=True)
-    return _provenance(report, signed, len(manifest))
+    return _provenance(report, signed, len(manifest), anchors)
 
 
 def _verified(weights: Path, manifest: bytes, anchors: str | None) -> tuple[Provenance, Report]:
@@ -150,14 +150,14 @@ def _verified(weights: Path, manifest: bytes, anchors: str | None) -> tuple[Prov
             report = reading.read(MODEL_FORMAT, asset, manifest, signed, anchors)
     except reading.AssetAltered as fault:
         raise _weights_altered(weights) from fault
-    found = _provenance(report, signed, len(manifest))
+    found = _provenance(report, signed, len(manifest), anchors)
     if found.weights_sha256 != file_sha256(weights):
         raise _weights_altered(weights)
     return found, report
 
 
-def _provenance(report: Report, signed: Mapping[str, SignedManifest], size: int) -> Provenance:
-    _refuse_padding(report, signed[report.active].size, size)
+def _provenance(report: Report, signed: Mapping[str, SignedManifest], size: int, anchors: str | None) -> Provenance:
+    _refuse_padding(None if anchors else report.results, signed[report.active].size, size)
     records, depth = reading.lineage(report, [report.active])
     if set(records) != set(signed):
         raise ManifestInvalid("The manifest carries other manifests than its lineage.", LEFT_ALONE)
@@ -165,12 +165,13 @@ def _provenance(report: Report, signed: Mapping[str, SignedManifest], size: int)
     return Provenance(**vars(own), state=report.state, depth=depth, lineage=tuple(records.values()))
 
 
-def _refuse_padding(report: Report, own: int, whole: int) -> None:
-    """That whatever is made from a model can carry its manifest. own, whole: bytes of it. Raises ManifestInvalid."""
+def _refuse_padding(results: Mapping[str, Any] | None, own: int, whole: int) -> None:
+    """That whatever is made from a model can carry its manifest. own, whole: bytes of it. results: None if they were found with
+    trust anchors, which add a line for each ancestor: nobody carries these. Raises ManifestInvalid."""
     for what, size, limit in (
         ("The manifest and those that it carries have", whole, MAX_MODEL_BYTES),
         ("The manifest itself has", own, MAX_OWN_BYTES),
-        ("What is found in the manifest has", len(json.dumps(report.results)), MAX_RESULTS_BYTES),
+        ("What is found in the manifest has", len(json.dumps(results or {})), MAX_RESULTS_BYTES),
     ):
         if size > limit:
             raise ManifestInvalid(f"{what} {size} bytes, over {limit}: no picture or child could carry them.", LEFT_ALONE)

@@ -227,7 +227,9 @@ def credentials_table(found: Credentials, id: int | None = None) -> Group:
     if "same_weights" in facts:
         lines.append("the weights are " + ("the very ones its author signed" if facts["same_weights"] else "converted"))
     if id is not None:
-        lines.append(f"on the chain this is model {id}; author and parents of every line below are the chain's")
+        lines.append(
+            f"on the chain this is model {id}; author and parents of each line are the chain's (the genesis has no author there)"
+        )
     table = Table(title="Who trained it (each line signed by that wallet)", title_justify="left")
     for column in ("model", "author", "images seen", "private pictures", "data set", "objective"):
         table.add_column(column, overflow="fold")

@@ -63,11 +63,16 @@ class LocalStore(Reader):
                 yield kept
 
     def pin(self, cid: str, holder: str = "") -> None:
-        """Keep content that is here for `holder`. Raises BadCid, ContentUnavailable, StoreFull, StoreUnreachable."""
+        """Keep content that is here for `holder`. Raises BadCid, StoreFull, StoreUnreachable, and ContentUnavailable also where
+        one of its nodes is damaged: whoever has the content can publish it again."""
         root = Cid.parse(cid)
         with self._locked(fcntl.LOCK_SH):
             if not self._place(root).is_file():
                 raise self._missing(cid)
+            try:
+                self._reached([root])
+            except ContentCorrupt as fault:
+                raise self._missing(cid) from fault
             self._pin(cid, holder).touch()
 
     def unpin(self, cid: str, holder: str = "") -> None:
@@ -128,7 +133,7 @@ class LocalStore(Reader):
         """Delete the blocks that no pin reaches, of whatever was unpinned or begun to be added. Parents go first: who finds a
         root finds everything below it, also where this is stopped half-way."""
         try:
-            wanted = self._wanted()
+            wanted = self._reached(_named(self._pins.iterdir()))
         except StoreError:
             return  # a damaged node hides what it links to, which may be all that is left of it
         order: TopologicalSorter[Cid] = TopologicalSorter()
@@ -142,10 +147,10 @@ class LocalStore(Reader):
             if cid not in wanted:
                 self._place(cid).unlink(missing_ok=True)
 
-    def _wanted(self) -> set[Cid]:
-        """All that the pins reach; only nodes with links are read. Raises StoreError if one of these is missing or damaged."""
+    def _reached(self, roots: Iterable[Cid]) -> set[Cid]:
+        """All that hangs on these; only nodes with links are read. Raises StoreError if one of these is missing or damaged."""
         found: set[Cid] = set()
-        waiting = list(_named(self._pins.iterdir()))
+        waiting = list(roots)
         while waiting:
             cid = waiting.pop()
             if cid not in found:

@@ -43,6 +43,15 @@ def test_a_store_that_would_grow_too_large_names_a_parent_by_cid(
     assert found.claim.parents == (family["left"].digest, family["right"].digest)
 
 
+def test_trust_anchors_count_against_no_honest_model(family: Family, person: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: with anchors the library tells of every ancestor that it is trusted, and a history of 60 was refused."""
+    monkeypatch.setattr(models, "MAX_RESULTS_BYTES", 100)
+    with pytest.raises(ManifestInvalid, match="found in the manifest"):
+        check(family["merge"])
+    merge = family["merge"]
+    assert verify_model(merge.weights, merge.manifest, anchors=person("stranger").identity.anchor).state == "Valid"
+
+
 def padded(author: Person, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict, dict], None], *parents: Parent) -> Parent:
     """A model whose author signed more than a model needs."""
     honest = models.build

@@ -168,7 +168,7 @@ def test_sets_that_would_be_misread_are_named(metric: Callable[..., Any], kind: 
         metric(*given)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("scale", [2.0**-463, 2.0**230])  # 4e-140 and 2e69
 @pytest.mark.parametrize("metric", THREE + TWO)
 def test_every_metric_is_right_at_the_smallest_and_largest_scale(metric: Callable[..., Any], scale: float) -> None:

@@ -136,6 +136,14 @@ def test_words_that_end_up_in_terminals_and_files_are_printable(field: str, text
     assert fault.value.cause.isprintable()
 
 
+def test_words_of_any_script_name_classes() -> None:
+    """Regression: the joiners of Persian and of emoji, and the spaces of Japanese, were called unprintable."""
+    names = ("نامه\u200cها", "\U0001f469\u200d\U0001f680", "東京\u3000タワー", "à\u00a0deux")
+    task = read_task_file("digits").task.model_dump()
+    task["images"]["classes"] = names
+    assert read_task_json(json.dumps(task).encode()).images.classes == names
+
+
 def test_the_name_of_an_unknown_field_is_made_visible() -> None:
     task = read_task_file("digits").task.model_dump() | {"\x1b[2Jevil": 1}
     with pytest.raises(SpecError) as fault:

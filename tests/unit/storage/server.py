@@ -4,6 +4,7 @@ way a test asks for."""
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,12 +31,21 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if urlsplit(self.path).path.endswith("/dag/import"):
-            while size := int(self.rfile.readline(), 16):
-                self.rfile.read(size + 2)
-            self.rfile.readline()
-            self.give(self.server.imported, kind="application/json")
+            whole = self.upload()
+            self.server.uploads.put(whole)
+            if whole:
+                self.give(self.server.imported, kind="application/json")
+            self.close_connection = not whole
         else:
             self.answer(Cid.parse(parse_qs(urlsplit(self.path).query)["arg"][0]))
+
+    def upload(self) -> bool:
+        """Take a chunked body, as far as it comes; whether that was to its end."""
+        while (line := self.rfile.readline()) and (size := int(line, 16)):
+            self.rfile.read(size + 2)
+            self.server.taking.wait()
+        self.rfile.readline()
+        return bool(line)
 
     def handle(self) -> None:
         with suppress(ConnectionError):
@@ -67,7 +77,7 @@ class Answer(BaseHTTPRequestHandler):
 
 class Gateway(ThreadingHTTPServer):
     """asked: the CIDs it was asked for; sent: bytes of blocks; honest_for: so many answers are right before it lies;
-    imported: what it answers to an upload."""
+    imported: what it answers to an upload; uploads: of each, whether it came whole; taking: cleared while it takes no more."""
 
     daemon_threads = True
     block_on_close = False
@@ -78,6 +88,9 @@ class Gateway(ThreadingHTTPServer):
         self.asked: list[Cid] = []
         self.sent = 0
         self.imported = b""
+        self.uploads: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.taking = threading.Event()
+        self.taking.set()
         self.honest_for = 10**9
         self.lie: Lie = lambda answer, block: answer.give(block)
 

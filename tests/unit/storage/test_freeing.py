@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pdfed.storage import LocalStore, cid_of
-from pdfed.storage.cid import Cid
+from pdfed.storage import ContentUnavailable, LocalStore, cid_of
+from pdfed.storage.cid import RAW, Cid
 from pdfed.storage.tree import CHUNK_BYTES
-from tests.unit.storage.folders import bundle_of, fetched, files_of
+from tests.unit.storage.folders import block_files, bundle_of, fetched, files_of
 
 
 def test_what_nobody_wants_leaves_the_disk(tmp_path: Path) -> None:
@@ -35,6 +35,20 @@ def test_what_nobody_wants_leaves_the_disk(tmp_path: Path) -> None:
     store.unpin(two, "bob")
     assert files_of(store) == set()
     store.unpin(two, "bob")
+
+
+def test_damaged_content_is_pinned_once_it_is_whole(tmp_path: Path) -> None:
+    """Regression: a node that started pinned what had lost a block, nobody mended it, and nothing was freed ever after."""
+    bundle = bundle_of(tmp_path / "bundle", weights=bytes(2 * CHUNK_BYTES))
+    store = LocalStore(tmp_path / "store")
+    cid = store.add(bundle, "ann")
+    nodes = [path for path in block_files(store) if Cid.parse(path.name).codec != RAW and path.name != cid]
+    for spoil in (Path.unlink, lambda node: node.write_bytes(b"other")):
+        spoil(nodes[0])
+        with pytest.raises(ContentUnavailable):
+            store.pin(cid, "ann")
+        store.add(bundle, "ann")
+        store.pin(cid, "ann")
 
 
 def test_a_foreign_file_in_the_store_stops_nothing(tmp_path: Path) -> None:
