@@ -45,12 +45,13 @@ def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
 
 def _take_place(fresh: Path, path: Path) -> None:
     """A rename is on disk when its folder is."""
-    _sync(fresh)
+    sync(fresh)
     fresh.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """That a file, or the names in a folder, are on disk when this returns. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

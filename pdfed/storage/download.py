@@ -22,6 +22,7 @@ from pdfed.storage.draft import draft, remove
 from pdfed.storage.errors import ContentCorrupt, ContentRefused, ContentTooLarge, DeadlinePassed, StoreError, disk_error
 from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES, fault_of_names
 from pdfed.storage.tree import cid_of
+from pdfed.whole import sync
 
 MAX_BLOCK_BYTES = 2 << 20  # IPFS's own limit
 OVERHEAD = 256  # one byte of inner nodes for so many of content (ours take 1 for 5,000) …
@@ -109,7 +110,7 @@ def download(
             with draft(dest, cid, resume and not paths) as place:
                 yield from _tree(job, root, place, tuple(paths))
                 _move(place, dest)
-                _sync_folder(dest.parent)
+                sync(dest.parent)
         except OSError as fault:
             raise disk_error(fault, f"writing {dest}") from fault
 
@@ -164,7 +165,7 @@ def _tree(job: _Download, root: Cid, place: Path, paths: tuple[str, ...]) -> Ste
         yield job.kept
         waiting += reversed(children)
     for folder in reversed(folders):
-        _sync_folder(folder)
+        sync(folder)
 
 
 def _make_folder(path: Path, children: Sequence[_Entry]) -> None:
@@ -263,11 +264,3 @@ def _is_held(out: IO[bytes], part: _Part) -> bool:
         return False
     out.seek(part.at)
     return part.cid.names(out.read(part.size))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
