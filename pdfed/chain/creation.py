@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from web3.types import Nonce
-from web3.utils.address import get_create_address
-
-from pdfed.chain.abi import checksummed, same_but_metadata, words
+from pdfed.chain.abi import same_but_metadata, words
 from pdfed.chain.client import ContractClient
+from pdfed.chain.deploying import contract_address
 from pdfed.chain.errors import NodeUnreachable, NotPDFed, TransactionRefused
 
 SEARCHED_BLOCKS = 256  # of the genesis's second: some chains have several blocks in one
@@ -47,4 +45,4 @@ def _creations(client: ContractClient) -> Iterator[tuple[str, bytes]]:
             return
         for made in block["transactions"]:
             if made.get("to") is None:
-                yield get_create_address(checksummed(made["from"]), Nonce(int(made["nonce"], 16))), words(made["input"])
+                yield contract_address(made["from"], int(made["nonce"], 16)), words(made["input"])

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from eth_hash.auto import keccak
+from web3.types import Nonce
+from web3.utils.address import get_create_address
 
 from pdfed.chain.abi import checksummed, words
 from pdfed.chain.errors import NotMined
@@ -83,9 +85,7 @@ def deploy_once(
 
 def contract_address(sender: str, nonce: int) -> str:
     """Where a contract will be that `sender` creates with the transaction of this nonce."""
-    count = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
-    fields = b"\x94" + words(sender) + (count if 0 < nonce < 0x80 else bytes([0x80 + len(count)]) + count)
-    return checksummed(keccak(bytes([0xC0 + len(fields)]) + fields)[12:])  # of the RLP of both
+    return get_create_address(checksummed(sender), Nonce(nonce))
 
 
 def read_note(path: Path) -> Note | None:
