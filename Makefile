@@ -58,7 +58,7 @@ lint: setup
 contract: setup
 	$(QUIET) $(VENV)/pytest tests/contract tests/property
 
-# Measures again what every call costs: tests/contract/gas.json and docs/gas.md.
+# Measures again what every call costs: pdfed/experiments/jury/gas.json and docs/gas.md.
 gas: setup
 	PDFED_WRITE_GAS=1 $(VENV)/pytest tests/contract/test_gas.py -q
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from pdfed.errors import PDFedError
 from pdfed.provenance import Claim, Provenance, verify_model
-from pdfed.received import read_json
 from pdfed.storage import cid_of
+from pdfed.untrusted_json import read_json
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "model.safetensors.c2pa"

@@ -22,13 +22,13 @@ from pdfed.audit import AuditReport, ModelAudit, audit
 from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import Ledger
-from pdfed.chain.local import LocalChain
+from pdfed.chain.local_chain import LocalChain
 from pdfed.data import load
 from pdfed.deployment import contract_terms
 from pdfed.diffusion import grid, load_weights, sample_all
 from pdfed.genesis import make_genesis
 from pdfed.mechanism import BallotState
-from pdfed.node import Activity, Node, open_workplace
+from pdfed.node import Activity, Node, open_context
 from pdfed.node.inbox import measurements
 from pdfed.rewards import collect
 from pdfed.spec import NodeConfig, TaskFile, TaskSpec, read_task_file
@@ -93,7 +93,7 @@ class Seat:
                 break
             worked, self.last = True, done
             self.time_left -= time.monotonic() - start
-        self.submissions = self.node.drafts.published()
+        self.submissions = self.node.submissions.published()
         return worked
 
 
@@ -144,11 +144,9 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         watcher.say("auditing every model from public data")
         report = audit(client, ledger, store, list(ledger.models), watcher.audited)
         champion = client.model(ledger.champion)
-        cid_folder = seats[0].node.place.bundle_folder(champion.bundle)
+        cid_folder = seats[0].node.ctx.bundle_folder(champion.bundle)
         accuracy = draw_samples(cid_folder / bundles.WEIGHTS, genesis.task, home / "samples.png", plan.seed)
-        own = [
-            {"node": seat.node.place.address, **row} for seat in seats for row in measurements(seat.node.place.journal, ledger)
-        ]
+        own = [{"node": seat.node.ctx.address, **row} for seat in seats for row in measurements(seat.node.ctx.journal, ledger)]
         summary = summarise(client, ledger, seats[-1].node, own, rewards, report, accuracy, time.monotonic() - started)
         problems = tuple(report.problems) + tuple(unmet(summary, ledger, plan))
         for seat in seats:
@@ -177,7 +175,7 @@ def _open_node(
         images_per_submission=who.images,
         seed=plan.seed,
     )
-    return Node(open_workplace(config, client, account, store, lambda line: watcher.say(f"{who.name}: {line}")))
+    return Node(open_context(config, client, account, store, lambda line: watcher.say(f"{who.name}: {line}")))
 
 
 def _federate(seats: list[Seat], chain: LocalChain, plan: Plan, watcher: Watcher, started: float) -> None:
@@ -207,9 +205,9 @@ def _pay(seats: list[Seat], client: ContractClient, watcher: Watcher) -> dict[st
     """Everybody claims and withdraws; wei by address."""
     paid = {}
     for seat in seats:
-        place = seat.node.place
-        amount = collect(client, place.account, place.journal, _caught_up(seat.node))
-        paid[place.address] = str(amount)
+        ctx = seat.node.ctx
+        amount = collect(client, ctx.account, ctx.journal, _caught_up(seat.node))
+        paid[ctx.address] = str(amount)
         watcher.say(f"{seat.who.name} withdrew {amount / ETHER:.4f} ETH")
     return paid
 

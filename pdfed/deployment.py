@@ -9,11 +9,11 @@ from pathlib import Path
 
 from eth_hash.auto import keccak
 
+from pdfed.atomic import write_atomic
 from pdfed.chain.client import ContractClient
 from pdfed.genesis import Genesis
 from pdfed.mechanism import MAX_BALANCE, Call, Mechanism, MechanismError, Terms
 from pdfed.spec import SpecError, TermsSpec
-from pdfed.whole import write_whole
 
 LEAST = 10**15  # wei: of a stake by the contract, of a fee by default
 MONEY = ("min_stake", "submission_fee", "commit_bond")  # terms in wei
@@ -122,6 +122,6 @@ def write_record(home: Path, record: DeploymentRecord) -> Path:
     It takes the place of the note of the unfinished deployment: the next one by this account is a new one.
     """
     path = home / "deployments" / record.network / f"{record.address}.json"
-    write_whole(path, json.dumps(asdict(record), indent=1) + "\n")
+    write_atomic(path, json.dumps(asdict(record), indent=1) + "\n")
     note_path(home, record.chain_id, record.deployer).unlink(missing_ok=True)
     return path

@@ -64,7 +64,7 @@ def export(model: Parent, task: TaskSpec, identity: Identity, out: Path) -> Expo
 
     Raises TargetExists, NotExportable, WeightsRejected, ProvenanceError.
     """
-    from pdfed.pipeline import save_pipeline
+    from pdfed.diffusers_pipeline import save_pipeline
 
     if out.exists():
         raise TargetExists(f"{out} exists already.", "Name a new folder with --out.")

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pdfed import bundle as bundles
+from pdfed.atomic import replacing, write_atomic
 from pdfed.data import ImageSet, classes_in, load, split
 from pdfed.diffusion import TrainingRun, initial_weights, load_weights, sample_all, save_weights
 from pdfed.errors import PDFedError
@@ -30,7 +31,6 @@ from pdfed.scoring import Dinov2, Ruler, Scorers, noise_fid_scale, train_scorers
 from pdfed.spec import DINOV2, TaskFile, TaskSpec
 from pdfed.spec.task import MAX_SCALE
 from pdfed.storage import cid_of, digest_of
-from pdfed.whole import replacing, write_whole
 
 NOISE_ROUNDS = 10  # paired measurements from which the noise of a gain is estimated
 # The noise itself is smaller than this many estimates of it in 9 of 10 cases: the upper 90 % limit of a standard deviation from
@@ -182,7 +182,7 @@ def _measured_noise(task: TaskSpec, scorers: Scorers, pictures: ImageSet, work: 
     gains = _noted_gains(note)
     for gain in _paired_gains(task, scorers, pictures, work, dinov2, range(len(gains), NOISE_ROUNDS)):
         gains.append(gain)
-        write_whole(note, json.dumps({"gains": gains}))
+        write_atomic(note, json.dumps({"gains": gains}))
         say(f"measuring the noise of a vote: {len(gains)}/{NOISE_ROUNDS}")
     noise = statistics.stdev(gains) * STEPS_PER_HALVING
     if not noise > 0:  # no two voters agree to the last bit: nothing was measured, and the least min_gain would pay luck

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pdfed.chain.secret import NodeSecret
 from pdfed.data import ImageSet
-from pdfed.data.pictures import NotUsable, read_picture
+from pdfed.data.picture_files import NotUsable, read_picture
 from pdfed.errors import PDFedError
 from pdfed.provenance import MAX_PROOF_BYTES, InclusionProof, prove_inclusion, read_inclusion_proof
 from pdfed.spec import Images

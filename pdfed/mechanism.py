@@ -285,7 +285,7 @@ class Ballot:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class Books:
     """Where the contract's balance belongs, in wei; the sum is the balance, exactly."""
 
     stakes: int
@@ -653,10 +653,10 @@ class Mechanism:
         """A voter's ballot on a model, empty if there is none."""
         return self.ballots.get((id, voter), Ballot(bytes(32), 0, BallotState.NONE))
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> Books:
         """Where the balance belongs."""
         stakes = sum(node.stake for node in self.nodes.values())
-        return Ledger(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
+        return Books(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
 
     def vote_commitment(self, id: int, voter: str, score: Score, salt: bytes) -> bytes:
         """The commitment that `reveal_vote` checks; 0 for an unknown model."""

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from pdfed import bundle as bundles
 from pdfed.chain.client import ContractClient
-from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.errors import PDFedError
 from pdfed.provenance import Parent, Provenance, ProvenanceError, read_manifest
 from pdfed.spec import TaskSpec, read_task_json
 from pdfed.storage import Store, StoreError, cid_from_digest, cid_of
-from pdfed.strategy import GENESIS
 
 FETCH_SECONDS = 600.0
 MAX_TASK_BYTES = 1_000_000

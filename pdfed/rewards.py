@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pdfed.chain.chain_errors import NodeUnreachable
 from pdfed.chain.client import ContractClient
-from pdfed.chain.errors import NodeUnreachable
 from pdfed.chain.ledger import Ledger
 from pdfed.chain.outbox import Outbox
 from pdfed.errors import PDFedError
@@ -80,7 +80,7 @@ def _send(outbox: Outbox, key: str, function: str, arguments: tuple[object, ...]
                 if outcome.ok:
                     return
                 raise PaymentFailed(f"{function} was refused: {outcome.error}.", "Look at `ape run status` and try again.")
-        time.sleep(NEAR_PAUSE if outbox.near and not trouble else REMOTE_PAUSE)
+        time.sleep(NEAR_PAUSE if outbox.is_local and not trouble else REMOTE_PAUSE)
     raise PaymentFailed(
         f"{function} was not mined in {WAIT_SECONDS:.0f} s.{trouble}", "Run the command again: it goes on from there."
     )

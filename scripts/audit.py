@@ -117,7 +117,7 @@ def _withdrawn(client: Any, ledger: Any, store: str, commitment: str, as_json: b
 
 def _credentials(file: Path, anchors: Path | None) -> Any:
     from pdfed.provenance import verify_embedded, verify_picture
-    from pdfed.provenance.pictures import MAX_PICTURE_BYTES
+    from pdfed.provenance.picture_credentials import MAX_PICTURE_BYTES
 
     trusted = _certificates(anchors) if anchors is not None else None
     with file.open("rb") as opened:

@@ -20,14 +20,14 @@ def cli(quick: bool, million: bool, threads: int, seed: int, out: Path) -> None:
 
     One measurement after the other, each in a process of its own. Let nothing else run meanwhile.
     """
-    from pdfed.bench import runner, tables
+    from pdfed.bench import measure, tables
 
     console = Console()
-    machine = runner.machine(threads, seed)
+    machine = measure.machine(threads, seed)
     console.print(tables.described(machine), highlight=False)
-    planned, measured = runner.jobs(quick=quick, million=million, seed=seed), []
+    planned, measured = measure.jobs(quick=quick, million=million, seed=seed), []
     with console.status("") as status:
-        for one in runner.run(planned, threads, lambda job: status.update(f"{job.part} {job.name}, n = {job.n:,}, d = {job.d}")):
+        for one in measure.run(planned, threads, lambda job: status.update(f"{job.part} {job.name}, n = {job.n:,}, d = {job.d}")):
             measured.append(one)
             tables.write(out, machine, measured)
     for sheet in tables.sheets(measured):

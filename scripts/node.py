@@ -74,17 +74,17 @@ def cli(
     from pdfed.chain.accounts import load_account
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
-    from pdfed.node import Node, open_workplace
+    from pdfed.node import Node, open_context
     from pdfed.storage import open_store
 
     store = open_store(choices.store)
     with connected(network):
         client = ContractClient.at(contract)
         wallet = load_account(account)
-        place = open_workplace(choices, client, wallet, store, click.echo)
-        node = Node(place)
+        ctx = open_context(choices, client, wallet, store, click.echo)
+        node = Node(ctx)
         stop = _on_interrupt()
-        click.echo(f"{choices.role} {place.address} on {client.address}. Ctrl-C stops after the step in hand.")
+        click.echo(f"{choices.role} {ctx.address} on {client.address}. Ctrl-C stops after the step in hand.")
         try:
             _loop(node, stop, until_settled, until_published)
         finally:
@@ -93,7 +93,7 @@ def cli(
 
 
 def _loop(node: Any, stop: list[bool], until_settled: int | None, until_published: int | None) -> None:
-    from pdfed.chain.errors import NodeUnreachable
+    from pdfed.chain.chain_errors import NodeUnreachable
     from pdfed.storage import StoreUnreachable
 
     shown, wait, waiting_for = 0.0, FIRST_WAIT_SECONDS, ""
@@ -106,7 +106,7 @@ def _loop(node: Any, stop: list[bool], until_settled: int | None, until_publishe
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
             continue
         wait = FIRST_WAIT_SECONDS
-        if until_published is not None and node.drafts.published() >= until_published:
+        if until_published is not None and node.submissions.published() >= until_published:
             return
         if done.kind == "idle":
             if until_settled is not None and not node.busy and node.settled >= until_settled:

@@ -77,7 +77,7 @@ def _proven(network: str, contract: str, account: str, config: Path | None, pict
     from pdfed.chain.secret import NodeSecret
     from pdfed.data import load, split
     from pdfed.inclusion import NotIncluded, prove
-    from pdfed.node.workplace import home_of
+    from pdfed.node.context import home_of
     from pdfed.public import Public
     from pdfed.spec import read_node_config
     from pdfed.storage import ContentUnavailable, open_store

@@ -24,7 +24,7 @@ def cli(network: str, contract: str, home: Path, as_json: bool) -> None:
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
-    from pdfed.report.own import own_measurements, own_table
+    from pdfed.report.local_scores import own_measurements, own_table
     from pdfed.report.terminal import models_table, nodes_table, status_facts
 
     with connected(network) as chain_id:

@@ -30,8 +30,8 @@ def cli(network: str, contract: str, out: Path, as_json: bool) -> None:
     arguments. Exits 1 unless every byte is the same.
     """
     from pdfed.chain.client import ContractClient
+    from pdfed.chain.contract_sources import SOURCE, build, standard_input
     from pdfed.chain.networks import connected
-    from pdfed.chain.sources import SOURCE, build, standard_input
     from pdfed.chain.verification import constructor_arguments, verify
 
     with connected(network):

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pdfed.audit.books import ledger_checks, lineage, model_checks
-from pdfed.audit.credentials import NotOfContract, model_on_chain
+from pdfed.audit.credentials_on_chain import NotOfContract, model_on_chain
 from pdfed.audit.findings import FAILED, OK, UNAVAILABLE, AuditReport, Check, ModelAudit
 from pdfed.audit.inspector import Inspector
 from pdfed.audit.withdrawal import Withdrawal, withdrawal
 from pdfed.chain.client import ContractClient
-from pdfed.chain.ledger import Ledger
+from pdfed.chain.ledger import GENESIS, Ledger
 from pdfed.storage import Store
-from pdfed.strategy import GENESIS
 
 __all__ = [
     "FAILED",

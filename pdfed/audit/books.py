@@ -11,10 +11,9 @@ from dataclasses import asdict
 
 from pdfed.audit.findings import Check, check
 from pdfed.chain.client import ContractClient, ModelRecord
-from pdfed.chain.creation import creation_fault
-from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.chain.creation_check import creation_fault
+from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.mechanism import gain_of, quorum_met
-from pdfed.strategy import GENESIS
 
 
 def ledger_checks(client: ContractClient, ledger: Ledger) -> Iterator[Check]:

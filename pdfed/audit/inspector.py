@@ -12,7 +12,7 @@ from pdfed.audit.books import lineage
 from pdfed.audit.card import wrong_in_card
 from pdfed.audit.findings import FAILED, OK, UNAVAILABLE, Check, ModelAudit, check
 from pdfed.chain.client import ContractClient
-from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.diffusion import load_weights
 from pdfed.errors import PDFedError
 from pdfed.provenance import (
@@ -25,7 +25,6 @@ from pdfed.provenance import (
 from pdfed.public import submitted
 from pdfed.spec import TaskSpec, read_task_json
 from pdfed.storage import ContentCorrupt, ContentUnavailable, DeadlinePassed, Store, StoreFull, StoreUnreachable, cid_from_digest
-from pdfed.strategy import GENESIS
 
 FETCH_SECONDS = 600.0
 

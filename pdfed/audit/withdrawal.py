@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pdfed.bundle import BundleRejected, check_claim
+from pdfed.chain.ledger import GENESIS
 from pdfed.errors import PDFedError
 from pdfed.provenance import Provenance, Record
 from pdfed.public import Public, submitted
 from pdfed.storage import ContentUnavailable, DeadlinePassed, StoreFull, StoreUnreachable
-from pdfed.strategy import GENESIS
 
 _GONE = (ContentUnavailable, DeadlinePassed, StoreUnreachable)
 

@@ -122,7 +122,7 @@ def pipeline(job: Job) -> dict[str, Any]:
 def search(job: Job) -> dict[str, Any]:
     """Thresholds and index of n synthetic fingerprints (5,000 clusters, 10 classes), then 1,000 samples, 300 of them copies;
     recall of the pairs under the threshold against an exhaustive search of the same samples."""
-    from pdfed.bench.prints import clustered, exhaustive_pairs
+    from pdfed.bench.features import clustered, exhaustive_pairs
     from pdfed.scoring import MemorizationSearch
 
     train, labels = clustered(job.n, job.seed, part=0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pdfed.bench.runner import REFERENCE, Measured
+from pdfed.bench.measure import REFERENCE, Measured
 
 
 @dataclass(frozen=True)

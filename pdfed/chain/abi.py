@@ -20,7 +20,7 @@ from eth_abi.exceptions import InsufficientDataBytes
 from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 
-from pdfed.chain.errors import NotCompiled
+from pdfed.chain.chain_errors import NotCompiled
 from pdfed.mechanism import BallotState, Phase, Role, Score, Terms
 
 CONTRACT = "PDFed"
@@ -137,7 +137,7 @@ def _head_words(type_: str) -> int:
     return int(fixed[2]) * _head_words(fixed[1]) if fixed else type_.count(",") + 1
 
 
-def words(value: str) -> bytes:
+def from_hex(value: str) -> bytes:
     """The bytes of 0x-hex."""
     return bytes.fromhex(value.removeprefix("0x"))
 

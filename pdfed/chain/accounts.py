@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pdfed.chain.errors import AccountLocked, NoSuchAccount, Unfunded
+from pdfed.chain.chain_errors import AccountLocked, NoSuchAccount, Unfunded
 
 TEST_PREFIX = "test:"
 

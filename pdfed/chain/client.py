@@ -16,11 +16,11 @@ from typing import Any
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.address import is_address
 
-from pdfed.chain.abi import Interface, checksummed, interface, same_but_metadata, words
-from pdfed.chain.deploying import Say, deploy_once
-from pdfed.chain.errors import NodeUnreachable, NotPDFed, TransactionRefused
+from pdfed.chain.abi import Interface, checksummed, from_hex, interface, same_but_metadata
+from pdfed.chain.chain_errors import NodeUnreachable, NotPDFed, TransactionRefused
+from pdfed.chain.deployment_tx import Say, deploy_once
 from pdfed.chain.rpc import Rpc, RpcRefused
-from pdfed.mechanism import BallotState, Ledger, Phase, Role, Terms, vote_commitment
+from pdfed.mechanism import BallotState, Books, Phase, Role, Terms, vote_commitment
 
 __all__ = ["BallotRecord", "ContractClient", "Head", "ModelRecord", "NodeRecord", "vote_commitment"]
 
@@ -98,7 +98,7 @@ class ContractClient:
         if not is_address(address):
             raise NotPDFed(address, "this is no address (0x and 40 hexadecimal digits)")
         client = cls(checksummed(address), *_connection(), interface())
-        code = words(client.rpc.call("eth_getCode", client.address, "latest"))
+        code = from_hex(client.rpc.call("eth_getCode", client.address, "latest"))
         if not code:
             raise NotPDFed(client.address, f"chain {client.chain_id} has no contract there")
         if not client._is_ours(code):
@@ -118,7 +118,7 @@ class ContractClient:
             if not refused.reverted:
                 raise
             return False
-        return same_but_metadata(code, words(made))
+        return same_but_metadata(code, from_hex(made))
 
     @classmethod
     def deploy(
@@ -155,7 +155,7 @@ class ContractClient:
 
     def head(self) -> Head:
         """The newest block; a remote node is asked at most every two seconds."""
-        if self._head is not None and not self.rpc.near and time.monotonic() - self._head[0] < REMOTE_SECONDS:
+        if self._head is not None and not self.rpc.is_local and time.monotonic() - self._head[0] < REMOTE_SECONDS:
             return self._head[1]
         head = self.block("latest")
         self._head = (time.monotonic(), head)
@@ -189,7 +189,7 @@ class ContractClient:
 
     def code(self) -> bytes:
         """The code at the address, immutables filled in."""
-        return words(self.rpc.call("eth_getCode", self.address, "latest"))
+        return from_hex(self.rpc.call("eth_getCode", self.address, "latest"))
 
     def balance(self, account: str) -> int:
         return int(self.rpc.call("eth_getBalance", account, self._asked_at), 16)
@@ -236,7 +236,7 @@ class ContractClient:
             if isinstance(answer, RpcRefused):
                 found.append(self.model(id))  # which says why
                 continue
-            author, *values, phase = self.abi.answer("model", words(answer))[0]
+            author, *values, phase = self.abi.answer("model", from_hex(answer))[0]
             found.append(ModelRecord(*(checksummed(author), *values, Phase(phase))))
         return found
 
@@ -274,14 +274,14 @@ class ContractClient:
         """The id that is settled next; one more than `model_count` when all are."""
         return int(self._view("nextToSettle")[0])
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> Books:
         """Where the balance belongs."""
-        return Ledger(*self._view("ledger")[0])
+        return Books(*self._view("ledger")[0])
 
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         call = {"to": self.address, "data": "0x" + self.abi.call_data(name, arguments).hex()}
         try:
-            return self.abi.answer(name, words(self.rpc.call("eth_call", call, self._asked_at)))
+            return self.abi.answer(name, from_hex(self.rpc.call("eth_call", call, self._asked_at)))
         except RpcRefused as refused:
             if not refused.reverted:
                 raise

@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pdfed.chain.abi import words
+from pdfed.chain.abi import from_hex
+from pdfed.chain.chain_errors import LogsRefused, NodeUnreachable, ReorgTooDeep
 from pdfed.chain.client import ContractClient, Head
-from pdfed.chain.errors import LogsRefused, NodeUnreachable, ReorgTooDeep
 from pdfed.chain.events import Change, Event
 from pdfed.chain.ledger import Ledger
 from pdfed.chain.rpc import RpcRefused
@@ -225,7 +225,7 @@ class EventFeed:
         return [Change(False, event) for event in events]
 
     def _decoded(self, log: dict[str, Any], times: dict[int, int]) -> Event | None:
-        found = self._client.abi.event([words(topic) for topic in log["topics"]], words(log["data"]))
+        found = self._client.abi.event([from_hex(topic) for topic in log["topics"]], from_hex(log["data"]))
         if found is None:
             return None
         name, args = found
@@ -261,7 +261,7 @@ def read_snapshot(client: ContractClient) -> tuple[Ledger, ContractClient]:
 
     Through a remote node this is a few blocks before the newest one. Ask soon: see `ContractClient.at_block`.
     """
-    lag = 0 if client.rpc.near else min(LAG, client.head().number - client.deployment_block)
+    lag = 0 if client.rpc.is_local else min(LAG, client.head().number - client.deployment_block)
     ledger, block = _folded(client, lag)
     return ledger, client.at_block(block)
 

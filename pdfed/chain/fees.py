@@ -10,20 +10,20 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from pdfed.chain.accounts import quiet
-from pdfed.chain.errors import AccountLocked, NodeUnreachable, NotMined, Unfunded
+from pdfed.chain.chain_errors import AccountLocked, NodeUnreachable, NotMined, Unfunded
 from pdfed.chain.rpc import Rpc, RpcRefused
 
 DYNAMIC_FEE = 2  # transaction type of EIP-1559
 GWEI = 10**9
 GAS_MARGIN = 1.25  # state may move between the estimate and the block
 GAS_SLACK = 20_000  # a slot that was in use may be empty by then; what is not used is not paid
-DEARER = 1.25  # what takes the place of a transaction: nodes ask for 10 % more at least
+FEE_BUMP = 1.25  # what takes the place of a transaction: nodes ask for 10 % more at least
 WAIT_SECONDS = 600.0  # for one transaction to be mined
 PATIENCE = 20.0  # seconds a bad answer must last: behind one URL there may be nodes that lag
 
 
 @dataclass(frozen=True)
-class Figures:
+class FeeQuote:
     """What a simulation told. `gas`: limit; `tip`, `max_fee`: wei per gas; `nonce`: the next free; `balance`: wei."""
 
     gas: int
@@ -41,7 +41,7 @@ class Signed:
     hash: str
 
 
-def fee_figures(rpc: Rpc, sender: str, to: str | None, data: bytes, value: int) -> Figures:
+def fee_quote(rpc: Rpc, sender: str, to: str | None, data: bytes, value: int) -> FeeQuote:
     """Simulate a transaction, and ask for all it takes to send it, in one request. Raises RpcRefused if it would revert.
 
     The fee limit is twice the base fee plus the tip: good for six full blocks in a row, each an eighth dearer.
@@ -67,10 +67,10 @@ def fee_figures(rpc: Rpc, sender: str, to: str | None, data: bytes, value: int) 
     tip_wei = GWEI if isinstance(tip, RpcRefused) else int(tip, 16)
     base_fee = int(block.get("baseFeePerGas") or "0x0", 16)
     limit = min(int(int(gas, 16) * GAS_MARGIN) + GAS_SLACK, int(block["gasLimit"], 16))
-    return Figures(limit, tip_wei, 2 * base_fee + tip_wei, int(nonce, 16), has)
+    return FeeQuote(limit, tip_wei, 2 * base_fee + tip_wei, int(nonce, 16), has)
 
 
-def sign(ecosystem: Any, chain_id: int, account: Any, to: str | None, data: bytes, value: int, figures: Figures) -> Signed:
+def sign(ecosystem: Any, chain_id: int, account: Any, to: str | None, data: bytes, value: int, figures: FeeQuote) -> Signed:
     """A signed transaction. Raises Unfunded where the account can't pay for it at its dearest, AccountLocked."""
     need = value + figures.gas * figures.max_fee
     if figures.balance < need:
@@ -99,7 +99,7 @@ def send_and_wait(
 ) -> dict[str, Any]:
     """Send one transaction and wait for its receipt. Raises RpcRefused if it would revert, Unfunded, NotMined."""
     sender = str(account.address)
-    figures = fee_figures(rpc, sender, to, data, value)
+    figures = fee_quote(rpc, sender, to, data, value)
     signed = sign(ecosystem, chain_id, account, to, data, value, figures)
     remedy = "Look it up in a block explorer before sending it again."
     receipt = see_mined(rpc, sender, figures.nonce, signed, remedy)

@@ -16,6 +16,7 @@ from pdfed.mechanism import (
     ROYALTY_SCALE,
     ZERO_ADDRESS,
     BallotState,
+    Books,
     Phase,
     Role,
     Score,
@@ -26,7 +27,6 @@ from pdfed.mechanism import (
     heard,
     weight_of,
 )
-from pdfed.mechanism import Ledger as BalanceSheet
 
 GENESIS = 0
 
@@ -220,10 +220,10 @@ class Ledger:
                 weights[bucket(vote.score.qn, vote.score.baseline_qn)] += vote.weight
         return weights
 
-    def balance_sheet(self) -> BalanceSheet:
+    def balance_sheet(self) -> Books:
         """Where the contract's balance belongs: equal to its `ledger()`."""
         stakes = sum(node.stake for node in self.nodes.values())
-        return BalanceSheet(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
+        return Books(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
 
     # ------------------------------------------------------------------------------------------------ nodes
 

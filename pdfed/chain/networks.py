@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pdfed.chain.accounts import quiet
-from pdfed.chain.errors import NodeUnreachable, NoSuchNetwork, WrongNetwork
+from pdfed.chain.chain_errors import NodeUnreachable, NoSuchNetwork, WrongNetwork
 from pdfed.chain.rpc import Rpc
 
 LOCAL = "local"

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdfed.chain.abi import words
+from pdfed.chain.abi import from_hex
+from pdfed.chain.chain_errors import Unfunded
 from pdfed.chain.client import ContractClient, Head
-from pdfed.chain.errors import Unfunded
 from pdfed.chain.events import Event
-from pdfed.chain.fees import DEARER, Figures, fee_figures, sign
+from pdfed.chain.fees import FEE_BUMP, FeeQuote, fee_quote, sign
 from pdfed.chain.outbox_table import Attempt, Entry, OutboxTable
 from pdfed.chain.rpc import RpcRefused
 from pdfed.journal import Journal
@@ -61,7 +61,7 @@ class Outbox:
         self._account = account
         self._sender = str(account.address)
         self._table = OutboxTable(journal)
-        self._patience = 0.0 if client.rpc.near else REMOTE_PATIENCE
+        self._patience = 0.0 if client.rpc.is_local else REMOTE_PATIENCE
         self._bad_since: dict[int, float] = {}  # entries that were refused or lost their nonce, and when that was first seen
         self._broadcast: set[str] = set()  # by this process
         self._retried: dict[str, str] = {}  # key → head at which its failed intent was last freed
@@ -139,15 +139,15 @@ class Outbox:
             for entry, block in zip(part, self._client.rpc.batch(calls), strict=True):
                 if isinstance(block, dict) and block["hash"] == entry.block_hash:
                     return
-                if isinstance(block, RpcRefused) or (block is None and head.number < (entry.block or 0) and not self.near):
+                if isinstance(block, RpcRefused) or (block is None and head.number < (entry.block or 0) and not self.is_local):
                     return  # a node that lags, or errs, is no reorg
                 self._table.vanished(entry.id)
                 self._broadcast -= {attempt.hash for attempt in self._table.attempts(entry.id)}
 
     @property
-    def near(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the Ethereum node is on this machine: to ask it often costs nothing."""
-        return self._client.rpc.near
+        return self._client.rpc.is_local
 
     # ------------------------------------------------------------------------------------------------ sent
 
@@ -190,9 +190,9 @@ class Outbox:
 
     def _replace(self, entry: Entry, stuck: Attempt, head: Head) -> None:
         """The same nonce at a higher fee."""
-        tip = int(stuck.tip * DEARER) + 1
-        max_fee = max(int(stuck.max_fee * DEARER) + 1, 2 * head.base_fee + tip)
-        figures = Figures(stuck.gas, tip, max_fee, entry.nonce or 0, self._client.balance(self._sender))
+        tip = int(stuck.tip * FEE_BUMP) + 1
+        max_fee = max(int(stuck.max_fee * FEE_BUMP) + 1, 2 * head.base_fee + tip)
+        figures = FeeQuote(stuck.gas, tip, max_fee, entry.nonce or 0, self._client.balance(self._sender))
         if figures.balance < entry.value + figures.gas * max_fee:
             self._table.rebroadcast(stuck.hash, head.number)  # can't pay more: wait again
             return
@@ -228,12 +228,12 @@ class Outbox:
                 self._table.failed(entry.id, EXPIRED)
                 continue
             at, fault = self._held.get(entry.id, ("", None))
-            if at == head.hash and not self.near and not self._patience_is_over(entry):
+            if at == head.hash and not self.is_local and not self._patience_is_over(entry):
                 unfunded = unfunded or fault
                 continue
             self._held.pop(entry.id, None)
             try:
-                figures = fee_figures(self._client.rpc, self._sender, self._client.address, entry.data, entry.value)
+                figures = fee_quote(self._client.rpc, self._sender, self._client.address, entry.data, entry.value)
                 self._bad_since.pop(entry.id, None)
                 figures = replace(figures, nonce=max(figures.nonce, self._table.next_nonce()))
                 self._send(entry, self._sign(entry, figures, head))
@@ -261,7 +261,7 @@ class Outbox:
             if not any(taken in refusal for taken in _NONCE_TAKEN):
                 raise RpcRefused(refusal, "eth_sendRawTransaction", self._client.rpc.where)
             return
-        for pause in AT_ONCE if self.near else ():
+        for pause in AT_ONCE if self.is_local else ():
             time.sleep(pause)
             receipt = self._client.rpc.call("eth_getTransactionReceipt", attempt.hash)
             if receipt is not None:
@@ -285,7 +285,7 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------------------ inside
 
-    def _sign(self, entry: Entry, figures: Figures, head: Head) -> Attempt:
+    def _sign(self, entry: Entry, figures: FeeQuote, head: Head) -> Attempt:
         """Signed and stored; nothing has left the machine yet."""
         client = self._client
         signed = sign(client.ecosystem, client.chain_id, self._account, client.address, entry.data, entry.value, figures)
@@ -322,7 +322,7 @@ class Outbox:
         return tuple(self._event(log, block) for log in receipt["logs"] if log["address"].lower() == self._client.address.lower())
 
     def _event(self, log: dict[str, Any], block: dict[str, Any]) -> Event:
-        name, args = self._client.abi.event([words(topic) for topic in log["topics"]], words(log["data"])) or ("", {})
+        name, args = self._client.abi.event([from_hex(topic) for topic in log["topics"]], from_hex(log["data"])) or ("", {})
         return Event(
             name=name,
             args=args,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdfed.chain.fees import Figures, Signed
+from pdfed.chain.fees import FeeQuote, Signed
 from pdfed.journal import Journal
 
 _TABLES = """
@@ -99,7 +99,7 @@ class OutboxTable:
         )
         return [Attempt(hash, raw, gas, int(tip), int(max_fee), block) for hash, raw, gas, tip, max_fee, block in rows]
 
-    def signed(self, entry: int, signed: Signed, figures: Figures, block: int) -> None:
+    def signed(self, entry: int, signed: Signed, figures: FeeQuote, block: int) -> None:
         """Before anything leaves the machine."""
         with self._journal.transaction() as db:
             db.execute("UPDATE outbox_entry SET state = 'sent', nonce = ? WHERE id = ?", (figures.nonce, entry))

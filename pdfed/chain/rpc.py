@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from web3.providers import AutoProvider
 
-from pdfed.chain.errors import NodeUnreachable
+from pdfed.chain.chain_errors import NodeUnreachable
 
 TIMEOUT_SECONDS = 30.0  # of one request; Ape would wait 30 minutes
 BATCH = 50  # calls in one request; public nodes allow 100 or more
@@ -47,7 +47,7 @@ class Rpc:
         host = parts.hostname
         self._path = parts.path + ("?" + parts.query if parts.query else "")  # it often holds an API key: never shown
         self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if host else url
-        self.near = host is None or host in LOOPBACK  # answers in about a millisecond, always with one view of the chain
+        self.is_local = host is None or host in LOOPBACK  # answers in about a millisecond, always with one view of the chain
         options = getattr(transport, "_request_kwargs", None)
         if isinstance(options, dict):
             options["timeout"] = TIMEOUT_SECONDS

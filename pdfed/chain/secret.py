@@ -12,10 +12,10 @@ import hmac
 from pathlib import Path
 from typing import Any
 
+from pdfed.atomic import OWNER_ONLY, write_atomic
 from pdfed.chain.accounts import wallet_signer
-from pdfed.chain.errors import SealBroken
+from pdfed.chain.chain_errors import SealBroken
 from pdfed.mechanism import Score
-from pdfed.whole import OWNER_ONLY, write_whole
 
 SCORE_BYTES = 20  # 8 + 8 + 4
 TAG_BYTES = 12  # of the 32-byte word: what tells a right pad from a wrong one
@@ -40,7 +40,7 @@ class NodeSecret:
             path.chmod(0o600)
             return cls(kept)
         root = hashlib.sha256(wallet_signer(account)(secret_message(chain_id, contract))).digest()
-        write_whole(path, root.hex() + "\n", mode=OWNER_ONLY)
+        write_atomic(path, root.hex() + "\n", mode=OWNER_ONLY)
         return cls(root)
 
     def salt(self, bundle: bytes, id: int) -> bytes:

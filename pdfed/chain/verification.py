@@ -13,8 +13,8 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from pdfed.chain.client import ContractClient
-from pdfed.chain.creation import creation_fault
-from pdfed.chain.sources import Build
+from pdfed.chain.contract_sources import Build
+from pdfed.chain.creation_check import creation_fault
 from pdfed.mechanism import Terms, keep_per_step
 
 EXACT, PARTIAL, DIFFERENT = "exact", "partial", "different"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pdfed.data.errors import TooFewPictures
+from pdfed.data.data_errors import TooFewPictures
 from pdfed.data.images import ImageSet, Labels
 
 MAX_DRAWS = 1000  # of a Dirichlet partition before it is called impossible

@@ -22,11 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pdfed.atomic import replacing
 from pdfed.diffusion.network import Denoiser, Weights, network_with
 from pdfed.diffusion.noise import TIMESTEPS, generator, noisy_and_target, signal_and_noise, to_float, to_nchw
 from pdfed.errors import PDFedError
 from pdfed.spec import TaskSpec
-from pdfed.whole import replacing
 
 WARMUP_STEPS = 10
 BETAS = (0.9, 0.99)

@@ -18,8 +18,8 @@ from torch import Tensor
 from pdfed.diffusion.network import Weights
 from pdfed.diffusion.schema import Shapes, schema
 from pdfed.errors import PDFedError
-from pdfed.received import read_json
 from pdfed.spec import TaskSpec
+from pdfed.untrusted_json import read_json
 
 STORED = torch.float16
 HEADER_BYTES = 1024  # metadata and padding

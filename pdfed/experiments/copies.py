@@ -19,8 +19,8 @@ from pydantic import Field
 
 from pdfed.data import ImageSet
 from pdfed.diffusion import Weights, sample_all, weights_distance
+from pdfed.experiments.cases import Case, Count, Parts, diffusion_model, parts_of, scorers_of
 from pdfed.experiments.record import Record, Steps
-from pdfed.experiments.replacement_models import Case, Count, Parts, diffusion_model, parts_of, scorers_of
 from pdfed.experiments.runner import ExperimentError
 from pdfed.mechanism import STEPS_PER_HALVING
 from pdfed.scoring import Ruler, Scorers

@@ -17,9 +17,9 @@ from pydantic import Field
 
 from pdfed.data import Exclusions, ImageSet
 from pdfed.diffusion import Weights, grid
-from pdfed.diffusion.membership import membership_scores
+from pdfed.diffusion.membership_scores import membership_scores
+from pdfed.experiments.cases import Case, Count, Parts, diffusion_model, parts_of, samples_of, scorers_of
 from pdfed.experiments.record import Record
-from pdfed.experiments.replacement_models import Case, Count, Parts, diffusion_model, parts_of, samples_of, scorers_of
 from pdfed.experiments.runner import ExperimentError
 from pdfed.journal import Journal
 from pdfed.scoring import QNScore, Ruler, Scorers, membership

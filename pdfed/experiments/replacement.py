@@ -22,9 +22,9 @@ from pdfed.data import ImageSet
 from pdfed.diffusion import Weights, grid
 from pdfed.diffusion.network import network_with
 from pdfed.diffusion.noise import generator, signal_and_noise, to_float, to_nchw, to_uint8
+from pdfed.experiments.all_metrics import Bench
+from pdfed.experiments.cases import Case, Parts, Share, diffusion_model, parts_of, samples_of, scorers_of
 from pdfed.experiments.record import Record
-from pdfed.experiments.replacement_metrics import Bench
-from pdfed.experiments.replacement_models import Case, Parts, Share, diffusion_model, parts_of, samples_of, scorers_of
 from pdfed.experiments.runner import ExperimentError
 from pdfed.spec import TaskSpec
 

@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from pdfed.data import ImageSet
+from pdfed.experiments.all_metrics import Bench
+from pdfed.experiments.cases import Case, Count, Parts, Share, diffusion_model, parts_of, samples_of, scorers_of
 from pdfed.experiments.record import Record
-from pdfed.experiments.replacement_metrics import Bench
-from pdfed.experiments.replacement_models import Case, Count, Parts, Share, diffusion_model, parts_of, samples_of, scorers_of
 from pdfed.experiments.runner import ExperimentError
 
 Size = Annotated[int, Field(ge=20)]  # of a set: below, some metrics are not defined

@@ -5,12 +5,12 @@ core.py      the step: follow the chain, send, queue what is due, do one piece o
 inbox.py     models of others: fetch, verify, screen, score
 draft.py     the own next submission: train, judge, sign, submit, publish
 ballots.py   votes: commit, reveal
-shelf.py     what is kept: pins in the store, bundles on disk
+pinning.py     what is kept: pins in the store, bundles on disk
 workplace.py what all of them work with, opened once
 """
 
+from pdfed.node.context import NodeContext, home_of, open_context
 from pdfed.node.core import Activity, Node
-from pdfed.node.errors import NodeBusy, StakeTooLow
-from pdfed.node.workplace import Workplace, home_of, open_workplace
+from pdfed.node.node_errors import NodeBusy, StakeTooLow
 
-__all__ = ["Activity", "Node", "NodeBusy", "StakeTooLow", "Workplace", "home_of", "open_workplace"]
+__all__ = ["Activity", "Node", "NodeBusy", "NodeContext", "StakeTooLow", "home_of", "open_context"]

@@ -8,12 +8,12 @@ salt from the node's secret, the score from the `sealed` word of the commit's ow
 from __future__ import annotations
 
 from pdfed.chain.client import vote_commitment
-from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.chain.outbox import Outbox
-from pdfed.evaluation import OwnScore, vote
 from pdfed.mechanism import BallotState, Phase, Role, Score
-from pdfed.node.workplace import Workplace
-from pdfed.strategy import GENESIS, crowded, crowding
+from pdfed.node.context import NodeContext
+from pdfed.node.evaluation import OwnScore, vote
+from pdfed.node.strategy import crowded, crowding
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS ballot (
@@ -26,14 +26,14 @@ CREATE TABLE IF NOT EXISTS ballot (
 class Ballots:
     """Queues commits, reveals and late votes of one node."""
 
-    def __init__(self, place: Workplace, outbox: Outbox) -> None:
-        self._place = place
+    def __init__(self, ctx: NodeContext, outbox: Outbox) -> None:
+        self._ctx = ctx
         self._outbox = outbox
-        place.journal.declare(_TABLES)
+        ctx.journal.declare(_TABLES)
 
     def queue(self, model: ModelFacts, ledger: Ledger, own: dict[int, OwnScore], now: int) -> str | None:
         """Queue what this node owes `model` now; says what was queued, None if nothing."""
-        me = self._place.address
+        me = self._ctx.address
         if model.id == GENESIS or model.author == me:
             return None
         ballot = model.ballots.get(me)
@@ -48,41 +48,39 @@ class Ballots:
         return None
 
     def _may_vote(self, model: ModelFacts, ledger: Ledger) -> bool:
-        node = ledger.nodes.get(self._place.address)
+        node = ledger.nodes.get(self._ctx.address)
         if node is None or node.role == Role.NONE or node.exit_at:
             return False
-        if crowded(model, crowding(ledger, self._place.address), self._place.address):
+        if crowded(model, crowding(ledger, self._ctx.address), self._ctx.address):
             return False
-        needed = self._place.terms.commit_bond * (node.open_commits + 1)
-        return node.joined_at < model.submitted_at and node.stake >= needed and ledger.on_jury(model.id, self._place.address)
+        needed = self._ctx.terms.commit_bond * (node.open_commits + 1)
+        return node.joined_at < model.submitted_at and node.stake >= needed and ledger.on_jury(model.id, self._ctx.address)
 
     def _commit(self, model: ModelFacts, score: Score) -> str | None:
-        place = self._place
+        ctx = self._ctx
         if self._outbox.state(_key("commit", model)) is not None:
             return None  # what it hides is remembered: it is what the reveal must say
-        salt = place.secret.salt(model.bundle, model.id)
-        sealed = place.secret.seal(score, model.bundle, model.id)
-        commitment = vote_commitment(
-            place.client.chain_id, place.client.address, model.id, model.baseline, place.address, score, salt
-        )
-        with place.journal.transaction() as db:
+        salt = ctx.secret.salt(model.bundle, model.id)
+        sealed = ctx.secret.seal(score, model.bundle, model.id)
+        commitment = vote_commitment(ctx.client.chain_id, ctx.client.address, model.id, model.baseline, ctx.address, score, salt)
+        with ctx.journal.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO ballot VALUES (?, ?, ?, ?, ?, ?)",
                 (model.bundle, model.id, score.qn, score.baseline_qn, score.memorized, salt),
             )
             arguments = (model.id, model.bundle, commitment, sealed)
-            return self._put("commit", model, "commitVote", arguments, model.submitted_at + place.terms.commit_window)
+            return self._put("commit", model, "commitVote", arguments, model.submitted_at + ctx.terms.commit_window)
 
     def _reveal(self, model: ModelFacts, sealed: bytes) -> str | None:
-        rows = self._place.journal.rows(
+        rows = self._ctx.journal.rows(
             "SELECT qn, baseline_qn, memorized, salt FROM ballot WHERE bundle = ? AND model = ?", (model.bundle, model.id)
         )
         if rows:
             qn, baseline_qn, memorized, salt = rows[0]
             score = Score(qn, baseline_qn, memorized)
         else:
-            score = self._place.secret.unseal(sealed, model.bundle, model.id)
-            salt = self._place.secret.salt(model.bundle, model.id)
+            score = self._ctx.secret.unseal(sealed, model.bundle, model.id)
+            salt = self._ctx.secret.salt(model.bundle, model.id)
         return self._put("reveal", model, "revealVote", (model.id, astuple(score), salt))
 
     def _put(

@@ -11,19 +11,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pdfed.chain.errors import ReorgTooDeep, Unfunded
+from pdfed.chain.chain_errors import ReorgTooDeep, Unfunded
 from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
 from pdfed.chain.outbox import Outbox, Outcome
-from pdfed.evaluation import OwnScore
 from pdfed.mechanism import BallotState, Phase, Role
 from pdfed.node.ballots import Ballots
-from pdfed.node.draft import Drafts, DraftState
+from pdfed.node.context import NodeContext
+from pdfed.node.evaluation import OwnScore
 from pdfed.node.inbox import Inbox
-from pdfed.node.shelf import Shelf
-from pdfed.node.workplace import Workplace
+from pdfed.node.pinning import Pinning
+from pdfed.node.strategy import may_begin
+from pdfed.node.submission import Draft, Submissions
 from pdfed.storage import cid_from_digest
-from pdfed.strategy import may_begin
 
 UNFUNDED_SECONDS = 300.0  # between two words about money that is missing: the figures change with every block
 COURTESY_SECONDS = 20.0  # the author settles first; others step in after this long, so that they don't all pay for it
@@ -40,17 +40,17 @@ class Activity:
 class Node:
     """A trainer or validator on one contract with one account."""
 
-    def __init__(self, place: Workplace) -> None:
-        self.place = place
-        self.feed = EventFeed(place.client, place.journal, confirmations=place.config.confirmations)
-        self.outbox = Outbox(place.client, place.account, place.journal)
-        self.inbox = Inbox(place)
-        self.drafts = Drafts(place, self.inbox)
-        self.shelf = Shelf(place, self.inbox)
-        self.ballots = Ballots(place, self.outbox)
-        self.ledger = Ledger.from_events(self.feed.events(), place.terms)
+    def __init__(self, ctx: NodeContext) -> None:
+        self.ctx = ctx
+        self.feed = EventFeed(ctx.client, ctx.journal, confirmations=ctx.config.confirmations)
+        self.outbox = Outbox(ctx.client, ctx.account, ctx.journal)
+        self.inbox = Inbox(ctx)
+        self.submissions = Submissions(ctx, self.inbox)
+        self.pinning = Pinning(ctx, self.inbox)
+        self.ballots = Ballots(ctx, self.outbox)
+        self.ledger = Ledger.from_events(self.feed.events(), ctx.terms)
         self.own: dict[int, OwnScore] = self.inbox.own_scores(self.ledger)
-        self.training = place.config.role == "trainer"  # set to False to stop making submissions
+        self.training = ctx.config.role == "trainer"  # set to False to stop making submissions
         self._jobs: dict[str, Iterator[str]] = {}
         self._due_since: dict[str, float] = {}
         self._caught_up = False
@@ -62,8 +62,8 @@ class Node:
 
     def close(self) -> None:
         """Save the training in hand and let go of the folder. A node that was killed instead loses seconds of training."""
-        self.drafts.save_now()
-        self.place.close()
+        self.submissions.save_now()
+        self.ctx.close()
 
     @property
     def registered(self) -> bool:
@@ -77,7 +77,7 @@ class Node:
     @property
     def busy(self) -> bool:
         """Whether transactions or publications of this node are under way."""
-        draft = self.drafts.current()
+        draft = self.submissions.current()
         return self.outbox.pending() > 0 or (draft is not None and draft.stage in ("submit", "publish"))
 
     # ------------------------------------------------------------------ events in
@@ -98,13 +98,13 @@ class Node:
             for change in changes:
                 self.ledger.apply(change.event)
         self.own = self.inbox.own_scores(self.ledger)
-        self.shelf.changed = True
+        self.pinning.changed = True
         last = changes[-1]
         return Activity("event", f"{len(changes)} events, the last {'undone: ' if last.undo else ''}{last.event.name}")
 
     def _rebuild(self) -> None:
         """After a reorg: the facts anew from what still counts, and no work on a model that may be gone."""
-        self.ledger = Ledger.from_events(self.feed.events(), self.place.terms)
+        self.ledger = Ledger.from_events(self.feed.events(), self.ctx.terms)
         self.own = self.inbox.own_scores(self.ledger)
         self._jobs.pop("score", None)
 
@@ -122,12 +122,12 @@ class Node:
         if not outcomes:
             return None
         for outcome in outcomes:
-            draft = self.drafts.current()
+            draft = self.submissions.current()
             if draft is not None and draft.stage == "submit" and outcome.key == submit_key(draft):
                 if outcome.ok or "AlreadySubmitted" in (outcome.error or ""):
-                    self.drafts.submitted(draft)
+                    self.submissions.submitted(draft)
                 else:
-                    self.drafts.give_up(draft, outcome.error or "refused")
+                    self.submissions.give_up(draft, outcome.error or "refused")
             if self._jury_to_come(outcome):
                 self.outbox.forget(outcome.key)  # the vote is queued again
         said = [outcome.key.split(":")[0] + ("" if outcome.ok else f" refused: {outcome.error}") for outcome in outcomes]
@@ -149,7 +149,7 @@ class Node:
             return None
         if not self.registered:
             return self._register()
-        now = self.place.client.now()
+        now = self.ctx.client.now()
         for model in self.ledger.unsettled():
             queued = self.ballots.queue(model, self.ledger, self.own, now)
             if queued is not None:
@@ -157,37 +157,37 @@ class Node:
         return self._queue_submission() or self._queue_settlement(now) or self._queue_presence(now)
 
     def _register(self) -> Activity | None:
-        place = self.place
+        ctx = self.ctx
         if self.outbox.state("register") in ("queued", "sent"):
             return None
-        if place.client.node(place.address).role != Role.NONE:
+        if ctx.client.node(ctx.address).role != Role.NONE:
             return None  # it is mined, and the feed has not told it yet: a second one would be refused, or not be payable
         if self.outbox.state("register") == "mined":
             self.outbox.forget("register")  # of an earlier stay
         elif not self.outbox.retry("register"):
             return None
-        role = Role.TRAINER if place.config.role == "trainer" else Role.VALIDATOR
-        self.outbox.put("register", "register", (int(role),), value=place.stake)
-        return Activity("chain", f"registering as {place.config.role}")
+        role = Role.TRAINER if ctx.config.role == "trainer" else Role.VALIDATOR
+        self.outbox.put("register", "register", (int(role),), value=ctx.stake)
+        return Activity("chain", f"registering as {ctx.config.role}")
 
     def _queue_submission(self) -> Activity | None:
-        draft = self.drafts.current()
+        draft = self.submissions.current()
         if draft is None or draft.stage != "submit" or self.outbox.state(submit_key(draft)) is not None:
             return None
         by_bundle = {model.bundle: model.id for model in reversed(self.ledger.models.values())}  # the first, not a copy of it
         parents = tuple(by_bundle[digest] for digest, _ in draft.parents if digest in by_bundle)
         if len(parents) != len(draft.parents):
-            return Activity("train", self.drafts.give_up(draft, "a parent vanished in a reorg"))
-        self.outbox.put(submit_key(draft), "submit", (draft.bundle, parents), value=self.place.terms.submission_fee)
+            return Activity("train", self.submissions.give_up(draft, "a parent vanished in a reorg"))
+        self.outbox.put(submit_key(draft), "submit", (draft.bundle, parents), value=self.ctx.terms.submission_fee)
         return Activity("chain", f"submitting {cid_from_digest(draft.bundle or b'')}")
 
     def _queue_settlement(self, now: int) -> Activity | None:
         model = self.ledger.next_to_settle()
         if model is None or self.ledger.phase(model.id, now) != Phase.DUE:
             return None
-        if not self._my_turn(f"settle:{model.id}:{model.bundle.hex()}", model.author == self.place.address):
+        if not self._my_turn(f"settle:{model.id}:{model.bundle.hex()}", model.author == self.ctx.address):
             return None
-        deadline = model.submitted_at + self.place.terms.commit_window + self.place.terms.reveal_window
+        deadline = model.submitted_at + self.ctx.terms.commit_window + self.ctx.terms.reveal_window
         if now >= deadline:
             for voter, ballot in model.ballots.items():
                 key = f"forfeit:{model.id}:{model.bundle.hex()}:{voter}"
@@ -202,12 +202,12 @@ class Node:
 
     def _queue_presence(self, now: int) -> Activity | None:
         """A node that someone retired comes back; one that has been quiet for long says that it lives."""
-        node = self.ledger.nodes[self.place.address]
+        node = self.ledger.nodes[self.ctx.address]
         if node.exit_at and node.retired and self.outbox.state(f"return:{node.exit_at}") is None:
             self.outbox.put(f"return:{node.exit_at}", "cancelExit", ())
             return Activity("chain", "coming back after being retired")
         key = f"alive:{node.active_at}"
-        quiet = now - node.active_at > self.place.terms.unbonding // 2
+        quiet = now - node.active_at > self.ctx.terms.unbonding // 2
         if not node.exit_at and quiet and self.ledger.models_since(node.active_at) and self.outbox.state(key) is None:
             self.outbox.put(key, "keepAlive", ())
             return Activity("chain", "saying that this node lives")
@@ -233,7 +233,7 @@ class Node:
             except StopIteration:
                 del self._jobs[kind]
                 self.own = self.inbox.own_scores(self.ledger)
-                self.shelf.changed = self.shelf.changed or kind != "keep"
+                self.pinning.changed = self.pinning.changed or kind != "keep"
             else:
                 if done.text:
                     return done
@@ -241,9 +241,9 @@ class Node:
         return waiting
 
     def _publishing(self) -> Iterator[str] | None:
-        draft = self.drafts.current()
-        due = draft is not None and draft.stage == "publish" and time.monotonic() >= self.drafts.publish_at
-        return self.drafts.mined(draft) if draft is not None and due else None
+        draft = self.submissions.current()
+        due = draft is not None and draft.stage == "publish" and time.monotonic() >= self.submissions.publish_at
+        return self.submissions.publish(draft) if draft is not None and due else None
 
     def _scoring(self) -> Iterator[str] | None:
         model = self.inbox.next_model(self.ledger) if self._caught_up else None
@@ -251,25 +251,25 @@ class Node:
 
     def _keeping(self) -> Iterator[str] | None:
         """Pins, once the node knows what is on chain and no draft may choose its parents at the same time."""
-        draft = self.drafts.current()
+        draft = self.submissions.current()
         parents = [digest for digest, _ in draft.parents] if draft is not None else []
-        return self.shelf.work(self.ledger, parents) if self._caught_up and self.registered else None
+        return self.pinning.work(self.ledger, parents) if self._caught_up and self.registered else None
 
     def _drafting(self) -> Iterator[str] | None:
         """Go on with the draft in hand, or open one, if this node trains now."""
         if not self.training or not self.registered or self.ledger.champion not in self.own:
             return None
-        draft = self.drafts.current()
+        draft = self.submissions.current()
         if draft is None:
-            limit = self.place.config.max_submissions
-            if limit is not None and self.drafts.published() >= limit:
+            limit = self.ctx.config.max_submissions
+            if limit is not None and self.submissions.published() >= limit:
                 return None
-            if not may_begin(self.ledger, self.place.address) or not self.drafts.begin(self.ledger, self._own_here()):
+            if not may_begin(self.ledger, self.ctx.address) or not self.submissions.begin(self.ledger, self._own_here()):
                 return None
-            draft = self.drafts.current()
+            draft = self.submissions.current()
         if draft is None or draft.stage not in ("train", "judge", "sign"):
             return None
-        return self.drafts.work(draft, lambda: self.own[self.ledger.champion])
+        return self.submissions.work(draft, lambda: self.own[self.ledger.champion])
 
     def _idle(self) -> Activity:
         """Nothing to do now; says what the next settlement waits for."""
@@ -283,13 +283,13 @@ class Node:
 
     def _own_here(self) -> dict[int, OwnScore]:
         """Own scores of the models whose bundles are on this machine."""
-        folder = self.place.bundle_folder
+        folder = self.ctx.bundle_folder
         return {id: score for id, score in self.own.items() if folder(self.ledger.models[id].bundle).is_dir()}
 
     def _role(self) -> Role:
-        node = self.ledger.nodes.get(self.place.address)
+        node = self.ledger.nodes.get(self.ctx.address)
         return Role.NONE if node is None else node.role
 
 
-def submit_key(draft: DraftState) -> str:
+def submit_key(draft: Draft) -> str:
     return f"submit:{(draft.bundle or b'').hex()}"

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from pdfed import bundle as bundles
-from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.diffusion import Weights, WeightsRejected, load_weights, weights_distance
-from pdfed.evaluation import OwnScore, known_score, weights_key
 from pdfed.journal import Journal
-from pdfed.node.privacy import auditing, keep_audit, known_audit
-from pdfed.node.workplace import Workplace
+from pdfed.node.context import NodeContext
+from pdfed.node.evaluation import OwnScore, known_score, weights_key
+from pdfed.node.privacy_audit import auditing, keep_audit, known_audit
+from pdfed.node.strategy import crowded, crowding
 from pdfed.provenance import ProvenanceError
 from pdfed.public import parents_of, submitted
 from pdfed.storage import (
@@ -32,7 +33,6 @@ from pdfed.storage import (
     StoreUnreachable,
     cid_from_digest,
 )
-from pdfed.strategy import GENESIS, crowded, crowding
 
 FETCH_SECONDS = 300.0
 NEAR_DUPLICATE = 0.002  # relative distance of weights; training for a few batches moves them further
@@ -64,15 +64,15 @@ class Received:
 class Inbox:
     """What this node knows of each submission."""
 
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    def __init__(self, ctx: NodeContext) -> None:
+        self._ctx = ctx
         self._retry_at: dict[bytes, float] = {}
         self._failures: Counter[bytes] = Counter()
-        place.journal.declare(_TABLES)
-        rows = place.journal.rows("SELECT submission, state, reason, weights FROM inbox_model")
+        ctx.journal.declare(_TABLES)
+        rows = ctx.journal.rows("SELECT submission, state, reason, weights FROM inbox_model")
         self._received = {submission: Received(state, reason, weights) for submission, state, reason, weights in rows}
         for submission, received in self._received.items():
-            if received.state == "scored" and place.evaluator.known(received.weights or b"") is None:
+            if received.state == "scored" and ctx.evaluator.known(received.weights or b"") is None:
                 self._received[submission] = replace(received, state="here")  # it was scored on other pictures
 
     def received(self, model: ModelFacts, ledger: Ledger) -> Received | None:
@@ -85,7 +85,7 @@ class Inbox:
         for model in ledger.models.values():
             received = self.received(model, ledger)
             if received is not None and received.state == "scored" and received.weights is not None:
-                score = self._place.evaluator.known(received.weights)
+                score = self._ctx.evaluator.known(received.weights)
                 if score is not None:
                     known[model.id] = score
         return known
@@ -98,7 +98,7 @@ class Inbox:
         be fetched several times comes after what was tried less often: an attempt takes long, and content may never come. (A
         first attempt often fails: authors publish once their submission is mined.)
         """
-        now, me = time.monotonic(), self._place.address
+        now, me = time.monotonic(), self._ctx.address
         ready = (model for model in wanted(ledger, me) if self._waits(model, ledger, now))
         return min(ready, key=lambda model: max(0, self._failures[key_of(model, ledger)] - USUAL_FAILURES), default=None)
 
@@ -115,7 +115,7 @@ class Inbox:
         try:
             yield from self._fetch(model)
             if key not in self._received:
-                yield from self._check(model, key, submitted(model, ledger, self._place.client))
+                yield from self._check(model, key, submitted(model, ledger, self._ctx.client))
             yield from self._score(model, key)
         except STORE_FAULTS as fault:
             self._retry_at[key] = time.monotonic() + RETRY_SECONDS * 2 ** min(self._failures[key], LONGEST_RETRY)
@@ -127,29 +127,29 @@ class Inbox:
 
     def adopt(self, bundle: bytes, parents: Sequence[bytes], weights: bytes) -> None:
         """Record an own bundle, already scored as a candidate."""
-        self._record(submission_key(self._place.address, bundle, parents), "scored", "", weights)
+        self._record(submission_key(self._ctx.address, bundle, parents), "scored", "", weights)
 
     def _here(self, model: ModelFacts) -> bool:
         """Whether a bundle is on this machine."""
-        return self._place.bundle_folder(model.bundle).is_dir()
+        return self._ctx.bundle_folder(model.bundle).is_dir()
 
     def _fetch(self, model: ModelFacts) -> Iterator[str]:
         if self._here(model):
             return
-        folder = self._place.bundle_folder(model.bundle)
+        folder = self._ctx.bundle_folder(model.bundle)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        cid, limit = cid_from_digest(model.bundle), self._place.task.max_bundle_bytes
+        cid, limit = cid_from_digest(model.bundle), self._ctx.task.max_bundle_bytes
         before = -1
-        for received in paced(self._place.store.fetching(cid, folder, limit, FETCH_SECONDS, resume=True)):
+        for received in paced(self._ctx.store.fetching(cid, folder, limit, FETCH_SECONDS, resume=True)):
             yield "" if received == before else f"fetching model {model.id}: {received / 1e6:.1f} MB"
             before = received
 
     def _check(self, model: ModelFacts, key: bytes, said: bundles.Submitted) -> Iterator[str]:
-        place = self._place
-        bundle = bundles.open_bundle(place.bundle_folder(model.bundle))
+        ctx = self._ctx
+        bundle = bundles.open_bundle(ctx.bundle_folder(model.bundle))
         bundles.verify_bundle(bundle, said)
         yield f"model {model.id}: manifest verified"
-        weights = load_weights(bundle.weights, place.task)
+        weights = load_weights(bundle.weights, ctx.task)
         near = self._near_duplicate(weights, said.parents)
         self._record(key, "here", near, weights_key(bundle.weights))
         yield f"model {model.id}: weights screened{', ' + near if near else ''}"
@@ -157,19 +157,19 @@ class Inbox:
     def _near_duplicate(self, weights: Weights, parents: Sequence[bytes]) -> str:
         """Says so where weights are hardly different from a parent's. It is told, not punished: such a model gains nothing."""
         for parent in parents:
-            held = self._place.bundle_folder(parent) / bundles.WEIGHTS
-            if held.is_file() and weights_distance(weights, load_weights(held, self._place.task)) < NEAR_DUPLICATE:
+            held = self._ctx.bundle_folder(parent) / bundles.WEIGHTS
+            if held.is_file() and weights_distance(weights, load_weights(held, self._ctx.task)) < NEAR_DUPLICATE:
                 return f"near-duplicate of {cid_from_digest(parent)}"
         return ""
 
     def _score(self, model: ModelFacts, key: bytes) -> Iterator[str]:
-        place, received = self._place, self._received[key]
-        score = yield from score_weights(place, place.bundle_folder(model.bundle) / bundles.WEIGHTS, f"model {model.id}")
+        ctx, received = self._ctx, self._received[key]
+        score = yield from score_weights(ctx, ctx.bundle_folder(model.bundle) / bundles.WEIGHTS, f"model {model.id}")
         self._record(key, "scored", received.reason, received.weights)
         yield f"model {model.id}: Q-N {score.qn:.2f}, FID {score.fid:.2f}, {score.memorized / 1e4:.1f} % memorised"
 
     def _record(self, key: bytes, state: str, reason: str, weights: bytes | None = None) -> None:
-        with self._place.journal.transaction() as db:
+        with self._ctx.journal.transaction() as db:
             db.execute("INSERT OR REPLACE INTO inbox_model VALUES (?, ?, ?, ?)", (key, state, reason, weights))
         self._received[key] = Received(state, reason, weights)
 
@@ -225,22 +225,22 @@ def wanted(ledger: Ledger, me: str) -> Iterator[ModelFacts]:
     yield ledger.models[ledger.champion]
 
 
-def score_weights(place: Workplace, weights: Path, label: str) -> Generator[str, None, OwnScore]:
+def score_weights(ctx: NodeContext, weights: Path, label: str) -> Generator[str, None, OwnScore]:
     """Score a weights file on the own data, a bounded piece per `next`, and count what it memorised (dedup)."""
     key = weights_key(weights)
-    known = place.evaluator.known(key)
+    known = ctx.evaluator.known(key)
     if known is not None:
         return known
-    scoring = place.evaluator.scoring(weights)
+    scoring = ctx.evaluator.scoring(weights)
     while True:
         try:
             yield f"{label}: {next(scoring)}"
         except StopIteration as end:
             found = end.value
             break
-    audit = yield from auditing(place, weights, found, label)
-    with place.journal.transaction():
-        own = place.evaluator.keep(key, found)
-        keep_audit(place.journal, key, audit)
-        place.exclusions.count([place.train.hashes[pair.training] for pair in found.pairs])
+    audit = yield from auditing(ctx, weights, found, label)
+    with ctx.journal.transaction():
+        own = ctx.evaluator.keep(key, found)
+        keep_audit(ctx.journal, key, audit)
+        ctx.exclusions.count([ctx.train.hashes[pair.training] for pair in found.pairs])
     return own

@@ -13,8 +13,12 @@ from pdfed.provenance.claims import (
 )
 from pdfed.provenance.commitment import dataset_root
 from pdfed.provenance.credentials import Credentials
-from pdfed.provenance.embedded import CONVERTED, ExportCredentials, sign_embedded, verify_embedded
-from pdfed.provenance.errors import (
+from pdfed.provenance.embedded_credentials import CONVERTED, ExportCredentials, sign_embedded, verify_embedded
+from pdfed.provenance.identity import Identity
+from pdfed.provenance.inclusion_proof import MAX_PROOF_BYTES, InclusionProof, prove_inclusion, read_inclusion_proof
+from pdfed.provenance.model_manifest import read_manifest, sign_model, verify_model
+from pdfed.provenance.picture_credentials import Drawing, PictureCredentials, PictureSigner, sign_picture, verify_picture
+from pdfed.provenance.provenance_errors import (
     AncestorAltered,
     IdentityUnreadable,
     IngredientsDiffer,
@@ -25,10 +29,6 @@ from pdfed.provenance.errors import (
     WalletProofInvalid,
     WeightsAltered,
 )
-from pdfed.provenance.identity import Identity
-from pdfed.provenance.inclusion import MAX_PROOF_BYTES, InclusionProof, prove_inclusion, read_inclusion_proof
-from pdfed.provenance.models import read_manifest, sign_model, verify_model
-from pdfed.provenance.pictures import Drawing, PictureCredentials, PictureSigner, sign_picture, verify_picture
 
 __all__ = [
     "CONVERTED",

@@ -15,7 +15,7 @@ from typing import Any
 from eth_utils.address import to_checksum_address
 
 from pdfed.provenance.claims import LEFT_ALONE, Claim, TrainingFacts
-from pdfed.provenance.errors import ManifestInvalid
+from pdfed.provenance.provenance_errors import ManifestInvalid
 
 ACTIONS, ASSET_TYPE, ASSET_REF = "c2pa.actions.v2", "c2pa.asset-type.v2", "c2pa.asset-ref"
 DISCLOSURE, MINING = "c2pa.ai-disclosure", "cawg.training-mining"

@@ -13,7 +13,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.address import to_checksum_address
 
-from pdfed.provenance.errors import WalletProofInvalid
+from pdfed.provenance.provenance_errors import WalletProofInvalid
 
 SIGNATURE_BYTES = 65
 LEFT_ALONE = "The model is left alone."

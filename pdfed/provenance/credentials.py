@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdfed.provenance import assertions, reading
+from pdfed.provenance import assertions, manifest_reading
 from pdfed.provenance.claims import LEFT_ALONE, Parent, Record
-from pdfed.provenance.errors import ManifestInvalid
 from pdfed.provenance.identity import Identity
-from pdfed.provenance.models import carried
-from pdfed.provenance.reading import Report
-from pdfed.provenance.store import SignedManifest
+from pdfed.provenance.manifest_reading import Report
+from pdfed.provenance.manifest_store import SignedManifest
+from pdfed.provenance.model_manifest import carried
+from pdfed.provenance.provenance_errors import ManifestInvalid
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def read_credentials(report: Report, signed: Mapping[str, SignedManifest], relat
     ingredients = report.ingredients(report.active)
     if len(ingredients) != 1 or ingredients[0].get("relationship") != relationship:
         raise ManifestInvalid("The credentials do not name the one model that this was made from.", LEFT_ALONE)
-    cid = str(ingredients[0].get("instance_id")).removeprefix(reading.IPFS)
-    reading.digest_in(cid)
+    cid = str(ingredients[0].get("instance_id")).removeprefix(manifest_reading.IPFS)
+    manifest_reading.digest_in(cid)
     model = ingredients[0].get("active_manifest")
     if model is None:
         raise ManifestInvalid("The credentials name a model and carry nothing of its history.", LEFT_ALONE)
-    records, _ = reading.lineage(report, [model])
+    records, _ = manifest_reading.lineage(report, [model])
     if set(records) != set(signed) - {report.active}:
         raise ManifestInvalid("The credentials carry other manifests than the model's lineage.", LEFT_ALONE)
     return Credentials(

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pdfed.provenance.errors import IdentityUnreadable
-from pdfed.whole import OWNER_ONLY, write_whole
+from pdfed.atomic import OWNER_ONLY, write_atomic
+from pdfed.provenance.provenance_errors import IdentityUnreadable
 
 CA_YEARS, LEAF_YEARS = 40, 20
 RENEW_YEARS = 10  # before its end: for so long, at least, whatever a leaf signs can be verified
@@ -179,4 +179,4 @@ def _read(file: Path) -> Keys:
 
 def _write(file: Path, keys: Keys) -> None:
     """Key and certificate in one file, replaced at once: a stop in between can't part them."""
-    write_whole(file, keys.private_pem + keys.pem, mode=OWNER_ONLY)
+    write_atomic(file, keys.private_pem + keys.pem, mode=OWNER_ONLY)

@@ -328,7 +328,7 @@ class LiveDisplay:
         if time.monotonic() - self._shown < self.REFRESH_SECONDS:
             return
         self._shown = time.monotonic()
-        names = {seat.node.place.address: seat.who.name for seat in seats}
+        names = {seat.node.ctx.address: seat.who.name for seat in seats}
         if not self._console.is_terminal:
             self._tell(ledger, names, seconds)
             return

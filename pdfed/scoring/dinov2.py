@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from transformers import Dinov2Model
 
-from pdfed.scoring.errors import ModelMissing
-from pdfed.scoring.pictures import checked
+from pdfed.scoring.image_tensors import checked
+from pdfed.scoring.scoring_errors import ModelMissing
 from pdfed.spec import DINOV2
 
 SIDE = 224

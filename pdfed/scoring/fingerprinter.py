@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, normalize
 from transformers import ResNetConfig, ResNetModel
 
-from pdfed.scoring.pictures import checked, to_tensor
+from pdfed.scoring.image_tensors import checked, to_tensor
 
 FINGERPRINT = 256
 MAP_SIDE = 7  # of the feature maps, so that they have 55 square windows of side ≥ 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pdfed.scoring.errors import BadFeatures
+from pdfed.scoring.scoring_errors import BadFeatures
 
 LARGEST = 1e70  # of a feature: fourth powers are still numbers
 SMALLEST = 1e-140  # of a set's largest feature: squares are still numbers, with all their digits

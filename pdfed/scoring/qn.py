@@ -15,8 +15,8 @@ from numbers import Real
 
 import numpy as np
 
-from pdfed.scoring.errors import BadFeatures
 from pdfed.scoring.matrices import whole_number
+from pdfed.scoring.scoring_errors import BadFeatures
 
 PPM = 1_000_000
 COLUMNS = "Give (generated ids, training ids, scores), three sequences of one length."

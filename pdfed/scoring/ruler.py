@@ -16,9 +16,9 @@ from torch import Tensor
 
 from pdfed.scoring.dinov2 import BATCH as DINOV2_BATCH
 from pdfed.scoring.dinov2 import Dinov2
-from pdfed.scoring.frechet import frechet_distance
-from pdfed.scoring.pictures import checked, checked_labels
-from pdfed.scoring.prints import kept_features, kept_fingerprints
+from pdfed.scoring.feature_cache import kept_features, kept_fingerprints
+from pdfed.scoring.image_tensors import checked, checked_labels
+from pdfed.scoring.metrics.frechet import frechet_distance
 from pdfed.scoring.qn import QNScore, qn_score
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.search import MemorizationSearch
@@ -38,7 +38,7 @@ class Ruler:
     train_images: uint8 [N,H,W,C], N ≥ 1, of which each different picture counts once; train_labels: int [N]; test_images:
     uint8 [M,H,W,C], M ≥ 2. What these give is computed once, here, or read from `cache`, a folder. `flip`: the task's models
     are trained on mirrored pictures too, so that a mirrored copy is a copy. `dinov2`: folder or hub name of the weights that
-    `features: dinov2` takes. Raises BadPictures, ModelMissing, RowFileError.
+    `features: dinov2` takes. Raises BadPictures, ModelMissing, ArrayCacheError.
     """
 
     def __init__(

@@ -11,11 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from pdfed.received import read_json
-from pdfed.scoring.errors import ScorersRejected
 from pdfed.scoring.fingerprinter import Fingerprinter
+from pdfed.scoring.scoring_errors import ScorersRejected
 from pdfed.scoring.verifier import Verifier
 from pdfed.spec import Images, Scoring
+from pdfed.untrusted_json import read_json
 
 FINGERPRINTER = "fingerprinter.safetensors"
 VERIFIER = "verifier.safetensors"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-from pdfed.scoring.errors import BadFeatures
 from pdfed.scoring.matrices import checked_matrices
+from pdfed.scoring.scoring_errors import BadFeatures
 
 SEARCHED_AT_ONCE = 1024  # rows of one query: bounds the distances held at once
 EXACT = 100_000  # training pictures searched exhaustively: 100 MB of fingerprints, under 1 ms per sample

@@ -2,9 +2,9 @@
 """A task's public, immutable terms and a node's private choices. Pure data: imports none of the rooms."""
 
 from pdfed.spec.money import wei
-from pdfed.spec.node import DINOV2, NodeConfig
+from pdfed.spec.node_config import DINOV2, NodeConfig
 from pdfed.spec.presets import PRESETS
-from pdfed.spec.reading import SpecError, TaskVersionError, read_node_config, read_task_file, read_task_json
+from pdfed.spec.spec_files import SpecError, TaskVersionError, read_node_config, read_task_file, read_task_json
 from pdfed.spec.task import (
     Images,
     Network,

@@ -2,8 +2,10 @@
 """Content in, CID out; CID in, verified content out."""
 
 from pdfed.storage.cid import cid_from_digest, digest_of
-from pdfed.storage.draft import sweep_drafts
-from pdfed.storage.errors import (
+from pdfed.storage.local_store import LocalStore
+from pdfed.storage.opening import open_store
+from pdfed.storage.partial import sweep_partials
+from pdfed.storage.storage_errors import (
     BadCid,
     ContentCorrupt,
     ContentRefused,
@@ -14,8 +16,6 @@ from pdfed.storage.errors import (
     StoreFull,
     StoreUnreachable,
 )
-from pdfed.storage.local import LocalStore
-from pdfed.storage.opening import open_store
 from pdfed.storage.store import Store
 from pdfed.storage.tree import cid_of
 
@@ -35,5 +35,5 @@ __all__ = [
     "cid_of",
     "digest_of",
     "open_store",
-    "sweep_drafts",
+    "sweep_partials",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pdfed.storage.cid import Cid
 from pdfed.storage.dag import varint
-from pdfed.storage.errors import StoreError
+from pdfed.storage.storage_errors import StoreError
 from pdfed.storage.tree import blocks_of
 
 # The header is dag-cbor of {"roots": [CID], "version": 1}.

@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from pdfed.storage.errors import BadCid
+from pdfed.storage.storage_errors import BadCid
 
 RAW, DAG_PB = 0x55, 0x70
 DIGEST_BYTES = 32

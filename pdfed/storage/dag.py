@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pdfed.storage.cid import Cid
-from pdfed.storage.errors import BadCid, ContentRefused
+from pdfed.storage.storage_errors import BadCid, ContentRefused
 
 RAW_TYPE, DIRECTORY, FILE = 0, 1, 2
 MAX_LINKS = 10_000

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from pdfed.storage.ahead import Ahead, Blocks
+from pdfed.atomic import sync
 from pdfed.storage.cid import RAW, Cid
 from pdfed.storage.dag import DIRECTORY, FILE, LEFT_ALONE, Link, Node, decode
-from pdfed.storage.draft import draft, remove
-from pdfed.storage.errors import ContentCorrupt, ContentRefused, ContentTooLarge, DeadlinePassed, StoreError, disk_error
 from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES, fault_of_names
+from pdfed.storage.partial import partial, remove
+from pdfed.storage.prefetch import Blocks, Prefetcher
+from pdfed.storage.storage_errors import ContentCorrupt, ContentRefused, ContentTooLarge, DeadlinePassed, StoreError, disk_error
 from pdfed.storage.tree import cid_of
-from pdfed.whole import sync
 
 MAX_BLOCK_BYTES = 2 << 20  # IPFS's own limit
 OVERHEAD = 256  # one byte of inner nodes for so many of content (ours take 1 for 5,000) …
@@ -40,13 +40,13 @@ class _Download:
     root: str
     max_bytes: int
     deadline: float
-    ahead: Ahead = field(init=False)
+    ahead: Prefetcher = field(init=False)
     kept: int = 0
     inner: int = 0
     entries: int = 0
 
     def __post_init__(self) -> None:
-        self.ahead = Ahead(self.source, self.deadline)
+        self.ahead = Prefetcher(self.source, self.deadline)
 
     def block(self, cid: Cid) -> Generator[int, None, bytes]:
         """A verified block. Raises StoreError."""
@@ -107,7 +107,7 @@ def download(
     job = _Download(source, cid, max_bytes, time.monotonic() + deadline)
     with closing(job.ahead):
         try:
-            with draft(dest, cid, resume and not paths) as place:
+            with partial(dest, cid, resume and not paths) as place:
                 yield from _tree(job, root, place, tuple(paths))
                 _move(place, dest)
                 sync(dest.parent)

@@ -10,12 +10,12 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from pdfed.storage.bounded_http import Answer, SmallAnswers
 from pdfed.storage.cid import Cid
 from pdfed.storage.download import MAX_BLOCK_BYTES
-from pdfed.storage.errors import ContentUnavailable, DeadlinePassed, StoreError, StoreUnreachable
-from pdfed.storage.http import Answer, SmallAnswers
+from pdfed.storage.fallback import read_only
 from pdfed.storage.reader import Reader
-from pdfed.storage.sources import read_only
+from pdfed.storage.storage_errors import ContentUnavailable, DeadlinePassed, StoreError, StoreUnreachable
 
 FIRST_BYTE_SECONDS = 30.0  # a gateway has to find who has the content
 BLOCK_SECONDS = 60.0  # for one block, from the question to its last byte

@@ -30,15 +30,15 @@ from ipfshttpclient import exceptions as rpc
 from ipfshttpclient.client import DEFAULT_BASE
 from ipfshttpclient.http_common import multiaddr_to_url_data
 
-from pdfed.received import read_json
-from pdfed.storage.ahead import TICK_SECONDS
+from pdfed.storage.bounded_http import CONNECT_SECONDS, SmallAnswers
 from pdfed.storage.car import CarStream
 from pdfed.storage.cid import Cid
 from pdfed.storage.download import MAX_BLOCK_BYTES
-from pdfed.storage.errors import BadCid, ContentUnavailable, DeadlinePassed, StoreError, StoreUnreachable
-from pdfed.storage.http import CONNECT_SECONDS, SmallAnswers
+from pdfed.storage.prefetch import TICK_SECONDS
 from pdfed.storage.reader import Reader
+from pdfed.storage.storage_errors import BadCid, ContentUnavailable, DeadlinePassed, StoreError, StoreUnreachable
 from pdfed.storage.tree import CHUNK_BYTES, cid_of
+from pdfed.untrusted_json import read_json
 
 DEFAULT_PLACE = "127.0.0.1:5001"
 ANSWER_SECONDS = 10.0  # more than the daemon was given itself: then it is the daemon that does not answer

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from pdfed.storage.errors import StoreError
+from pdfed.storage.storage_errors import StoreError
 
 MAX_DEPTH = 8  # of directories, and of a file's inner nodes: 174 links to a node make 174⁸ chunks
 MAX_ENTRIES = 1_000  # of all directories together

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 
-from pdfed.storage.errors import StoreError
-from pdfed.storage.local import LocalStore
-from pdfed.storage.sources import Sources
+from pdfed.storage.fallback import FallbackStore
+from pdfed.storage.local_store import LocalStore
+from pdfed.storage.storage_errors import StoreError
 from pdfed.storage.store import Store
 
 
@@ -18,7 +18,7 @@ def open_store(url: str) -> Store:
     of them with commas between.
     """
     stores = [_open(one.strip()) for one in re.split(r",\s*(?=(?:local|kubo|gateway):)", url)]
-    return stores[0] if len(stores) == 1 else Sources(stores)
+    return stores[0] if len(stores) == 1 else FallbackStore(stores)
 
 
 def _open(url: str) -> Store:

@@ -14,8 +14,8 @@ from typing import TypeVar, cast
 
 from pdfed.storage.cid import DAG_PB, RAW, Cid
 from pdfed.storage.dag import Link, encode_directory, encode_file
-from pdfed.storage.errors import StoreError, StoreUnreachable, disk_error
 from pdfed.storage.limits import check_publishable
+from pdfed.storage.storage_errors import StoreError, StoreUnreachable, disk_error
 
 CHUNK_BYTES = 262_144
 LINKS = 174

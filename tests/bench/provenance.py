@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from pdfed.audit import audit, withdrawal
-from pdfed.chain.local import LocalChain
+from pdfed.chain.local_chain import LocalChain
 from pdfed.provenance import Drawing, PictureSigner, read_manifest, sign_embedded, verify_embedded, verify_model, verify_picture
 from pdfed.public import Public
 from pdfed.spec import read_task_file

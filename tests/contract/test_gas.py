@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pdfed.experiments.jury.gas import MEASURED
 from pdfed.mechanism import HEARD_TO_RETIRE, Role
 
 from .chain import Interface, Node, Reverted
@@ -21,7 +21,6 @@ from .federation import ETHER, MILLI, Federation, score_of, with_terms
 from .gas_table import DOCUMENT, table
 from .meter import Meter
 
-SNAPSHOT = Path(__file__).with_name("gas.json")
 REWRITE = "PDFED_WRITE_GAS"
 SIZE_LIMIT = 20_000  # bytes of runtime code
 
@@ -176,9 +175,9 @@ def test_gas_is_within_the_limits_of_the_design(used: dict[str, int]) -> None:
 def test_no_call_costs_more_than_in_the_snapshot(used: dict[str, int], runtime_size: int) -> None:
     measured = {"runtime size, bytes": runtime_size} | used
     if os.environ.get(REWRITE):
-        SNAPSHOT.write_text(json.dumps(measured, indent=2) + "\n")
+        MEASURED.write_text(json.dumps(measured, indent=2) + "\n")
         DOCUMENT.write_text(table(measured))
-    snapshot = json.loads(SNAPSHOT.read_text())
+    snapshot = json.loads(MEASURED.read_text())
     rises = {label: (snapshot.get(label), gas) for label, gas in measured.items() if gas > snapshot.get(label, 0)}
     assert rises == {}, "(before, now); if it is meant: make gas"
     assert set(snapshot) == set(measured)
@@ -195,4 +194,4 @@ def test_runtime_code_is_small(runtime_size: int) -> None:
 
 
 def test_the_table_in_the_docs_shows_the_snapshot() -> None:
-    assert DOCUMENT.read_text() == table(json.loads(SNAPSHOT.read_text())), "make gas"
+    assert DOCUMENT.read_text() == table(json.loads(MEASURED.read_text())), "make gas"

@@ -10,10 +10,10 @@ from typing import Any
 
 from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.client import ContractClient
-from pdfed.chain.local import LocalChain
+from pdfed.chain.local_chain import LocalChain
 from pdfed.deployment import contract_terms
 from pdfed.genesis import Genesis, make_genesis
-from pdfed.node import Node, open_workplace
+from pdfed.node import Node, open_context
 from pdfed.spec import NodeConfig, TaskFile, read_task_file
 from pdfed.storage import LocalStore
 
@@ -50,7 +50,7 @@ class Federation:
             submit_worse=True,
             **choices,
         )
-        return Node(open_workplace(config, self.client, self.chain.account(index), self.store, lambda line: None))
+        return Node(open_context(config, self.client, self.chain.account(index), self.store, lambda line: None))
 
     def join(self, *nodes: Node) -> None:
         """Register all of them before anyone trains: only nodes that joined before a model vote on it."""
@@ -89,4 +89,4 @@ def deploy(chain: LocalChain, genesis: Genesis, root: Path, jury: int = 0) -> Fe
 
 def kill(node: Node) -> None:
     """What kill -9 leaves: nothing is saved, the file locks go."""
-    node.place.close()
+    node.ctx.close()

@@ -14,16 +14,16 @@ import pytest
 from pdfed import bundle as bundles
 from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.feed import read_ledger
-from pdfed.chain.local import LocalChain
+from pdfed.chain.local_chain import LocalChain
 from pdfed.chain.outbox import Outbox
 from pdfed.genesis import Genesis
 from pdfed.journal import Journal
 from pdfed.mechanism import BallotState, Phase
 from pdfed.node import Node, NodeBusy
-from pdfed.node.draft import parent_of
+from pdfed.node.strategy import OPEN_PER_AUTHOR
+from pdfed.node.submission import parent_of
 from pdfed.provenance import Claim, read_manifest, sign_model
 from pdfed.storage import cid_of, digest_of
-from pdfed.strategy import OPEN_PER_AUTHOR
 from tests.integration.federation import WINDOW, Federation, deploy, kill, make_federation_genesis
 
 
@@ -45,7 +45,7 @@ def federation(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> Federatio
 
 def send(federation: Federation, node: Node, function: str, arguments: tuple, value: int = 0) -> None:
     """A transaction that the node's owner sends by hand."""
-    outbox = Outbox(federation.client, node.place.account, Journal(":memory:"))
+    outbox = Outbox(federation.client, node.ctx.account, Journal(":memory:"))
     outbox.put("by hand", function, arguments, value=value)
     while not (outcomes := outbox.step()):
         pass
@@ -58,9 +58,9 @@ def test_two_nodes_score_each_other_and_settle(federation: Federation) -> None:
     federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1 and not ann.ledger.unsettled() and not ann.busy)
     ledger = read_ledger(federation.client)
     model = ledger.models[1]
-    assert model.author == ann.place.address
+    assert model.author == ann.ctx.address
     assert model.phase_settled == Phase.SCORED
-    assert {voter: ballot.state for voter, ballot in model.ballots.items()} == {bob.place.address: BallotState.REVEALED}
+    assert {voter: ballot.state for voter, ballot in model.ballots.items()} == {bob.ctx.address: BallotState.REVEALED}
     assert ledger.balance_sheet() == federation.client.ledger()
     ann.close()
     bob.close()
@@ -101,14 +101,14 @@ def test_a_node_that_lost_its_disk_still_reveals_its_open_commit(federation: Fed
     federation.join(ann, bob, cyd)
 
     def committed() -> bool:
-        ballot = bob.ledger.models[1].ballots.get(bob.place.address) if bob.ledger.model_count else None
+        ballot = bob.ledger.models[1].ballots.get(bob.ctx.address) if bob.ledger.model_count else None
         return ballot is not None and ballot.state == BallotState.COMMITTED
 
     federation.run(ann, bob, until=committed)
     federation.run(ann, until=lambda: "waiting for model 1: 50 % voted" in ann.step().text)  # cyd has not
-    cast = bob.place.journal.rows("SELECT qn, baseline_qn, memorized FROM ballot")[0]
+    cast = bob.ctx.journal.rows("SELECT qn, baseline_qn, memorized FROM ballot")[0]
     kill(bob)
-    shutil.rmtree(bob.place.home)
+    shutil.rmtree(bob.ctx.home)
     federation.chain.advance(WINDOW)
     bob = federation.node(2, role="validator")
     federation.run(ann, bob, until=lambda: bool(ann.ledger.votes.get(1)))
@@ -121,9 +121,9 @@ def test_a_node_that_lost_its_disk_still_reveals_its_open_commit(federation: Fed
 def test_a_node_registers_once_however_late_its_log_tells(federation: Federation) -> None:
     """Regression: with less than two stakes, the second registration could not be paid and the node stopped for good."""
     ann = federation.node(1, confirmations=2)
-    stake, account = ann.place.stake, ann.place.account
-    had, sent = federation.client.balance(ann.place.address), account.nonce
-    federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(stake * 3 // 2))
+    stake, account = ann.ctx.stake, ann.ctx.account
+    had, sent = federation.client.balance(ann.ctx.address), account.nonce
+    federation.chain.rpc.call("anvil_setBalance", ann.ctx.address, hex(stake * 3 // 2))
     try:
         said = [ann.step().text for _ in range(40)]
         assert account.nonce - sent == 1
@@ -131,7 +131,7 @@ def test_a_node_registers_once_however_late_its_log_tells(federation: Federation
         federation.chain.mine(3)
         federation.run(ann, until=lambda: ann.registered)
     finally:
-        federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(had))
+        federation.chain.rpc.call("anvil_setBalance", ann.ctx.address, hex(had))
         ann.close()
 
 
@@ -140,8 +140,8 @@ def test_a_node_without_money_goes_on_with_what_costs_none(federation: Federatio
     ann, bob = federation.node(1, max_submissions=1), federation.node(2)
     bob.training = False
     federation.join(ann, bob)
-    had = federation.client.balance(ann.place.address)
-    federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(ann.place.terms.submission_fee // 2))
+    had = federation.client.balance(ann.ctx.address)
+    federation.chain.rpc.call("anvil_setBalance", ann.ctx.address, hex(ann.ctx.terms.submission_fee // 2))
     said: list[str] = []
 
     def told() -> bool:
@@ -151,7 +151,7 @@ def test_a_node_without_money_goes_on_with_what_costs_none(federation: Federatio
     federation.run(until=told)
     federation.run(ann, until=lambda: ann.step().kind == "idle")
     assert sum("Send it at least" in ann.step().text for _ in range(20)) == 0  # it is said once
-    federation.chain.rpc.call("anvil_setBalance", ann.place.address, hex(had))
+    federation.chain.rpc.call("anvil_setBalance", ann.ctx.address, hex(had))
     federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1)
     for node in (ann, bob):
         node.close()
@@ -167,7 +167,7 @@ def test_a_settlement_is_asked_for_once_however_late_the_log_tells(federation: F
         return len(ann.ledger.nodes) == len(bob.ledger.nodes) == 2
 
     federation.run(ann, bob, until=mined)
-    send(federation, ann, "submit", (b"\x07" * 32, (0,)), value=ann.place.terms.submission_fee)
+    send(federation, ann, "submit", (b"\x07" * 32, (0,)), value=ann.ctx.terms.submission_fee)
     federation.chain.advance(2 * WINDOW)
     federation.chain.mine(3)
     federation.run(ann, until=lambda: federation.client.next_to_settle() == 2 and not ann.outbox.pending())
@@ -185,9 +185,9 @@ def test_who_submits_a_parents_bundle_again_does_not_become_the_parent(federatio
     ann, bob = federation.node(1, max_submissions=1), federation.node(2)
     bob.training = False
     federation.join(ann, bob)
-    send(federation, bob, "submit", (federation.client.terms().genesis, (0,)), value=bob.place.terms.submission_fee)
+    send(federation, bob, "submit", (federation.client.terms().genesis, (0,)), value=bob.ctx.terms.submission_fee)
     federation.run(ann, bob, until=lambda: 2 in ann.ledger.models)
-    assert ann.ledger.models[2].author == ann.place.address
+    assert ann.ledger.models[2].author == ann.ctx.address
     assert ann.ledger.models[2].parents == (0,)
     for node in (ann, bob):
         node.close()
@@ -198,7 +198,7 @@ def stopped_in_training(federation: Federation, **choices: Any) -> Node:
     ann = federation.node(1, images_per_submission=6400, **choices)
     federation.join(ann)
     federation.run(ann, until=lambda: ann.step().kind == "train")
-    draft = ann.drafts.current()
+    draft = ann.submissions.current()
     assert draft is not None and draft.stage == "train"
     ann.close()
     return ann
@@ -210,35 +210,35 @@ def test_a_training_that_was_begun_keeps_its_budget(federation: Federation, imag
     stopped_in_training(federation)
     ann = federation.node(1, images_per_submission=images, max_submissions=1)
     federation.run(ann, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
-    card = bundles.open_bundle(ann.place.bundle_folder(ann.ledger.models[1].bundle)).card()
+    card = bundles.open_bundle(ann.ctx.bundle_folder(ann.ledger.models[1].bundle)).card()
     assert card["images_seen"] == 6400
     ann.close()
 
 
 def test_a_training_that_was_begun_keeps_its_pictures(federation: Federation) -> None:
     """Regression: what was found memorised meanwhile was left out of the rest, and the manifest called it excluded."""
-    folder = stopped_in_training(federation, objective="qn+dedup").place.home / "draft" / "1"
+    folder = stopped_in_training(federation, objective="qn+dedup").ctx.home / "draft" / "1"
     chosen = (folder / "pictures.json").read_text()
     ann = federation.node(1, objective="qn+dedup", max_submissions=1, images_per_submission=6400)
-    ann.place.exclusions.count([*ann.place.train.hashes[:30], *ann.place.train.hashes[:3]])
-    assert len(ann.place.exclusions.remaining(ann.place.train)) < len(ann.place.train)
+    ann.ctx.exclusions.count([*ann.ctx.train.hashes[:30], *ann.ctx.train.hashes[:3]])
+    assert len(ann.ctx.exclusions.remaining(ann.ctx.train)) < len(ann.ctx.train)
     federation.run(ann, until=lambda: ann.step().kind == "train")
     assert (folder / "pictures.json").read_text() == chosen
     federation.run(ann, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
-    facts = read_manifest(bundles.open_bundle(ann.place.bundle_folder(ann.ledger.models[1].bundle)).manifest).facts
-    assert (facts.private_images, facts.excluded) == (len(ann.place.train), 0)
+    facts = read_manifest(bundles.open_bundle(ann.ctx.bundle_folder(ann.ledger.models[1].bundle)).manifest).facts
+    assert (facts.private_images, facts.excluded) == (len(ann.ctx.train), 0)
     ann.close()
 
 
 def test_a_training_on_other_data_begins_again(federation: Federation) -> None:
-    home = stopped_in_training(federation).place.home
+    home = stopped_in_training(federation).ctx.home
     ann = federation.node(1, test_share=0.4, max_submissions=1, images_per_submission=6400)
     federation.run(ann, until=lambda: ann.step().kind == "train")
-    draft = ann.drafts.current()
+    draft = ann.submissions.current()
     assert draft is not None and not (home / "draft" / "1" / "training").exists()
     federation.run(ann, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
-    facts = read_manifest(bundles.open_bundle(ann.place.bundle_folder(ann.ledger.models[1].bundle)).manifest).facts
-    assert facts.private_images == len(ann.place.train)
+    facts = read_manifest(bundles.open_bundle(ann.ctx.bundle_folder(ann.ledger.models[1].bundle)).manifest).facts
+    assert facts.private_images == len(ann.ctx.train)
     ann.close()
 
 
@@ -275,7 +275,7 @@ def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
     bob.training = False
     federation.join(ann, bob, cyd)
     federation.run(ann, bob, cyd, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
-    send(federation, bob, "submit", (ann.ledger.models[1].bundle, (0,)), value=bob.place.terms.submission_fee)
+    send(federation, bob, "submit", (ann.ledger.models[1].bundle, (0,)), value=bob.ctx.terms.submission_fee)
     federation.run(
         ann, bob, cyd, until=lambda: 2 in cyd.ledger.models and cyd.inbox.received(cyd.ledger.models[2], cyd.ledger) is not None
     )
@@ -291,7 +291,7 @@ def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
 
 def forged(federation: Federation, node: Node, genesis: Genesis, weights: bytes, parents: tuple[bytes, ...]) -> bytes:
     """A well-signed bundle of any bytes as weights, published; its digest."""
-    place = node.place
+    place = node.ctx
     folder = federation.root / "forged"
     folder.mkdir()
     (folder / bundles.WEIGHTS).write_bytes(weights)
@@ -320,7 +320,7 @@ def test_weights_that_fit_no_network_are_rejected_with_the_reason_and_nobody_wai
     ann.training = False
     federation.join(ann, bob)
     digest = forged(federation, ann, genesis, b"\x00" * 5000, (genesis.digest,))
-    send(federation, ann, "submit", (digest, (0,)), value=ann.place.terms.submission_fee)
+    send(federation, ann, "submit", (digest, (0,)), value=ann.ctx.terms.submission_fee)
     federation.run(
         ann, bob, until=lambda: 1 in bob.ledger.models and bob.inbox.received(bob.ledger.models[1], bob.ledger) is not None
     )
@@ -341,14 +341,14 @@ def test_only_the_jury_scores_and_votes(chain: LocalChain, genesis: Genesis, tmp
     ann, *others = [federation.node(1, max_submissions=1), *(federation.node(index, role="validator") for index in (2, 3, 4))]
     federation.join(ann, *others)
     federation.run(ann, *others, until=lambda: len(ann.ledger.models) == 2 and not ann.busy)
-    on_jury = [node for node in others if ann.ledger.on_jury(1, node.place.address)]
+    on_jury = [node for node in others if ann.ledger.on_jury(1, node.ctx.address)]
     federation.run(ann, *others, until=lambda: len(ann.ledger.models[1].ballots) == len(on_jury))
     chain.advance(WINDOW)
     federation.run(ann, *others, until=lambda: len(ann.ledger.votes.get(1, ())) == len(on_jury))
     assert [1 in node.own for node in others] == [node in on_jury for node in others]
     chain.advance(WINDOW)
     federation.run(ann, *others, until=lambda: all(node.ledger.models[1].settled for node in (ann, *others)))
-    assert {vote.voter for vote in ann.ledger.votes.get(1, ())} == {node.place.address for node in on_jury}
+    assert {vote.voter for vote in ann.ledger.votes.get(1, ())} == {node.ctx.address for node in on_jury}
     for node in (ann, *others):
         node.close()
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pdfed.bench import runner, tables
+from pdfed.bench import measure, tables
 from pdfed.bench.jobs import Job
 
 
 @pytest.fixture(scope="module")
-def measured() -> list[runner.Measured]:
+def measured() -> list[measure.Measured]:
     started: list[Job] = []
-    found = list(runner.run(runner.jobs(quick=True, million=False, seed=3), 1, started.append))
+    found = list(measure.run(measure.jobs(quick=True, million=False, seed=3), 1, started.append))
     assert [one.job for one in found] == started
     return found
 
 
-def test_every_measurement_has_times_and_its_own_peak_memory(measured: list[runner.Measured]) -> None:
+def test_every_measurement_has_times_and_its_own_peak_memory(measured: list[measure.Measured]) -> None:
     metric, pipeline = measured
     assert 0 <= metric.facts["value"] <= 100 and metric.facts["wall"] > 0
     for key in ("opening", "sampling", "unseen", "copies", "submission"):
@@ -29,8 +29,8 @@ def test_every_measurement_has_times_and_its_own_peak_memory(measured: list[runn
     assert 50 < metric.peak_mb < pipeline.peak_mb < 4000
 
 
-def test_tables_name_every_measurement(measured: list[runner.Measured], tmp_path: Path) -> None:
-    tables.write(tmp_path, runner.machine(1, 3), measured)
+def test_tables_name_every_measurement(measured: list[measure.Measured], tmp_path: Path) -> None:
+    tables.write(tmp_path, measure.machine(1, 3), measured)
     facts = json.loads((tmp_path / "bench.json").read_text())
     assert facts["machine"]["seed"] == 3 and facts["machine"]["packages"]["torch"]
     assert [one["job"]["name"] for one in facts["measured"]] == ["AuthPct", "digits"]
@@ -44,18 +44,18 @@ def test_tables_name_every_measurement(measured: list[runner.Measured], tmp_path
 
 def test_a_metric_is_shown_beside_its_reference() -> None:
     job = Job("metric", "FLD", 10_000, 256)
-    (sheet,) = tables.sheets([runner.Measured(job, {"value": 1.0, "wall": 10.1, "cpu": 9.0}, 900.0)])
+    (sheet,) = tables.sheets([measure.Measured(job, {"value": 1.0, "wall": 10.1, "cpu": 9.0}, 900.0)])
     assert sheet.rows == (("FLD", "10,000×256", "10.10", "9.00", "101.00", "10.0×", "900"),)
 
 
 def test_the_full_bench_has_every_metric_at_every_size_and_both_presets() -> None:
-    planned = runner.jobs(quick=False, million=True, seed=0)
+    planned = measure.jobs(quick=False, million=True, seed=0)
     metrics = {(job.name, job.n, job.d) for job in planned if job.part == "metric"}
-    assert set(runner.REFERENCE) <= metrics and len(metrics) == 28
+    assert set(measure.REFERENCE) <= metrics and len(metrics) == 28
     assert [job.name for job in planned if job.part == "pipeline"] == ["digits", "fashion"]
     assert [job.n for job in planned if job.part == "search"] == [1_000_000]
 
 
 def test_a_measurement_that_fails_is_named() -> None:
-    with pytest.raises(runner.BenchFailed, match="no such metric"):
-        list(runner.run([Job("metric", "no such metric", 10, 2)], 1, lambda job: None))
+    with pytest.raises(measure.BenchFailed, match="no such metric"):
+        list(measure.run([Job("metric", "no such metric", 10, 2)], 1, lambda job: None))

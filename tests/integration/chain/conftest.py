@@ -21,7 +21,7 @@ from web3 import HTTPProvider
 from pdfed.chain.accounts import load_account
 from pdfed.chain.client import ContractClient
 from pdfed.chain.fees import send_and_wait
-from pdfed.chain.local import free_port
+from pdfed.chain.local_chain import free_port
 from pdfed.chain.networks import connected
 from pdfed.chain.rpc import Rpc
 from pdfed.journal import Journal

@@ -18,8 +18,7 @@ import pytest
 from eth_account import Account
 
 from pdfed.chain.accounts import load_account, wallet_signer
-from pdfed.chain.client import ContractClient, vote_commitment
-from pdfed.chain.errors import (
+from pdfed.chain.chain_errors import (
     AccountLocked,
     NodeUnreachable,
     NoSuchAccount,
@@ -29,8 +28,9 @@ from pdfed.chain.errors import (
     Unfunded,
     WrongNetwork,
 )
+from pdfed.chain.client import ContractClient, vote_commitment
 from pdfed.chain.fees import send_and_wait
-from pdfed.chain.local import LocalChain
+from pdfed.chain.local_chain import LocalChain
 from pdfed.chain.networks import connected
 from pdfed.chain.secret import secret_message
 from pdfed.mechanism import BallotState, Phase, Role, Score

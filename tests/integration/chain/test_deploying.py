@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from eth_hash.auto import keccak
 
 from pdfed.chain import fees
+from pdfed.chain.chain_errors import NotMined, TransactionRefused
 from pdfed.chain.client import ContractClient
-from pdfed.chain.deploying import contract_address, read_note
-from pdfed.chain.errors import NotMined, TransactionRefused
+from pdfed.chain.deployment_tx import contract_address, read_note
 from pdfed.chain.networks import connected
 from pdfed.deployment import note_path, record_of, write_record
 from tests.unit.chain.journey import TERMS

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pdfed.chain import feed as feed_module
+from pdfed.chain.chain_errors import LogsRefused, NodeUnreachable, ReorgTooDeep
 from pdfed.chain.client import ContractClient
-from pdfed.chain.errors import LogsRefused, NodeUnreachable, ReorgTooDeep
 from pdfed.chain.events import Event
 from pdfed.chain.feed import EventFeed, read_ledger
 from pdfed.journal import Journal

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pdfed.chain import outbox as outbox_module
+from pdfed.chain.chain_errors import NodeUnreachable, Unfunded
 from pdfed.chain.client import ContractClient
-from pdfed.chain.errors import NodeUnreachable, Unfunded
-from pdfed.chain.fees import Figures, fee_figures, sign
+from pdfed.chain.fees import FeeQuote, fee_quote, sign
 from pdfed.chain.outbox import Outbox, Outcome
 from pdfed.chain.rpc import RpcRefused
 from pdfed.journal import Journal
@@ -212,7 +212,7 @@ def test_a_reorg_may_change_the_outcome(chain: Chain, contract: ContractClient, 
         chain.reorg(1)
         # Another transaction of the same account takes the nonce while ours is nowhere.
         data = contract.abi.call_data("keepAlive", ())
-        figures = fee_figures(contract.rpc, account.address, contract.address, data, 0)
+        figures = fee_quote(contract.rpc, account.address, contract.address, data, 0)
         other = sign(contract.ecosystem, contract.chain_id, account, contract.address, data, 0, figures)
         contract.rpc.call("eth_sendRawTransaction", "0x" + other.raw.hex())
         chain.mine()
@@ -240,15 +240,15 @@ def test_a_nonce_taken_by_another_process_at_the_same_moment(
     contract: ContractClient, account: Any, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both ask for the next nonce, the other one sends first."""
-    honest = outbox_module.fee_figures
+    honest = outbox_module.fee_quote
 
-    def overtaken(*arguments: Any) -> Figures:
+    def overtaken(*arguments: Any) -> FeeQuote:
         figures = honest(*arguments)
         send(contract, account, "keepAlive")
         return figures
 
     with monkeypatch.context() as patch:
-        patch.setattr(outbox_module, "fee_figures", overtaken)
+        patch.setattr(outbox_module, "fee_quote", overtaken)
         outbox.put("alive", "keepAlive", ())
         assert outbox.step() == []
     assert outbox.state("alive") == "queued"
@@ -472,7 +472,7 @@ def test_a_remote_node_is_asked_once_per_block_for_what_it_refuses(
 ) -> None:
     """Regression: for 20 seconds each step simulated it again, more than public nodes put up with."""
     client = through(proxy, contract)
-    client.rpc.near = False
+    client.rpc.is_local = False
     outbox = Outbox(client, account, journal)
     outbox.put("again", "register", (1,), value=STAKE)
     for _ in range(5):
@@ -484,7 +484,7 @@ def test_a_remote_node_is_asked_once_per_block_for_what_cant_be_paid(
     chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
 ) -> None:
     client = through(proxy, contract)
-    client.rpc.near = False
+    client.rpc.is_local = False
     outbox = Outbox(client, account, journal)
     outbox.put("dear", "topUp", (), value=10**17)
     with poor(chain, contract, account):
@@ -539,7 +539,7 @@ def test_a_remote_nodes_bad_answer_must_last(
 ) -> None:
     """Behind one URL may be nodes that have not seen the last block: their refusal is no verdict."""
     client = through(proxy, contract)
-    client.rpc.near = False
+    client.rpc.is_local = False
     monkeypatch.setattr(outbox_module, "REMOTE_PATIENCE", 0.2)
     outbox = Outbox(client, account, journal)
     outbox.put("alive", "keepAlive", ())

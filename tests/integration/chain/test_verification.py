@@ -14,15 +14,15 @@ import pytest
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
+from pdfed.chain.chain_errors import NotPDFed
 from pdfed.chain.client import ContractClient
-from pdfed.chain.errors import NotPDFed
+from pdfed.chain.contract_sources import SOURCE, Build, build, standard_input
 from pdfed.chain.fees import send_and_wait
-from pdfed.chain.local import LocalChain
-from pdfed.chain.sources import SOURCE, Build, build, standard_input
+from pdfed.chain.local_chain import LocalChain
 from pdfed.chain.verification import DIFFERENT, EXACT, PARTIAL, constructor_arguments, split_metadata, verify
 from pdfed.deployment import record_of, write_record
 from pdfed.mechanism import Terms
-from pdfed.node.workplace import check_creation
+from pdfed.node.context import check_creation
 from tests.integration.conftest import SEPOLIA, Sepolia
 
 ETHER = 10**18

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pdfed.chain.local import LocalChain
+from pdfed.chain.local_chain import LocalChain
 from pdfed.mechanism import Role, Score
 from tests.integration.provenance.federation import Author, HandMade, copy_of, hand_made
 

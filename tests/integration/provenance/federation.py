@@ -15,7 +15,7 @@ from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.client import ContractClient
 from pdfed.chain.feed import read_ledger
 from pdfed.chain.ledger import Ledger
-from pdfed.chain.local import LocalChain
+from pdfed.chain.local_chain import LocalChain
 from pdfed.chain.outbox import Outbox
 from pdfed.deployment import contract_terms
 from pdfed.diffusion import initial_weights, save_weights

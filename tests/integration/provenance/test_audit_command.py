@@ -103,7 +103,7 @@ def test_log_and_books_are_of_the_same_block_whatever_comes_after(world: World) 
 
 
 def remote(client: ContractClient) -> ContractClient:
-    client.rpc.near = False
+    client.rpc.is_local = False
     return client
 
 

@@ -21,7 +21,7 @@ from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
 from pdfed.diffusion import initial_weights, save_weights
 from pdfed.journal import Journal
-from pdfed.provenance import Identity, ManifestInvalid, Parent, models
+from pdfed.provenance import Identity, ManifestInvalid, Parent, model_manifest
 from pdfed.provenance import identity as identities
 from pdfed.storage import open_store
 from pdfed.storage.cid import Cid
@@ -217,7 +217,7 @@ def test_the_proof_of_another_wallet(world: World, monkeypatch: pytest.MonkeyPat
     federation, ann, bob = world.federation, world.people.ann, world.people.bob
     posing = Identity.load_or_create(federation.root / "posing", ann.address)
     with monkeypatch.context() as careless:
-        careless.setattr(models, "check_wallet_proof", lambda *_: None)
+        careless.setattr(model_manifest, "check_wallet_proof", lambda *_: None)
         careless.setattr(bob, "identity", posing)
         parents = [federation.models[2]]
         folder = federation.lay(bob, parents, claim=federation.claim(ann, parents))

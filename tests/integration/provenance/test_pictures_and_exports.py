@@ -29,7 +29,7 @@ from pdfed.diffusion.sampling import _denoise
 from pdfed.export import _readme
 from pdfed.generate import GRID_PIXELS, columns, most_shown
 from pdfed.provenance import WeightsAltered, read_manifest, verify_embedded, verify_picture
-from pdfed.provenance.pictures import MAX_PICTURE_BYTES, sign_picture
+from pdfed.provenance.picture_credentials import MAX_PICTURE_BYTES, sign_picture
 from pdfed.public import Public
 from pdfed.spec import Images
 from pdfed.storage import LocalStore

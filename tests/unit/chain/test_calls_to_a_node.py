@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from web3 import AutoProvider, HTTPProvider
 
-from pdfed.chain.errors import NodeUnreachable
+from pdfed.chain.chain_errors import NodeUnreachable
 from pdfed.chain.rpc import TIMEOUT_SECONDS, Rpc, RpcRefused
 
 
@@ -116,11 +116,11 @@ def test_whose_node_it_is_behind_apes_wrapper() -> None:
     """Regression: every node that Ape connected to passed for one on this machine, with its patience, and Ape's half hour."""
     inner = Answering("https://rpc.example.org/secret-api-key", {"timeout": 1800})
     rpc = Rpc(AutoProvider([lambda: inner]))
-    assert (rpc.where, rpc.near) == ("https://rpc.example.org", False)
+    assert (rpc.where, rpc.is_local) == ("https://rpc.example.org", False)
     assert inner._request_kwargs["timeout"] == TIMEOUT_SECONDS
-    assert Rpc(AutoProvider([lambda: Answering("http://localhost:8545")])).near
+    assert Rpc(AutoProvider([lambda: Answering("http://localhost:8545")])).is_local
 
 
 def test_whose_node_it_is() -> None:
-    assert Rpc(HTTPProvider("http://localhost:8545")).near
-    assert not Rpc(HTTPProvider("https://rpc.example.org/key")).near
+    assert Rpc(HTTPProvider("http://localhost:8545")).is_local
+    assert not Rpc(HTTPProvider("https://rpc.example.org/key")).is_local

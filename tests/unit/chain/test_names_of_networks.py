@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from pdfed.chain.errors import NoSuchNetwork
+from pdfed.chain.chain_errors import NoSuchNetwork
 from pdfed.chain.networks import full_choice, network_option
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.chain.accounts import wallet_signer
-from pdfed.chain.errors import SealBroken
+from pdfed.chain.chain_errors import SealBroken
 from pdfed.chain.secret import NodeSecret, secret_message
 from pdfed.mechanism import Score
 

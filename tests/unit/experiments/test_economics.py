@@ -10,8 +10,19 @@ from dataclasses import replace
 
 import pytest
 
-from pdfed.experiments.economics_arena import Arena, Course, interval, outcomes
-from pdfed.experiments.economics_players import (
+from pdfed.experiments.economics.absence import (
+    early_opening,
+    flood,
+    late_content,
+    quorum_limits,
+    retire_the_silent,
+    silent_gain,
+    windows,
+)
+from pdfed.experiments.economics.arena import Arena, Course, interval, outcomes
+from pdfed.experiments.economics.attacks import fee_hogging, first_pay, lottery, overtake, slicing, statistic, withholding
+from pdfed.experiments.economics.derived_terms import losing_share
+from pdfed.experiments.economics.players import (
     SINGLE,
     Colluders,
     ForkFarmer,
@@ -22,19 +33,8 @@ from pdfed.experiments.economics_players import (
     SybilSplitter,
     Validator,
 )
-from pdfed.experiments.economics_rows import fee_hogging, first_pay, lottery, overtake, slicing, statistic, withholding
-from pdfed.experiments.economics_silence import (
-    early_opening,
-    flood,
-    late_content,
-    quorum_limits,
-    retire_the_silent,
-    silent_gain,
-    windows,
-)
-from pdfed.experiments.economics_terms import losing_share
-from pdfed.experiments.economics_voters import agreement, copied_commit, lazy_panel, voter_pay
-from pdfed.experiments.economics_world import ETHER, HIGHEST, Conditions, World, score_of
+from pdfed.experiments.economics.voters import agreement, copied_commit, lazy_panel, voter_pay
+from pdfed.experiments.economics.world import ETHER, HIGHEST, Conditions, World, score_of
 from pdfed.experiments.record import Record
 from pdfed.experiments.runner import experiments, run_experiment, settings_of
 from pdfed.mechanism import BallotState, bucket

@@ -6,18 +6,16 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from pathlib import Path
 
 import pytest
 
-from pdfed.experiments.jury import smallest_jury
-from pdfed.experiments.jury_draw import Jury, Threat, captured, drawn, exact
-from pdfed.experiments.jury_gas import GasError, gas_per_model, measured_gas
-from pdfed.experiments.jury_grind import grinding
+from pdfed.experiments.jury.draw import Jury, Threat, captured, drawn, exact
+from pdfed.experiments.jury.experiment import smallest_jury
+from pdfed.experiments.jury.gas import GasError, gas_per_model, measured_gas
+from pdfed.experiments.jury.grind import grinding
 from pdfed.experiments.record import Record
 from pdfed.experiments.runner import run_experiment
 
-GAS = Path(__file__).parents[2] / "contract" / "gas.json"
 DRAWS = 400
 
 
@@ -78,7 +76,7 @@ def test_who_may_choose_the_block_chooses_the_jury():
 
 
 def test_gas_is_the_sum_of_the_measured_calls():
-    gas = measured_gas(GAS)
+    gas = measured_gas()
     cost = gas_per_model(gas, 3, jury=False)
     votes = 3 * gas["commitVote"] + 2 * gas["revealVote"] + gas["revealVote, first of a model"] + gas["claimFees, three"]
     extra = gas["commitVote, first"] - gas["commitVote"]
@@ -86,14 +84,13 @@ def test_gas_is_the_sum_of_the_measured_calls():
 
 
 def test_missing_gas_is_named(tmp_path):
-    with pytest.raises(GasError, match=r"tests/contract/gas\.json"):
+    with pytest.raises(GasError, match=r"none\.json"):
         measured_gas(tmp_path / "none.json")
     with pytest.raises(GasError, match="commitVote"):
         gas_per_model({}, 1, jury=False)
 
 
-def test_the_smoke_preset_leaves_its_tables_and_figures(tmp_path, monkeypatch):
-    monkeypatch.chdir(GAS.parents[2])
+def test_the_smoke_preset_leaves_its_tables_and_figures(tmp_path):
     record = Record(tmp_path / "run")
     run_experiment("jury", "smoke", {}, record)
     results = json.loads((tmp_path / "run" / "results.json").read_text())

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from pdfed.data.images import image_set
-from pdfed.experiments import replacement_models
+from pdfed.experiments import cases
+from pdfed.experiments.cases import Case, parts_of
 from pdfed.experiments.record import Record
 from pdfed.experiments.replacement import _unlike
-from pdfed.experiments.replacement_models import Case, parts_of
 from pdfed.experiments.runner import ExperimentError, run_experiment, settings_of
 
 MOST_BYTES = 200_000  # of a figure
@@ -68,8 +68,8 @@ def test_a_second_run_trains_nothing_and_finds_the_same(home: Path, monkeypatch:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(replacement_models, "TrainingRun", refuse)
-    monkeypatch.setattr("pdfed.scoring.making.train_scorers", refuse)
+    monkeypatch.setattr(cases, "TrainingRun", refuse)
+    monkeypatch.setattr("pdfed.scoring.training.train_scorers.train_scorers", refuse)
     again = Record(home / "replacement-again")
     run_experiment("replacement", "smoke", {}, again)
     assert str(json.loads(json.dumps(again.tables))) == str(first)  # as text: nan is not equal to itself

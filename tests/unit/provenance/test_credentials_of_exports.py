@@ -26,7 +26,7 @@ from pdfed.provenance import (
     verify_embedded,
     verify_model,
 )
-from pdfed.provenance.embedded import _header, _slot, _without
+from pdfed.provenance.embedded_credentials import _header, _slot, _without
 
 from .conftest import Person
 

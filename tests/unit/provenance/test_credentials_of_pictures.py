@@ -23,11 +23,11 @@ from pdfed.provenance import (
     ProvenanceError,
     WeightsAltered,
     credentials,
-    models,
+    model_manifest,
     sign_picture,
     verify_picture,
 )
-from pdfed.provenance.models import build, carried
+from pdfed.provenance.model_manifest import build, carried
 
 from .conftest import Person
 
@@ -147,7 +147,7 @@ def test_a_picture_carries_its_model_where_a_child_could_not(
     family: Family, drawer: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It named the model by CID only, and nobody who trained it."""
-    monkeypatch.setattr(models, "CARRIED_BYTES", 1)
+    monkeypatch.setattr(model_manifest, "CARRIED_BYTES", 1)
     found = verify_picture(sign_picture(png(), title="seven", model=family["child"], identity=drawer.identity))
     assert [record.title for record in found.lineage] == ["child", "merge", "left", "right", "genesis"]
 
@@ -157,7 +157,7 @@ def test_a_picture_that_names_a_model_and_carries_nothing_of_it(
 ) -> None:
     def by_cid(parents: Sequence[Parent], **_: bool) -> tuple[list[dict], dict[str, bytes]]:
         with monkeypatch.context() as full:
-            full.setattr(models, "CARRIED_BYTES", 0)
+            full.setattr(model_manifest, "CARRIED_BYTES", 0)
             return carried(parents)
 
     monkeypatch.setattr(credentials, "carried", by_cid)

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pdfed.diffusers_pipeline import DIT_NULL, NotExportable, _with_dit_labels, pixel_shuffle_autoencoder, save_pipeline
 from pdfed.diffusion import initial_weights
 from pdfed.diffusion.network import network_with
-from pdfed.pipeline import DIT_NULL, NotExportable, _with_dit_labels, pixel_shuffle_autoencoder, save_pipeline
 from pdfed.spec import TaskSpec
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pdfed.provenance import ManifestInvalid, Parent, ProvenanceError, read_manifest, reading, verify_model
+from pdfed.provenance import ManifestInvalid, Parent, ProvenanceError, manifest_reading, read_manifest, verify_model
 
 Family = Mapping[str, Parent]
 
@@ -27,7 +27,7 @@ def test_junk_instead_of_a_manifest(family: Family, junk: bytes) -> None:
 
 
 def test_an_oversized_manifest_is_refused_before_it_is_parsed(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pdfed.provenance.reading.Reader", None)  # would raise if reached
+    monkeypatch.setattr("pdfed.provenance.manifest_reading.Reader", None)  # would raise if reached
     with pytest.raises(ManifestInvalid, match="4000001 bytes, over 4000000"):
         verify_model(family["left"].weights, bytes(4_000_001))
 
@@ -104,7 +104,7 @@ def test_boxes_nested_without_end(family: Family) -> None:
 
 
 def test_more_generations_than_anyone_carries_are_refused(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_GENERATIONS", 2)
+    monkeypatch.setattr(manifest_reading, "MAX_GENERATIONS", 2)
     assert check(family["merge"]).depth == 2
     with pytest.raises(ManifestInvalid, match="more than 2 generations"):
         check(family["child"])

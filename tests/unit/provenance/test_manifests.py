@@ -26,11 +26,11 @@ from pdfed.provenance import (
     WalletProofInvalid,
     WeightsAltered,
     eip712_message,
-    reading,
+    manifest_reading,
     sign_model,
     verify_model,
 )
-from pdfed.provenance.models import NullSink, build, carried, file_sha256, model_definition
+from pdfed.provenance.model_manifest import NullSink, build, carried, file_sha256, model_definition
 
 from .conftest import CHAIN, CONTRACT, FACTS, Person, cid_of_digest
 
@@ -196,7 +196,7 @@ def test_a_changed_ancestor_whose_failure_was_signed_into_its_child(person: Peop
     careless = Settings.from_dict({"verify": {"verify_after_sign": False}})
     honest = carried([left])[0]
     with monkeypatch.context() as signing:
-        signing.setattr(reading, "offline", lambda: Context(settings=careless))
+        signing.setattr(manifest_reading, "offline", lambda: Context(settings=careless))
         signing.setattr(sys.modules[__name__], "carried", lambda parents: (honest, {"base.c2pa": store}))
         model = forge(ada, knowing, parents=(left,))
     with pytest.raises(AncestorAltered, match="before it was taken in"):
@@ -339,7 +339,7 @@ def test_a_stranger_hidden_in_the_lineage(person: People, family: Family, monkey
     thief.identity = thief.identity.load_or_create(thief.folder / "posing", ada.address)
     stolen = forge(thief, lambda _: None, claim=ada.claim())
     with monkeypatch.context() as careless:
-        careless.setattr(reading, "check_wallet_proof", lambda *_: None)
+        careless.setattr(manifest_reading, "check_wallet_proof", lambda *_: None)
         child = ada.make("child", [stolen])
     with pytest.raises(WalletProofInvalid, match=thief.address):
         check(child)

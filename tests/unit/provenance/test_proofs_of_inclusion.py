@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pdfed.provenance import Parent, ProofInvalid, dataset_root, prove_inclusion, read_inclusion_proof
 from pdfed.provenance.commitment import inclusion_path, leaf, leaf_salt, root_above
-from pdfed.provenance.inclusion import MAX_PROOF_BYTES
+from pdfed.provenance.inclusion_proof import MAX_PROOF_BYTES
 
 from .conftest import FACTS, Person
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pdfed.mechanism import MAX_PARENTS
-from pdfed.provenance import ManifestInvalid, Parent, Provenance, models, verify_model
+from pdfed.provenance import ManifestInvalid, Parent, Provenance, model_manifest, verify_model
 
 from .conftest import Person
 
@@ -22,7 +22,7 @@ def check(model: Parent) -> Provenance:
 
 
 def test_a_long_history_starts_afresh_and_names_its_parent_by_cid(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "MAX_GENERATIONS", 3)
+    monkeypatch.setattr(model_manifest, "MAX_GENERATIONS", 3)
     ada = person("ada")
     model, depths = ada.make("m0"), []
     for number in range(1, 6):
@@ -37,7 +37,7 @@ def test_a_long_history_starts_afresh_and_names_its_parent_by_cid(person: People
 def test_a_store_that_would_grow_too_large_names_a_parent_by_cid(
     person: People, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "CARRIED_BYTES", len(family["left"].manifest))
+    monkeypatch.setattr(model_manifest, "CARRIED_BYTES", len(family["left"].manifest))
     found = check(person("ada").make("wide", [family["left"], family["right"]]))
     assert [entry.manifest_hash is None for entry in found.ingredients] == [False, True]
     assert found.claim.parents == (family["left"].digest, family["right"].digest)
@@ -45,7 +45,7 @@ def test_a_store_that_would_grow_too_large_names_a_parent_by_cid(
 
 def test_trust_anchors_count_against_no_honest_model(family: Family, person: People, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: with anchors the library tells of every ancestor that it is trusted, and a history of 60 was refused."""
-    monkeypatch.setattr(models, "MAX_RESULTS_BYTES", 100)
+    monkeypatch.setattr(model_manifest, "MAX_RESULTS_BYTES", 100)
     with pytest.raises(ManifestInvalid, match="found in the manifest"):
         check(family["merge"])
     merge = family["merge"]
@@ -54,7 +54,7 @@ def test_trust_anchors_count_against_no_honest_model(family: Family, person: Peo
 
 def padded(author: Person, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict, dict], None], *parents: Parent) -> Parent:
     """A model whose author signed more than a model needs."""
-    honest = models.build
+    honest = model_manifest.build
 
     def more(definition: dict, resources: dict, *rest: Any, **options: Any) -> bytes:
         definition, resources = dict(definition), dict(resources)
@@ -62,7 +62,7 @@ def padded(author: Person, monkeypatch: pytest.MonkeyPatch, change: Callable[[di
         return honest(definition, resources, *rest, **options)
 
     with monkeypatch.context() as signing:
-        signing.setattr(models, "build", more)
+        signing.setattr(model_manifest, "build", more)
         return author.make("padded", parents)
 
 
@@ -92,7 +92,7 @@ def test_a_manifest_of_more_assertions_than_a_picture_could_tell_of(person: Peop
 def test_a_manifest_that_carries_more_than_a_picture_could(
     person: People, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "MAX_MODEL_BYTES", len(family["child"].manifest) - 1)
+    monkeypatch.setattr(model_manifest, "MAX_MODEL_BYTES", len(family["child"].manifest) - 1)
     with pytest.raises(ManifestInvalid, match="those that it carries"):
         check(family["child"])
     assert check(family["merge"]).depth == 2

@@ -22,7 +22,7 @@ from pdfed.report.terminal import (
     credentials_table,
     withdrawal_table,
 )
-from tests.unit.report.test_own import LEDGER
+from tests.unit.report.test_local_scores import LEDGER
 
 WALLET = "0x" + "a" * 40
 STEERING = "\x1b[1A\x1b[2K\rok\n\x1b]0;owned\x07\u202e\u2066\x9b2J"  # one line up, clear it, "ok", a title, right to left

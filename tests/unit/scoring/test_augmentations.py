@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pdfed.scoring import augment as changes
-from pdfed.scoring.augment import CHANGES, augment, vary
+from pdfed.scoring.training import augment as changes
+from pdfed.scoring.training.augment import CHANGES, augment, vary
 
 
 def pictures(channels: int, side: int) -> torch.Tensor:

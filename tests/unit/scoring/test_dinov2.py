@@ -19,8 +19,7 @@ from pdfed.genesis import _with_dinov2
 from pdfed.scoring import Dinov2, ModelMissing, Ruler
 from pdfed.scoring.dinov2 import preprocess
 from pdfed.spec import PRESETS, Scoring, TaskFile
-
-from .conftest import Digits, Trained
+from tests.unit.conftest import Digits, Trained
 
 
 @pytest.fixture(scope="module")

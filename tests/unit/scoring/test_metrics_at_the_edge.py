@@ -22,9 +22,9 @@ from pdfed.scoring import (
     frechet_distance,
     inception_score,
     membership,
-    neighbours,
     precision_recall,
 )
+from pdfed.scoring.metrics import neighbours
 
 from .test_metrics import THREE, TWO, sets
 
@@ -66,8 +66,8 @@ def measured_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(len(rows))
         return measured(of, among, rows, columns)
 
-    monkeypatch.setattr("pdfed.scoring.neighbours.measured", counted)
-    monkeypatch.setattr("pdfed.scoring.nearest.measured", counted)
+    monkeypatch.setattr("pdfed.scoring.metrics.neighbours.measured", counted)
+    monkeypatch.setattr("pdfed.scoring.metrics.nearest.measured", counted)
     return counts
 
 

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from pdfed.scoring import BadPictures, MemorizationSearch, Ruler, noise_fid_scale
-from pdfed.scoring.augment import blur
-from pdfed.scoring.pictures import to_tensor
+from pdfed.scoring.image_tensors import to_tensor
 from pdfed.scoring.ruler import CHUNK
-
-from .conftest import Digits, Trained
+from pdfed.scoring.training.augment import blur
+from tests.unit.conftest import Digits, Trained
 
 
 def pixels(x: torch.Tensor) -> np.ndarray:

@@ -26,15 +26,14 @@ from pdfed.scoring import (
     make_scorers,
     scorer_quality,
     train_scorers,
-    training,
 )
-from pdfed.scoring.augment import augment
 from pdfed.scoring.fingerprinter import contrastive_loss
-from pdfed.scoring.pictures import to_tensor
+from pdfed.scoring.image_tensors import to_tensor
+from pdfed.scoring.training import scorer_training
+from pdfed.scoring.training.augment import augment
 from pdfed.scoring.verifier import WINDOWS
 from pdfed.spec import Images, Scoring
-
-from .conftest import IMAGES, Digits, Trained
+from tests.unit.conftest import IMAGES, Digits, Trained
 
 
 def test_eq_1_by_hand() -> None:
@@ -119,7 +118,7 @@ def same(one: Scorers, other: Scorers) -> bool:
 def test_a_training_killed_anywhere_ends_with_the_same_models(
     tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(scorer_training, "SAVE_SECONDS", 0.0)
     images, labels = digits.public[0][:40], digits.public[1][:40]
     scoring = Scoring(training_images=400)
     killed = ScorerTraining(images, scoring, seed=3)
@@ -166,7 +165,7 @@ def test_the_resnet50_preset_trains() -> None:
 def test_made_scorers_stay_as_they_are_and_go_on_where_they_were_stopped(
     tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(scorer_training, "SAVE_SECONDS", 0.0)
     parts = digits.public[0][:40], digits.public[1][:40], digits.unseen[0][:40]
     scoring = Scoring(training_images=400)
 
@@ -199,7 +198,7 @@ def test_kept_scorers_are_measured_again_on_other_pictures_or_at_another_confirm
         for at, (held_out, asked) in enumerate([(first, scoring), (other, scoring), (other, stricter)])
     ]
     assert len({found.pictures for found in wanted}) == len({found.threshold for found in wanted}) == 2
-    monkeypatch.setattr("pdfed.scoring.making.train_scorers", None)  # nothing is trained again
+    monkeypatch.setattr("pdfed.scoring.training.train_scorers.train_scorers", None)  # nothing is trained again
     folder = tmp_path / "0"
     assert make_scorers(*pictures, other, scoring, folder, seed=0) == wanted[1]
     assert make_scorers(*pictures, other, stricter, folder, seed=0) == wanted[2]

@@ -10,9 +10,8 @@ import pytest
 
 from pdfed.scoring import BadFeatures, MemorizationSearch, Ruler
 from pdfed.scoring import search as searching
-from pdfed.scoring.prints import kept_fingerprints
-
-from .conftest import Digits, Trained
+from pdfed.scoring.feature_cache import kept_fingerprints
+from tests.unit.conftest import Digits, Trained
 
 SIZE, CLASSES = 20_000, 4
 
@@ -133,7 +132,7 @@ def test_samples_that_can_not_be_looked_for_are_named() -> None:
 def test_fingerprints_are_computed_once_and_again_only_where_they_must(
     digits: Digits, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pdfed.scoring.prints.PART", 64)
+    monkeypatch.setattr("pdfed.scoring.feature_cache.PART", 64)
     fingerprinter, images = trained.scorers.fingerprinter, digits.train[0]
     expected = np.concatenate([fingerprinter.fingerprints(images[at : at + 64]) for at in range(0, 200, 64)])
     done: list[int] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pdfed.storage.cid import DAG_PB, RAW, Cid
 from pdfed.storage.dag import Link, encode_directory, encode_file
-from pdfed.storage.errors import ContentUnavailable
+from pdfed.storage.storage_errors import ContentUnavailable
 
 
 class Stranger:

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.storage import ContentCorrupt, ContentRefused, ContentTooLarge, StoreError
-from pdfed.storage.ahead import LEVELS_AHEAD, Ahead
 from pdfed.storage.cid import DAG_PB, RAW, Cid
 from pdfed.storage.dag import Link, encode_directory, encode_file
 from pdfed.storage.download import MAX_BLOCK_BYTES, download
 from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES
+from pdfed.storage.prefetch import LEVELS_AHEAD, Prefetcher
 from pdfed.storage.tree import CHUNK_BYTES, returned
 
 from .hostile import Stranger
@@ -132,7 +132,7 @@ def test_more_structure_than_content_is_refused(stranger: Stranger, tmp_path: Pa
 def test_little_is_asked_for_ahead_however_deep_the_content_is(stranger: Stranger) -> None:
     """Regression: what was asked for at each of 8 + 8 levels was kept, 267 MB of blocks."""
     stranger.at_once = 8
-    with closing(Ahead(stranger, time.monotonic() + 60)) as ahead:
+    with closing(Prefetcher(stranger, time.monotonic() + 60)) as ahead:
         levels = [[stranger.file(b"%d %d" % (depth, index)) for index in range(9)] for depth in range(2 * MAX_DEPTH)]
         for level in levels:
             ahead.expect(level)

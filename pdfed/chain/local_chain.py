@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chain of one's own on this machine, for the demo and for tests: anvil, started by Ape and ended with it."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from pdfed.chain.accounts import quiet
+from pdfed.chain.chain_errors import NodeUnreachable
+from pdfed.chain.rpc import Rpc
+
+
+class LocalChain:
+    """`with LocalChain() as chain:` starts anvil on a free port, connects Ape to it, and stops it at the end.
+
+    Every transaction is mined at once. Time is this machine's, moved on by `advance`.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> LocalChain:
+        import ape
+
+        settings = {"host": f"http://127.0.0.1:{free_port()}"}
+        try:
+            with quiet():
+                provider = self._stack.enter_context(
+                    ape.networks.ethereum.local.use_provider("foundry", provider_settings=settings, disconnect_after=True)
+                )
+        except Exception as fault:  # Ape, its plugin, or the system
+            raise NodeUnreachable("anvil", f"it could not be started: {' '.join(str(fault).split())[:200]}") from fault
+        self.rpc = Rpc(provider.web3.provider)
+        self.url = str(settings["host"])
+        self.chain_id = self.rpc.chain_id()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        with quiet():
+            self._stack.close()
+
+    def account(self, index: int) -> Any:
+        """The index-th test account, with 10,000 ETH."""
+        import ape
+
+        return ape.accounts.test_accounts[index]
+
+    def advance(self, seconds: int) -> None:
+        """Move the clock on, and mine a block that says so."""
+        self.rpc.call("evm_increaseTime", hex(seconds))
+        self.mine()
+
+    def mine(self, blocks: int = 1) -> None:
+        self.rpc.call("anvil_mine", hex(blocks))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

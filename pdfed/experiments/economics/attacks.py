@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attacks with a script of their own, each played once per seed on the mechanism. Money in ETH, gains in steps."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pdfed.experiments.economics.arena import interval
+from pdfed.experiments.economics.players import SHAKE, dice_of
+from pdfed.experiments.economics.world import ETHER, Conditions, World
+from pdfed.mechanism import BUCKETS, STEPS_PER_HALVING, Call, MechanismError, gain_of, payout_of
+
+Row = dict[str, Any]
+
+
+class Cast:
+    """A world with `conditions.voters` honest members of one unit of stake each, and one attacker holding `share` of all stake:
+    a little of it in `author`, the rest in `ally`, who votes by `claim` (None: like everyone else)."""
+
+    def __init__(self, conditions: Conditions, seed: int, share: float = 0.1, claim: float | None = None) -> None:
+        world = self.world = World(conditions, seed)
+        self.honest = [self._member(world, 1.0) for _ in range(conditions.voters)]
+        units = conditions.voters * share / (1 - share)
+        self.author = self._member(world, 0.1)
+        self.ally = world.join(max(0.1, units - 0.1), lambda id: self._claims(id, claim))
+
+    def income(self) -> float:
+        """What the attacker's two accounts earned together, ETH."""
+        return self.world.income(self.author) + self.world.income(self.ally)
+
+    def copies(self, count: int) -> None:
+        """`count` shaken copies of the champion by the attacker, one after the other."""
+        for _ in range(count):
+            champion = self.world.task.champion
+            id = self.world.submit(self.author, self.world.truth[champion])
+            self.world.copies[id] = champion
+            self.world.settle(id)
+
+    def _member(self, world: World, units: float) -> str:
+        account = world.join(units, lambda id: world.reading(account, id))
+        return account
+
+    def _claims(self, id: int, claim: float | None) -> float:
+        own = self.world.task.models[id].author == self.author
+        return claim if own and claim is not None else self.world.reading(self.ally, id)
+
+
+# ------------------------------------------------------------------------------------------------ luck and collusion
+
+
+def lottery(conditions: Conditions, seeds: Sequence[int], copies: int, share: float = 0.02, claim: float | None = None) -> Row:
+    """Resubmitting shaken copies of the champion until luck, or the attacker's own votes, give a step.
+
+    Pay per copy is before fees: a submission fee above it makes a copy a loss on average.
+    """
+    earned, fees = [], conditions.fee * conditions.pool * copies
+    for seed in seeds:
+        cast = Cast(conditions, seed, share, claim)
+        cast.copies(copies)
+        earned.append(cast.income())
+    mean, width = interval(earned)
+    return {
+        "income": mean,
+        "±": width,
+        "pay per copy, 1/10000 of the pool": 1e4 * (mean + fees) / copies / conditions.pool,
+    }
+
+
+def noise_estimate(conditions: Conditions, seeds: Sequence[int], copies: int, rounds: int, cautious: bool) -> Row:
+    """The lottery where minGain comes from `rounds` measurements of the noise; `cautious`: from their upper 90 % limit."""
+    from scipy.stats import chi2
+
+    margins, earned = [], []
+    for seed in seeds:
+        dice = dice_of(seed, "measured")
+        measured = statistics.stdev(dice.gauss(0.0, conditions.sd) for _ in range(rounds))
+        if cautious:
+            measured *= ((rounds - 1) / float(chi2.ppf(0.1, rounds - 1))) ** 0.5
+        margin = conditions.margin * measured / conditions.sd
+        cast = Cast(replace(conditions, margin=margin), seed, 0.02)
+        cast.copies(copies)
+        margins.append(margin)
+        earned.append(cast.income())
+    mean, width = interval(earned)
+    below = sum(margin < 1.0 for margin in margins) / len(margins)
+    return {
+        "rounds": rounds,
+        "limit": "upper 90 %" if cautious else "estimate",
+        "margin, mean sd": statistics.mean(margins),
+        "margin below 1 sd, share": below,
+        "lottery": mean,
+        "±": width,
+    }
+
+
+# ------------------------------------------------------------------------------------------------ order
+
+
+def overtake(conditions: Conditions, seeds: Sequence[int], ahead: bool) -> Row:
+    """A model worth four times minGain, and its copy, a trifle better.
+
+    `ahead`: the copy has the earlier id, as if the content had been public before its submission; else it comes after, and
+    the attacker's voter never reveals its vote on the original.
+    """
+    pay, copied, lost = [], [], []
+    for seed in seeds:
+        cast = Cast(conditions, seed, 0.02)
+        world, original = cast.world, cast.honest[0]
+        level = 4.0 * conditions.min_gain
+        order = [(cast.author, level + SHAKE), (original, level)] if ahead else [(original, level), (cast.author, level + SHAKE)]
+        ids = [world.submit(author, its_level) for author, its_level in order]
+        first, second = (ids[1], ids[0]) if ahead else (ids[0], ids[1])
+        _vote_by_hand(cast, ids, silent=None if ahead else first)
+        pay.append(world.task.models[first].payout / ETHER)
+        copied.append(world.task.models[second].payout / ETHER)
+        lost.append(-cast.income() + world.task.models[second].payout / ETHER)
+    return {
+        "the copy comes": "first" if ahead else "second",
+        "original": interval(pay)[0],
+        "copy": interval(copied)[0],
+        "±": interval(copied)[1],
+        "attacker's fee and bond": interval(lost)[0],
+    }
+
+
+def _vote_by_hand(cast: Cast, ids: Sequence[int], silent: int | None) -> None:
+    """All commit to all of `ids`; the ally never reveals on `silent`; settling out of order must be refused."""
+    world = cast.world
+    claims = {}
+    for id in ids:
+        for voter in (*cast.honest, cast.ally):
+            if voter != world.task.models[id].author:
+                claims[id, voter] = world.reading(voter, id)
+                world.commit(id, voter, claims[id, voter])
+    world.wait_until(max(world.task.models[id].reveals_open_at for id in ids))
+    for (id, voter), gain in claims.items():
+        if not (id == silent and voter == cast.ally):
+            world.reveal(id, voter, gain)
+    try:
+        world.task.settle(Call(cast.author, world.now), ids[-1])
+    except MechanismError as refusal:
+        if refusal.name not in ("NotNextToSettle", "WrongPhase"):
+            raise
+    else:
+        raise AssertionError("a later model was settled before an earlier one")
+    world.finish(*ids)
+
+
+# ------------------------------------------------------------------------------------------------ slicing, withholding, fees
+
+
+def slicing(conditions: Conditions, seeds: Sequence[int], slices: int, gain: float, at_once: bool) -> Row:
+    """An improvement of `gain` steps in `slices` equal submissions, one after the other or all at once; its author's income."""
+    earned = []
+    for seed in seeds:
+        cast = Cast(conditions, seed, 0.02)
+        levels = [gain * (k + 1) / slices for k in range(slices)]
+        if at_once:
+            cast.world.settle(*(cast.world.submit(cast.author, level) for level in levels))
+        else:
+            for level in levels:
+                cast.world.settle(cast.world.submit(cast.author, level))
+        earned.append(cast.world.income(cast.author))
+    mean, width = interval(earned)
+    return {"slices": slices, "submitted": "at once" if at_once else "in turn", "income": mean, "±": width}
+
+
+def withholding(conditions: Conditions, seeds: Sequence[int], rivals: int, top_up: float, cycles: int = 4) -> Row:
+    """`cycles` rounds with a top-up of `top_up` (share of the first pool) before each; every player finds 6·sd on top of the best
+    it knows in every round, in random order. The withholder shows its work in the last round only."""
+    honest: list[float] = []
+    held: list[float] = []
+    for seed in seeds:
+        for withhold, found in ((False, honest), (True, held)):
+            cast = Cast(conditions, seed, 0.02)
+            world, dice = cast.world, dice_of(seed, "order")
+            draft = 0.0
+            for cycle in range(cycles):
+                world.task.fund(Call(cast.honest[0], world.now, int(top_up * conditions.pool * ETHER)))
+                players = [cast.author, *cast.honest[:rivals]]
+                dice.shuffle(players)
+                for player in players:
+                    level = world.truth[world.best_public()] + 6 * conditions.sd
+                    if player == cast.author:
+                        draft = max(level, draft + 6 * conditions.sd) if withhold else level
+                        if withhold and cycle < cycles - 1:
+                            continue
+                        level = draft
+                    world.settle(world.submit(player, level))
+            found.append(world.income(cast.author))
+    mean, width = interval([late - prompt for late, prompt in zip(held, honest, strict=True)])
+    prompt = statistics.mean(honest)
+    return {"rivals": rivals, "prompt": prompt, "withheld": statistics.mean(held), "difference, %": 100 * mean / prompt,
+            "±": 100 * width / prompt}  # fmt: skip
+
+
+def fee_hogging(conditions: Conditions, seed: int) -> Row:
+    """One of the voters reveals on a model that all others ignore."""
+    cast = Cast(conditions, seed)
+    world = cast.world
+    id = world.submit(cast.author, 0.0)
+    world.commit(id, cast.honest[0], 0.0)
+    world.wait_until(world.task.models[id].reveals_open_at)
+    world.reveal(id, cast.honest[0], 0.0)
+    world.finish(id)
+    model = world.task.models[id]
+    return {
+        "weight, share of the eligible": model.revealed_weight / model.eligible_weight,
+        "fee, share earned": world.income(cast.honest[0]) * ETHER / conditions.fee_wei,
+        "outcome": model.outcome.name.capitalize(),
+    }
+
+
+def first_pay(release: int, pool: float = 10.0) -> Row:
+    """What a pure-noise genesis gives away: the first submission is a whole halving (63 steps) better for trivial work."""
+    return {"release, %": release / 100, "first pay, % of the pool": 100 * payout_of(10**30, 63, release) / 10**30}
+
+
+def paid_out(release: int) -> Row:
+    """Share of the pool that has been paid when Q-N has halved 1 to 5 times, in %."""
+    whole = 10**30
+    shares = {
+        f"{halvings} halvings": 100 * payout_of(whole, halvings * STEPS_PER_HALVING, release) / whole for halvings in range(1, 6)
+    }
+    return {"release, %": release / 100, **shares}
+
+
+# ------------------------------------------------------------------------------------------------ the statistic
+
+
+def statistic(voters: int, sd: float, seed: int, draws: int) -> list[Row]:
+    """Bias and RMSE of the lower median (the contract's) and of two alternatives, over honest votes of equal weight."""
+    dice = dice_of(seed, f"statistic {voters}")
+    errors: dict[str, list[float]] = {"lower median": [], "lower tercile": [], "mean": []}
+    for _ in range(draws):
+        truth = dice.uniform(-20, 20)
+        histogram = [0] * BUCKETS
+        for _ in range(voters):
+            histogram[max(0, min(BUCKETS - 1, int(truth + dice.gauss(0.0, sd) + STEPS_PER_HALVING)))] += 1
+        steps = sorted(k - STEPS_PER_HALVING for k, weight in enumerate(histogram) for _ in range(weight))
+        errors["lower median"].append(gain_of(histogram) - truth)
+        errors["lower tercile"].append(steps[-(-voters // 3) - 1] - truth)
+        errors["mean"].append(statistics.mean(steps) - truth)
+    return [
+        {
+            "voters": voters,
+            "sd": sd,
+            "statistic": name,
+            "bias": statistics.mean(found),
+            "RMSE": statistics.mean(error * error for error in found) ** 0.5,
+        }
+        for name, found in errors.items()
+    ]

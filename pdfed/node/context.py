@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything a node works with, opened once: the task from the genesis bundle, the private data, the ruler, the secrets."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from pdfed import bundle as bundles
+from pdfed.chain.chain_errors import NotPDFed, Unfunded
+from pdfed.chain.client import ContractClient
+from pdfed.chain.creation_check import creation_fault
+from pdfed.chain.secret import NodeSecret
+from pdfed.data import Exclusions, ImageSet, load, split
+from pdfed.journal import Journal
+from pdfed.mechanism import Role, Terms
+from pdfed.node.evaluation import Evaluator, keep_scores_of
+from pdfed.node.node_errors import NodeBusy, StakeTooLow
+from pdfed.provenance import Identity
+from pdfed.scoring import Ruler, Scorers
+from pdfed.spec import NodeConfig, TaskSpec, read_task_json
+from pdfed.storage import Store, cid_from_digest
+
+GENESIS_SECONDS = 600.0
+SAY_SECONDS = 5.0  # between two words about the progress of a download
+
+
+@dataclass(frozen=True)
+class NodeContext:
+    """A node's open resources. `home` holds: journal.sqlite, bundles/, draft/, fingerprints/, identity/,
+    samples/, secret."""
+
+    config: NodeConfig
+    client: ContractClient
+    account: Any
+    terms: Terms
+    task: TaskSpec
+    store: Store
+    journal: Journal
+    home: Path
+    train: ImageSet
+    test: ImageSet
+    evaluator: Evaluator
+    exclusions: Exclusions
+    secret: NodeSecret
+    identity: Identity
+    lock: IO[bytes]
+
+    def close(self) -> None:
+        """Let another process run this node."""
+        self.journal.close()
+        self.lock.close()
+
+    @property
+    def address(self) -> str:
+        return str(self.account.address)
+
+    @property
+    def stake(self) -> int:
+        """Wei to register with."""
+        return self.terms.min_stake if self.config.stake is None else self.config.stake
+
+    def bundle_folder(self, digest: bytes) -> Path:
+        """Where the bundle with this digest is kept on this machine."""
+        return self.home / "bundles" / cid_from_digest(digest)
+
+
+def home_of(config: NodeConfig, client: ContractClient, address: str) -> Path:
+    """The folder of one (contract, account)."""
+    return Path(config.home) / f"{client.chain_id}-{client.address}" / address
+
+
+def open_context(
+    config: NodeConfig, client: ContractClient, account: Any, store: Store, say: Callable[[str], None]
+) -> NodeContext:
+    """Open or re-open a node. Private data is read first: what is wrong with it is said before anything is downloaded."""
+    home = home_of(config, client, str(account.address))
+    home.mkdir(parents=True, exist_ok=True)
+    lock = take_lock(home)
+    terms = client.terms()
+    check_creation(client)
+    check_stake(config, terms, client, str(account.address))
+    say("fetching the genesis bundle")
+    genesis = fetch_genesis(store, terms.genesis, home / "bundles", say)
+    task = read_task_json((genesis / bundles.TASK).read_bytes())
+    bundles.verify_bundle(bundles.open_bundle(genesis), bundles.genesis_of(client.chain_id))
+    say(f"reading {config.data}")
+    pictures = load(config.data, task.images)
+    say(f"{len(pictures)} pictures, {len(pictures.skipped)} skipped")
+    for skipped in pictures.skipped[:10]:
+        say(f"  skipped {skipped.path}: {skipped.reason}")
+    train, test = split(pictures, config.test_share, config.seed)
+    journal = Journal(home / "journal.sqlite")
+    secret = NodeSecret.load_or_create(home / "secret", account, client.chain_id, client.address)
+    data = hashlib.sha256(train.digest + test.digest + task.model_dump_json().encode()).digest()
+    if keep_scores_of(journal, data):
+        say("these are not the pictures that models were scored on before: what counts now is scored anew")
+    say("fingerprinting the training pictures")
+    scorers = Scorers.load(genesis / bundles.SCORING, task.scoring, task.images)
+    ruler = Ruler(
+        scorers,
+        task.scoring,
+        train.images,
+        train.labels,
+        test.images,
+        flip=task.images.flip,
+        dinov2=config.dinov2,
+        cache=home / "fingerprints",
+    )
+    return NodeContext(
+        config=config,
+        client=client,
+        account=account,
+        terms=terms,
+        task=task,
+        store=store,
+        journal=journal,
+        home=home,
+        train=train,
+        test=test,
+        evaluator=Evaluator(task, ruler, secret.noise_seed(), journal),
+        exclusions=Exclusions(journal),
+        secret=secret,
+        identity=Identity.load_or_create(home / "identity", str(account.address)),
+        lock=lock,
+    )
+
+
+def check_creation(client: ContractClient) -> None:
+    """Before a stake is at risk: the storage, too, is what the constructor wrote. Raises NotPDFed."""
+    fault = creation_fault(client)
+    if fault:
+        raise NotPDFed(client.address, fault)
+
+
+def check_stake(config: NodeConfig, terms: Terms, client: ContractClient, address: str) -> None:
+    """Before anything is downloaded: is the stake enough, and can the account pay it? Raises StakeTooLow, Unfunded."""
+    stake = terms.min_stake if config.stake is None else config.stake
+    if stake < terms.min_stake:
+        raise StakeTooLow(
+            f"The stake is {stake} wei; this task asks for at least {terms.min_stake}.",
+            "Raise --stake, or leave it out to stake the minimum.",
+        )
+    if client.node(address).role == Role.NONE and client.balance(address) <= stake:
+        raise Unfunded(address, stake, client.balance(address))
+
+
+def take_lock(home: Path) -> IO[bytes]:
+    """Keep other processes out of this node's folder until the file is closed or the process ends. Raises NodeBusy."""
+    lock = (home / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        lock.close()
+        raise NodeBusy(
+            f"Another process already runs this account's node in {home}.", "Stop it first, or name another account."
+        ) from fault
+    return lock
+
+
+def fetch_genesis(store: Store, digest: bytes, bundle_folder: Path, say: Callable[[str], None]) -> Path:
+    """The verified genesis bundle, from this machine or from the store; an interrupted download goes on."""
+    cid = cid_from_digest(digest)
+    folder = bundle_folder / cid
+    if not folder.is_dir():
+        bundle_folder.mkdir(parents=True, exist_ok=True)
+        shown = time.monotonic()
+        for received in store.fetching(cid, folder, bundles.MAX_GENESIS_BYTES, GENESIS_SECONDS, resume=True):
+            if time.monotonic() - shown > SAY_SECONDS:
+                shown = time.monotonic()
+                say(f"fetching the genesis bundle: {received / 1e6:.1f} MB")
+    return folder

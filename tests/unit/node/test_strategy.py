@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local strategy: whom to believe, what to continue from, what to leave alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pdfed.chain.events import Event
+from pdfed.chain.ledger import Ledger
+from pdfed.mechanism import Role, Score, Terms
+from pdfed.node.evaluation import OwnScore, vote
+from pdfed.node.inbox import wanted
+from pdfed.node.strategy import OPEN_PER_AUTHOR, alarmed, choose_parents, crowded, crowding, may_begin, opinion, should_submit
+from pdfed.spec import NodeConfig
+
+ANN, BOB, CYD, ME = (f"0x{character * 40}" for character in "abcd")
+TERMS = Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, ANN)
+
+
+def event(name: str, block: int, **args: Any) -> Event:
+    return Event(name=name, args=args, block=block, block_hash="0x", log_index=0, transaction="0x", timestamp=block)
+
+
+def score(qn: float, memorized: int = 0) -> OwnScore:
+    return OwnScore(qn=qn, fid=2 * qn, va=0.0, vc=0.0, rc=0.0, memorized=memorized, samples=100)
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """Genesis and models 1 (by Ann) and 2 (by Bob), both measured against the genesis."""
+    found = Ledger(TERMS)
+    for account, role in ((ANN, Role.TRAINER), (BOB, Role.TRAINER), (CYD, Role.VALIDATOR), (ME, Role.TRAINER)):
+        found.apply(event("NodeRegistered", 1, account=account, role=int(role), stake=10**17))
+    for number, author in ((1, ANN), (2, BOB)):
+        found.apply(
+            event(
+                "ModelSubmitted",
+                10 + number,
+                id=number,
+                author=author,
+                bundle=bytes([number]) * 32,
+                parents=(0,),
+                baseline=0,
+                eligibleWeight=300,
+            )
+        )
+    return found
+
+
+def cast(ledger: Ledger, voter: str, model: int, qn: float, baseline: float, memorized: int = 0) -> None:
+    paired = Score(int(qn * 1e6), int(baseline * 1e6), memorized)
+    ledger.apply(event("LateVoteCast", 500, id=model, voter=voter, score=paired))
+
+
+def config(**choices: Any) -> NodeConfig:
+    return NodeConfig(data="digits", **choices)
+
+
+def test_a_level_is_counted_in_halvings_of_ones_own_measurement(ledger: Ledger) -> None:
+    own = {0: score(80), 1: score(20)}
+    assert opinion(ledger.models[1], ledger, own, config(believe="self")) == pytest.approx(2.0)
+    assert opinion(ledger.models[2], ledger, own, config(believe="self")) is None
+
+
+def test_scores_of_others_count_as_ratios_so_their_scale_does_not_matter(ledger: Ledger) -> None:
+    cast(ledger, CYD, 1, qn=500, baseline=1000)
+    assert opinion(ledger.models[1], ledger, {}, config()) == pytest.approx(1.0)
+
+
+def test_the_median_bears_one_liar(ledger: Ledger) -> None:
+    cast(ledger, CYD, 1, qn=40, baseline=80)
+    cast(ledger, BOB, 1, qn=1, baseline=10**6)
+    assert opinion(ledger.models[1], ledger, {0: score(80), 1: score(40)}, config()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("choices", "heard"),
+    [
+        ({"believe": "all"}, 0.0),
+        ({"believe": "validators"}, 1.0),
+        ({"believe": "trainers"}, -1.0),
+        ({"believe": "self"}, None),
+        ({"deny": (BOB,)}, 1.0),
+        ({"allow": (BOB,)}, -1.0),
+    ],
+)
+def test_only_the_believed_are_heard(ledger: Ledger, choices: dict[str, Any], heard: float | None) -> None:
+    cast(ledger, CYD, 1, qn=50, baseline=100)
+    cast(ledger, BOB, 1, qn=200, baseline=100)
+    assert opinion(ledger.models[1], ledger, {}, config(**choices)) == (None if heard is None else pytest.approx(heard))
+
+
+def test_the_best_model_is_continued(ledger: Ledger) -> None:
+    own = {0: score(80), 1: score(40), 2: score(30)}
+    choice = choose_parents(ledger, own, config())
+    assert choice is not None
+    assert (choice.parents, choice.coefficients) == ((2,), (1.0,))
+
+
+def test_the_genesis_is_continued_while_everything_is_worse(ledger: Ledger) -> None:
+    choice = choose_parents(ledger, {0: score(80), 1: score(90), 2: score(100)}, config())
+    assert choice is not None
+    assert choice.parents == (0,)
+
+
+def test_nothing_is_chosen_before_anything_was_scored(ledger: Ledger) -> None:
+    assert choose_parents(ledger, {}, config()) is None
+
+
+def test_a_mean_weighs_better_models_more(ledger: Ledger) -> None:
+    choice = choose_parents(ledger, {0: score(80), 1: score(40), 2: score(20)}, config(parent="mean", top=2))
+    assert choice is not None
+    assert choice.parents == (2, 1)
+    assert choice.coefficients == pytest.approx((2 / 3, 1 / 3))
+
+
+def test_a_model_that_copies_is_left_alone_whoever_says_so(ledger: Ledger) -> None:
+    own = {0: score(80), 1: score(40), 2: score(30, memorized=300_000)}
+    assert alarmed(2, ledger, own, config())
+    cast(ledger, CYD, 1, qn=40, baseline=80, memorized=250_000)
+    assert alarmed(1, ledger, own, config())
+    assert not alarmed(1, ledger, own, config(deny=(CYD,)))
+    choice = choose_parents(ledger, own, config())
+    assert choice is not None
+    assert choice.parents == (0,)
+
+
+def test_only_what_beats_the_champion_is_submitted() -> None:
+    assert should_submit(score(39), score(40), config())
+    assert not should_submit(score(41), score(40), config())
+    assert not should_submit(score(30, memorized=500_000), score(40), config())
+    assert should_submit(score(41), score(40), config(submit_worse=True))
+
+
+def test_a_vote_carries_micro_units_and_never_zero() -> None:
+    assert vote(score(12.5, 7), score(0.0)) == Score(12_500_000, 1, 7)
+
+
+def submitted(ledger: Ledger, number: int, author: str) -> None:
+    facts = {"id": number, "author": author, "bundle": number.to_bytes(32, "big"), "parents": (0,), "baseline": 0}
+    ledger.apply(event("ModelSubmitted", 10 + number, **facts, eligibleWeight=300))
+
+
+def test_no_more_is_begun_than_others_would_vote_on(ledger: Ledger) -> None:
+    mine = sum(model.author == ANN for model in ledger.unsettled())
+    for number in range(3, 3 + OPEN_PER_AUTHOR - mine):
+        assert may_begin(ledger, ANN)
+        submitted(ledger, number, ANN)
+    assert not may_begin(ledger, ANN) and may_begin(ledger, BOB)
+
+
+def test_a_flood_of_one_authors_models_waits_and_the_others_do_not(ledger: Ledger) -> None:
+    """Regression: 32 junk models (0.8 % of the pool in fees) took all bonds of a voter with the minimum stake."""
+    for number in range(3, 15):
+        submitted(ledger, number, ANN)
+    submitted(ledger, 15, BOB)
+    flood = [model.id for model in ledger.unsettled() if model.author == ANN]
+    for number in flood[:OPEN_PER_AUTHOR]:
+        assert not crowded(ledger.models[number], crowding(ledger, ME), ME)
+        ledger.apply(event("VoteCommitted", 40, id=number, voter=ME, commitment=b"\x01" * 32, sealed=b"\x02" * 32, weight=100))
+    assert all(
+        crowded(ledger.models[number], crowding(ledger, ME), ME) == (number not in flood[:OPEN_PER_AUTHOR]) for number in flood
+    )
+    assert not crowded(ledger.models[15], crowding(ledger, ME), ME) and not crowded(ledger.models[14], crowding(ledger, CYD), CYD)
+    assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood[:OPEN_PER_AUTHOR]}
+    ledger.apply(event("VoteRevealed", 50, id=flood[0], voter=ME, score=Score(1, 1, 0), weight=100))
+    assert not crowded(ledger.models[14], crowding(ledger, ME), ME)
+    assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood}
