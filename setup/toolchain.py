@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the compiler, the local chain and forge where they are looked for. Run by `make setup`, with the project's own Python.
+"""Link compiler, local chain and forge into `.build`, and give Ape a data folder there. `make setup` runs it with .venv's Python.
 
-A native solc of the pinned version, or an anvil, that the user already has is used instead of the npm one.
-Writes nothing outside the checkout: the paths reach every program of `.venv` through `pdfed.pth`.
+A native solc of the pinned version, or an anvil, that the user has already is preferred to the npm package.
+The programs of `.venv` learn these paths from `pdfed.pth`. Two checkouts share the user's Ape accounts and
+Ape settings, nothing else.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = ROOT / ".build" / "bin"
 COMPILERS = ROOT / ".build" / "solc"
+APE_FOLDER = ROOT / ".build" / "ape"
 
 
 def pinned_solc() -> str:
@@ -31,7 +33,7 @@ def pinned_solc() -> str:
 
 
 def native_solc(version: str) -> Path | None:
-    """A native solc of this version on PATH or in solcx's own folder, if there is one."""
+    """Path of a native solc of this version on PATH or in solcx's folder, None if there is none."""
     on_path = shutil.which("solc")
     for candidate in (on_path, Path.home() / ".solcx" / f"solc-v{version}"):
         if candidate is None or not Path(candidate).is_file():
@@ -43,7 +45,7 @@ def native_solc(version: str) -> Path | None:
 
 
 def place(source: Path, target: Path) -> None:
-    """Make `target` a link to `source`, replacing what was there."""
+    """Make `target` a link to `source`, replacing an earlier link."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     target.symlink_to(source)
@@ -62,8 +64,8 @@ def place_compiler(version: str) -> str:
 
 
 def place_foundry(program: str) -> str:
-    """Link one of Foundry's programs. An anvil that the user has is as good as any; forge is the pinned one, whose reports and
-    random games are the same everywhere, unless npm has none for this machine."""
+    """Link `program` of Foundry. The user's own anvil is preferred; forge is npm's pinned one, whose reports and random games
+    are the same everywhere, unless npm has none for this machine."""
     own = shutil.which(program)
     if own is not None and BINARIES in Path(own).parents:
         own = None
@@ -78,14 +80,27 @@ def place_foundry(program: str) -> str:
     return f"{program}: npm package"
 
 
-def tell_python() -> None:
-    """Every program of .venv finds the package, the compiler and the chain, without an activated shell."""
-    line = (
+def place_ape_folder(home: Path, folder: Path) -> None:
+    """Give this checkout its own Ape data folder (package cache, processes, deployments): Ape's default, `~/.ape`, is shared.
+
+    The user's accounts and global settings stay in `~/.ape`, linked: a wallet must not depend on a checkout.
+    """
+    accounts = home / ".ape" / "accounts"
+    accounts.mkdir(parents=True, exist_ok=True)
+    place(accounts, folder / "accounts")
+    place(home / ".ape" / "ape-config.yaml", folder / "ape-config.yaml")
+
+
+def pth_lines(root: Path) -> str:
+    """Content of `pdfed.pth`: every program of .venv finds package, compiler, chain and Ape folder without an activated shell."""
+    build = root / ".build"
+    return (
+        f"{root}\n"
         "import os; "
-        f"os.environ.setdefault('SOLCX_BINARY_PATH', {str(COMPILERS)!r}); "
-        f"os.environ['PATH'] = os.environ.get('PATH', '') + os.pathsep + {str(BINARIES)!r}"
+        f"os.environ.setdefault('APE_DATA_FOLDER', {str(build / 'ape')!r}); "
+        f"os.environ.setdefault('SOLCX_BINARY_PATH', {str(build / 'solc')!r}); "
+        f"os.environ['PATH'] = os.environ.get('PATH', '') + os.pathsep + {str(build / 'bin')!r}\n"
     )
-    Path(sysconfig.get_paths()["purelib"], "pdfed.pth").write_text(f"{ROOT}\n{line}\n")
 
 
 def main() -> None:
@@ -95,7 +110,11 @@ def main() -> None:
     print(place_compiler(pinned_solc()))
     print(place_foundry("anvil"))
     print(place_foundry("forge"))
-    tell_python()
+    place_ape_folder(Path.home(), APE_FOLDER)
+    if (ROOT / ".venv").is_symlink():
+        print(f".venv is a link to {(ROOT / '.venv').resolve()}: outside make, its programs import pdfed from there")
+    else:
+        Path(sysconfig.get_paths()["purelib"], "pdfed.pth").write_text(pth_lines(ROOT))
 
 
 if __name__ == "__main__":

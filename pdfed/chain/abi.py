@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled contract, and the words of its calls, answers, events and errors.
+"""The compiled contract: encodes calls, decodes return values, events and errors.
 
-Decoding here costs about a tenth of what web3's contract objects cost; a history of 100,000 events is read through it.
+Decoding costs about a tenth of what web3's contract objects take; a history of 100,000 events is read through it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -20,11 +21,12 @@ from eth_abi.exceptions import InsufficientDataBytes
 from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 
-from pdfed.chain.chain_errors import NotCompiled
+from pdfed.chain.chain_errors import ContractError, NotCompiled
 from pdfed.mechanism import BallotState, Phase, Role, Score, Terms
 
 CONTRACT = "PDFed"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # the checkout; where the package is installed, a folder of no interest
+PACKAGED = Path(__file__).with_name(f"{CONTRACT}.json")  # written by setup/compiled.py, shipped in the wheel
 _ENUMS: dict[str, type[IntEnum]] = {"Role": Role, "Phase": Phase, "BallotState": BallotState}
 _PANICS = {0x11: "overflow", 0x12: "division by zero", 0x32: "index out of range"}
 _METADATA_BYTES = 53
@@ -34,7 +36,7 @@ checksummed = lru_cache(maxsize=65_536)(to_checksum_address)
 
 @dataclass(frozen=True)
 class Item:
-    """A function, event or error of the ABI. `types` and `names` of its inputs; of an event, the indexed ones come first."""
+    """A function, event or error of the ABI. `types`, `names`: of its inputs; an event's indexed ones come first."""
 
     name: str
     names: tuple[str, ...]
@@ -60,47 +62,63 @@ class Interface:
         self.constructor = next(_item(entry) for entry in abi if entry["type"] == "constructor")
 
     def call_data(self, function: str, arguments: Sequence[Any]) -> bytes:
-        """What a transaction or a view call carries."""
+        """Encode a call: selector and arguments."""
         item = self.functions[function]
         return keccak(item.signature.encode())[:4] + encode(item.types, arguments)
 
-    def answer(self, function: str, data: bytes) -> tuple[Any, ...]:
-        """The outputs of a view. Raises eth_abi's DecodingError where the answer is no such thing."""
+    def creation_data(self, terms: Terms) -> bytes:
+        """Encode a deployment: creation bytecode and terms. Raises EncodingError."""
+        return self.creation + encode([self.constructor.types[0]], [astuple(terms)])
+
+    def decode_outputs(self, function: str, data: bytes) -> tuple[Any, ...]:
+        """Decode the return values of a view. Raises eth_abi's DecodingError."""
         return decode(self.functions[function].outputs, data)
 
-    def event(self, topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, Any]] | None:
-        """Name and arguments of a log of the contract; None if the ABI does not know it."""
+    def decode_event(self, topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, Any]] | None:
+        """Decode a log of the contract into name and arguments; None if the ABI does not know the event."""
         item = self.events.get(topics[0]) if topics else None
         if item is None:
             return None
         values = [*decode(item.types[: item.indexed], b"".join(topics[1:])), *decode(item.types[item.indexed :], data)]
         return item.name, {name: _python(type_, value) for name, type_, value in zip(item.names, item.types, values, strict=True)}
 
-    def reason(self, data: bytes) -> str:
-        """What a call reverted with, as `Name(argument=figure, …)`; "" if it gave no reason."""
+    def decode_error(self, data: bytes, message: str = "") -> ContractError:
+        """Decode the data that a call reverted with. `message`: the node's words, used where there is no data."""
         item = self.errors.get(data[:4])
         try:
             if item is not None:
                 values = decode(item.types, data[4:])
-                figures = (f"{n}={_shown(k, v)}" for n, k, v in zip(item.names, item.kinds, values, strict=True))
-                return f"{item.name}({', '.join(figures)})"
+                return ContractError(item.name, dict(zip(item.names, map(_figure, item.kinds, values), strict=True)))
             if data[:4] == bytes.fromhex("08c379a0"):  # Error(string)
-                return str(decode(["string"], data[4:])[0])
+                return ContractError(text=str(decode(["string"], data[4:])[0]))
             if data[:4] == bytes.fromhex("4e487b71"):  # Panic(uint256)
                 code = decode(["uint256"], data[4:])[0]
-                return f"Panic({_PANICS.get(code, hex(code))})"
+                return ContractError(text=f"Panic({_PANICS.get(code, hex(code))})")
         except Exception:
-            return f"0x{data.hex()}"
-        return f"0x{data.hex()}" if data else ""
-
-    def construction(self, terms: Terms) -> bytes:
-        """What a transaction carries that makes a contract with these terms. Raises EncodingError."""
-        return self.creation + encode([self.constructor.types[0]], [astuple(terms)])
+            return ContractError(text=f"0x{data.hex()}")
+        return ContractError(text=f"0x{data.hex()}" if data else message)
 
 
 @cache
 def interface() -> Interface:
-    """The project's contract, compiled if its sources changed (Ape says so). Raises NotCompiled."""
+    """The project's contract: in a checkout compiled by Ape (if a source changed), elsewhere from the package's own data.
+
+    Raises NotCompiled.
+    """
+    build = compile_contract() if in_checkout() else _packaged()
+    return Interface(build["abi"], from_hex(build["creation"]), from_hex(build["runtime"]))
+
+
+def in_checkout() -> bool:
+    """True if the contract's sources and Ape's project file are beside this package."""
+    return (ROOT / "contracts" / f"{CONTRACT}.sol").is_file() and (ROOT / "ape-config.yaml").is_file()
+
+
+def compile_contract() -> dict[str, Any]:
+    """Compile the checkout's contract with Ape. Returns `abi` (list), `creation`, `runtime` (0x-hex) and `solc` (version).
+
+    Raises NotCompiled.
+    """
     import ape
 
     project = ape.project if Path(ape.project.path) == ROOT else ape.Project(ROOT)
@@ -114,31 +132,46 @@ def interface() -> Interface:
     if contract is None:
         raise NotCompiled(f"{ROOT / 'contracts'} holds no {CONTRACT}.", "Restore the folder from git.")
     compiled = contract.contract_type
-    abi = [entry.model_dump(mode="json", by_alias=True) for entry in compiled.abi]
-    codes = (compiled.deployment_bytecode.bytecode, compiled.runtime_bytecode.bytecode)
-    return Interface(abi, *(bytes.fromhex(str(code).removeprefix("0x")) for code in codes))
+    runtime = "0x" + str(compiled.runtime_bytecode.bytecode).removeprefix("0x")
+    return {
+        "abi": [entry.model_dump(mode="json", by_alias=True) for entry in compiled.abi],
+        "creation": "0x" + str(compiled.deployment_bytecode.bytecode).removeprefix("0x"),
+        "runtime": runtime,
+        "solc": ".".join(str(part) for part in from_hex(runtime)[-5:-2]),  # where solc's metadata names its version
+    }
+
+
+def _packaged() -> dict[str, Any]:
+    """The build that `setup/compiled.py` put into the package. Raises NotCompiled."""
+    try:
+        return dict(json.loads(PACKAGED.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as fault:
+        raise NotCompiled(
+            f"This installation of pdfed lacks the compiled contract: {PACKAGED} can't be read ({fault}).",
+            "In a checkout run `.venv/bin/python setup/compiled.py`, build the wheel again and install that one.",
+        ) from fault
 
 
 def same_but_metadata(code: bytes, other: bytes) -> bool:
-    """Whether two codes differ at most in the metadata that solc appends: a hash of the sources, comments included."""
+    """True if two codes differ at most in the metadata that solc appends: a hash of the sources, comments included."""
     return len(code) == len(other) and code[:-_METADATA_BYTES] == other[:-_METADATA_BYTES]
 
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
-    """Values of ABI data. Raises DecodingError where it is too short: Ape turned that check of eth_abi's off, globally."""
+    """Decode ABI data. Raises DecodingError where it is too short: Ape turned that check of eth_abi's off, globally."""
     if len(data) < 32 * sum(map(_head_words, types)):
         raise InsufficientDataBytes(f"{len(data)} bytes can't hold {types}")
     return tuple(lenient_decode(types, data))
 
 
 def _head_words(type_: str) -> int:
-    """Words that a value takes at the least: of a struct, its fields; of an array of fixed length, its elements."""
+    """The least number of 32-byte words that a value takes: a struct's fields, a fixed array's elements."""
     fixed = re.fullmatch(r"(.+)\[(\d+)\]", type_)
     return int(fixed[2]) * _head_words(fixed[1]) if fixed else type_.count(",") + 1
 
 
 def from_hex(value: str) -> bytes:
-    """The bytes of 0x-hex."""
+    """Bytes of 0x-hex."""
     return bytes.fromhex(value.removeprefix("0x"))
 
 
@@ -180,10 +213,13 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _shown(kind: str, value: Any) -> str:
+def _figure(kind: str, value: Any) -> int | str:
+    """An error's argument as `ContractError.figures` holds it. `kind`: Solidity's name of its type."""
     if kind.startswith("enum "):
-        known = _ENUMS[kind.split(".")[-1]]
-        return known(value).name if value in known._value2member_map_ else str(value)
+        members = _ENUMS[kind.split(".")[-1]]
+        return members(value).name if value in members._value2member_map_ else int(value)
     if isinstance(value, bytes):
         return f"0x{value.hex()}"
-    return checksummed(value) if kind == "address" else str(value)
+    if kind == "address":
+        return str(checksummed(value))
+    return value if isinstance(value, int) else str(value)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract from its sources, by solc alone: the standard JSON input that block explorers ask for, and what it compiles to.
+"""Compiles the contract's sources by solc alone, from the standard JSON input that block explorers ask for.
 
-Names and settings are those that Ape gives solc (ape-config.yaml), so that the code is the deployed one to the last byte, the
-hash of the sources in its metadata included.
+Names and settings are those that Ape gives solc (ape-config.yaml), so that the result is the deployed code to the last byte,
+the hash of the sources in its metadata included. Needs a checkout: no wheel ships the sources.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from pdfed.chain.abi import CONTRACT, ROOT
-from pdfed.chain.chain_errors import NotCompiled
+from pdfed.chain.chain_errors import NoSources, NotCompiled
 
 SOURCE = f"contracts/{CONTRACT}.sol"
 _IMPORT = re.compile(r'^import\s(?:[^;"]*from\s)?\s*"([^"]+)";', re.MULTILINE)
@@ -28,8 +28,11 @@ _COMPILE_SECONDS = 600
 
 @dataclass(frozen=True)
 class Build:
-    """What solc made of the sources. `runtime`: deployed code with zeros for immutables; `immutables`: (name, positions of its
-    32-byte words in the runtime); `metadata`: JSON, whose hash ends the runtime; `compiler`: as solc names itself."""
+    """Output of solc.
+
+    `creation`: bytecode; `runtime`: deployed code with zeros for immutables; `immutables`: (name, positions of its 32-byte
+    words in the runtime); `metadata`: JSON, whose hash ends the runtime; `compiler`: solc's full version.
+    """
 
     creation: bytes
     runtime: bytes
@@ -39,19 +42,22 @@ class Build:
 
 
 def standard_input(root: Path = ROOT) -> dict[str, Any]:
-    """The standard JSON input of the contract and of all it imports, with their text. Raises NotCompiled."""
-    config = yaml.safe_load((root / "ape-config.yaml").read_text())
+    """Return solc's standard JSON input: the contract and all its imports as text, and the settings.
+
+    Raises NoSources outside a checkout, NotCompiled where a source can't be read.
+    """
+    config = _config(root)
     solidity, folders = config["solidity"], _libraries(config)
     remappings = {name: f"contracts/.cache/{library}/local" for name, (library, _) in folders.items()}
     sources: dict[str, dict[str, str]] = {}
-    wanted = [SOURCE]
-    while wanted:
-        name = wanted.pop()
+    queue = [SOURCE]
+    while queue:
+        name = queue.pop()
         if name in sources:
             continue
         text = _read(root, name, folders, remappings)
         sources[name] = {"content": text}
-        wanted += [_imported(name, path, remappings) for path in _IMPORT.findall(text)]
+        queue += [_imported(name, path, remappings) for path in _IMPORT.findall(text)]
     settings = {
         "optimizer": {"enabled": solidity["optimize"], "runs": solidity["optimization_runs"]},
         "remappings": sorted(f"{name}={target}" for name, target in remappings.items()),
@@ -61,42 +67,58 @@ def standard_input(root: Path = ROOT) -> dict[str, Any]:
     return {"language": "Solidity", "sources": dict(sorted(sources.items())), "settings": settings}
 
 
-def build(given: dict[str, Any], root: Path = ROOT) -> Build:
-    """Compile a standard JSON input by the pinned solc. Raises NotCompiled."""
-    version = yaml.safe_load((root / "ape-config.yaml").read_text())["solidity"]["version"]
+def build(standard_json: dict[str, Any], root: Path = ROOT) -> Build:
+    """Compile a standard JSON input with the pinned solc. Raises NoSources outside a checkout, NotCompiled."""
+    version = _config(root)["solidity"]["version"]
     solc = Path(os.environ.get("SOLCX_BINARY_PATH", root / ".build" / "solc")) / f"solc-v{version}"
     if not solc.is_file():
         raise NotCompiled(f"There is no solc {version} at {solc}.", "Run `make setup`.")
-    done = subprocess.run(
-        [solc, "--standard-json"], input=json.dumps(given), capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False
+    process = subprocess.run(
+        [solc, "--standard-json"],
+        input=json.dumps(standard_json),
+        capture_output=True,
+        text=True,
+        timeout=_COMPILE_SECONDS,
+        check=False,
     )
     try:
-        answer = json.loads(done.stdout)
+        output = json.loads(process.stdout)
     except ValueError as fault:
-        raise NotCompiled(f"solc gave no JSON: {(done.stderr or done.stdout)[:300]}", "Run `make setup`.") from fault
-    errors = [each["formattedMessage"] for each in answer.get("errors", []) if each["severity"] == "error"]
+        raise NotCompiled(f"solc gave no JSON: {(process.stderr or process.stdout)[:300]}", "Run `make setup`.") from fault
+    errors = [each["formattedMessage"] for each in output.get("errors", []) if each["severity"] == "error"]
     if errors:
         raise NotCompiled(f"solc refuses the sources: {' '.join(errors[0].split())[:300]}", "Restore contracts/ from git.")
-    made = answer["contracts"][SOURCE][CONTRACT]
-    names = _names_by_id(answer["sources"][SOURCE]["ast"])
-    references = made["evm"]["deployedBytecode"]["immutableReferences"]
+    contract = output["contracts"][SOURCE][CONTRACT]
+    names = _names_by_id(output["sources"][SOURCE]["ast"])
+    references = contract["evm"]["deployedBytecode"]["immutableReferences"]
     return Build(
-        creation=bytes.fromhex(made["evm"]["bytecode"]["object"]),
-        runtime=bytes.fromhex(made["evm"]["deployedBytecode"]["object"]),
+        creation=bytes.fromhex(contract["evm"]["bytecode"]["object"]),
+        runtime=bytes.fromhex(contract["evm"]["deployedBytecode"]["object"]),
         immutables=tuple((names[int(key)], tuple(each["start"] for each in places)) for key, places in references.items()),
-        metadata=made["metadata"],
-        compiler=json.loads(made["metadata"])["compiler"]["version"],
+        metadata=contract["metadata"],
+        compiler=json.loads(contract["metadata"])["compiler"]["version"],
     )
+
+
+def _config(root: Path) -> dict[str, Any]:
+    """Ape's project file."""
+    try:
+        return dict(yaml.safe_load((root / "ape-config.yaml").read_text()))
+    except FileNotFoundError as fault:
+        raise NoSources(
+            "The contract's Solidity sources are not part of an installed package.",
+            "Run it in a checkout: clone the repository, then `make setup`.",
+        ) from fault
 
 
 def _libraries(config: dict[str, Any]) -> dict[str, tuple[str, Path]]:
-    """By the first word of an import: the library's name with Ape, and the folder its files are in."""
-    found = {}
+    """Libraries by the first word of their imports: Ape's name of the library, and the folder of its files."""
+    libraries = {}
     for each in config["dependencies"]:
         folder = Path(each["local"])
         prefix = folder.name if folder.name.startswith("@") else each["name"]
-        found[prefix] = (each["name"], folder)
-    return found
+        libraries[prefix] = (each["name"], folder)
+    return libraries
 
 
 def _read(root: Path, name: str, folders: dict[str, tuple[str, Path]], remappings: dict[str, str]) -> str:
@@ -113,7 +135,7 @@ def _read(root: Path, name: str, folders: dict[str, tuple[str, Path]], remapping
 
 
 def _imported(name: str, path: str, remappings: dict[str, str]) -> str:
-    """The source's name behind an import in the source `name`."""
+    """Name of the source that `name` imports as `path`."""
     if path.startswith("."):
         return os.path.normpath(PurePosixPath(name).parent / path)
     prefix, rest = path.split("/", 1)
@@ -121,6 +143,6 @@ def _imported(name: str, path: str, remappings: dict[str, str]) -> str:
 
 
 def _names_by_id(ast: dict[str, Any]) -> dict[int, str]:
-    """The state variables' names by their ids in the syntax tree."""
+    """Names of the state variables by their ids in the syntax tree."""
     (contract,) = (each for each in ast["nodes"] if each["nodeType"] == "ContractDefinition")
     return {each["id"]: each["name"] for each in contract["nodes"] if each["nodeType"] == "VariableDeclaration"}

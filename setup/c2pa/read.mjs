@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a picture, weights with a manifest beside them (model.safetensors + .c2pa), or weights with a manifest inside, by a
-// C2PA implementation that shares no code with ours. Prints one JSON object: {kind, valid, codes, failed, manifests}.
+// Validate a picture, weights with a manifest beside them (model.safetensors + .c2pa), or weights with a manifest inside, with
+// an independent C2PA implementation: node read.mjs FILE [MANIFEST]. Prints JSON: {kind, valid, codes, failed, manifests}.
 
 import { readFile } from 'node:fs/promises';
 import { PNG } from '@trustnxt/c2pa-ts/asset';
 import { SuperBox } from '@trustnxt/c2pa-ts/jumbf';
 import { ManifestStore, ValidationResult } from '@trustnxt/c2pa-ts/manifest';
 
-const UNTRUSTED = 'signingCredential.untrusted'; // normal without a list of trusted authorities
+const UNTRUSTED = 'signingCredential.untrusted'; // expected without a trust list
 
-/** A file that the library has no class for: its bytes, and where (if anywhere) its manifest is. */
+/** A file format unknown to the library. manifest: the store's bytes; range: of the file, excluded from its hash. */
 class PlainFile {
   constructor(data, manifest, range) {
     Object.assign(this, { data, manifest, range });
@@ -28,7 +28,7 @@ class PlainFile {
   }
 }
 
-/** C2PA 2.5, A.3.16: the manifest is the Base64 value of "c2pa:manifest" in the metadata of the header. */
+/** Weights with a manifest inside (C2PA 2.5, A.3.16): the Base64 value of "c2pa:manifest" in the header's metadata. */
 function embedded(data) {
   const length = Number(new DataView(data.buffer, data.byteOffset).getBigUint64(0, true));
   const header = Buffer.from(data.subarray(8, 8 + length)).toString('utf8');

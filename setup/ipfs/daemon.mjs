@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An IPFS node for the tests: node daemon.mjs REPO. Speaks Kubo's RPC and bitswap on 127.0.0.1 only, knows no other node until it
-// is told of one, and ends when its standard input does: with the process that started it, however that ends.
+// IPFS node for the tests: node daemon.mjs REPO. Serves Kubo's RPC, a gateway and bitswap on 127.0.0.1 only; knows no other node
+// until a test connects one. Prints its addresses as JSON. Exits at the end of its standard input: with its parent process,
+// however that ends.
 import { join } from 'node:path'
 
 Promise.withResolvers ??= function () {  // Node 20 lacks it
@@ -14,14 +15,14 @@ const { create } = await import('ipfs-core')
 const { HttpApi } = await import('ipfs-http-server')
 const { HttpGateway } = await import('ipfs-http-gateway')
 
-const here = '/ip4/127.0.0.1/tcp/0'
+const loopback = '/ip4/127.0.0.1/tcp/0'
 const ipfs = await create({
   repo: join(process.argv[2]),
   silent: true,
   preload: { enabled: false },
   init: { emptyRepo: true, algorithm: 'Ed25519' },
   config: {
-    Addresses: { Swarm: [here], API: here, Gateway: here, Announce: [], NoAnnounce: [], Delegates: [] },
+    Addresses: { Swarm: [loopback], API: loopback, Gateway: loopback, Announce: [], NoAnnounce: [], Delegates: [] },
     Bootstrap: [],
     Discovery: { MDNS: { Enabled: false }, webRTCStar: { Enabled: false } },
     Pubsub: { Enabled: false },

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read a federation from its contract's event log: models, votes, money. Needs an Ethereum node, but no account and no store.
+
+python examples/read_a_federation.py --network ethereum:sepolia:https://… --contract 0x…
+"""
+
+import argparse
+
+from pdfed.chain.client import ContractClient
+from pdfed.chain.feed import read_ledger
+from pdfed.chain.networks import connected
+from pdfed.mechanism import STEPS_PER_HALVING
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--network", required=True)
+    arguments.add_argument("--contract", required=True)
+    given = arguments.parse_args()
+
+    with connected(given.network):
+        ledger = read_ledger(ContractClient.at(given.contract))
+    print(f"pool {ledger.pool / 10**18:.4f} ETH, {len(ledger.nodes)} nodes, champion: model {ledger.champion}")
+    for model in ledger.models.values():
+        votes = ledger.votes.get(model.id, ())
+        halvings = model.level / STEPS_PER_HALVING
+        print(f"model {model.id} by {model.author}: parents {list(model.parents)}, {halvings:.2f} halvings, {len(votes)} votes")
+        for vote in votes:
+            print(f"  {vote.voter}: Q-N {vote.score.qn / 1e6:.2f}, baseline {vote.score.baseline_qn / 1e6:.2f}")
+
+
+if __name__ == "__main__":
+    main()
