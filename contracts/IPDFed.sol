@@ -7,7 +7,7 @@ pragma solidity ^0.8.28;
 ///
 /// Two planes, never mixed. The record plane: every submission and every score is an event that stays readable, clients
 /// decide whom to believe, and nothing in it moves money. The payment plane: one conservative statistic, the weighted lower
-/// median of paired scores, that only moves money. The whole state can be rebuilt from the event log and `terms()` alone.
+/// median of paired scores, moves the money and nothing else. The event log and `terms()` alone rebuild the whole state.
 ///
 /// Warning: the payment plane assumes that a majority of the voting stake is honest. It is its only assumption: a majority
 /// of stake can capture the pool. The record plane does not need it.
@@ -19,19 +19,20 @@ pragma solidity ^0.8.28;
 /// points (1/10000) or parts per million where they say so. A digest is the sha2-256 of a bundle's dag-pb CIDv1.
 ///
 /// The functions below that take no value can be batched with `multicall(bytes[])`.
+/// @custom:security-contact see SECURITY.md
 interface IPDFed {
     // ------------------------------------------------------------------------------------------------------- types
 
-    /// @notice What a node registered as: trainers submit and vote, validators only vote.
+    /// @notice Role of a node: trainers submit and vote, validators only vote.
     enum Role {
         None,
         Trainer,
         Validator
     }
 
-    /// @notice Where a model stands; time and calls only ever move it forward.
-    /// Voting: scores are committed. Revealing: they are opened. Due: it can be settled, in order of id. Scored: its quorum
-    /// was met. Unscored: it was not; such a model can be a parent, never a champion.
+    /// @notice Phase of a model; it never goes back.
+    /// Voting: scores are committed. Revealing: they are revealed. Due: it can be settled, in order of id. Scored: its
+    /// quorum was met. Unscored: it was not; such a model can be a parent, never a champion.
     enum Phase {
         None,
         Voting,
@@ -41,7 +42,7 @@ interface IPDFed {
         Unscored
     }
 
-    /// @notice What became of a voter's one ballot on a model. Late ballots are recorded, never paid, never weighted.
+    /// @notice State of a voter's one ballot on a model. Late ballots are recorded, never paid, never weighted.
     enum BallotState {
         None,
         Committed,
@@ -79,7 +80,7 @@ interface IPDFed {
         /// seconds without a settlement after which the pool may return to the sponsor; 0: never, else at least
         /// commitWindow + revealWindow
         uint32 sunset;
-        /// where the pool may return to; not 0 if `sunset` is not 0
+        /// address that the pool may return to; not 0 if `sunset` is not 0
         address sponsor;
     }
 
@@ -90,8 +91,8 @@ interface IPDFed {
         uint64 qn;
         /// micro-units: Q-N of the model's baseline; > 0
         uint64 baselineQn;
-        /// parts per million of the generated samples confirmed as copies of the voter's data; 0..1e6. The whistle: an
-        /// event, no money depends on it
+        /// parts per million of the generated samples confirmed as copies of the voter's data; 0..1e6. Recorded only: no
+        /// money depends on it
         uint32 memorized;
     }
 
@@ -140,13 +141,13 @@ interface IPDFed {
     /// @notice A voter's ballot on a model; all zero if there is none.
     struct Ballot {
         bytes32 commitment;
-        /// weight it counts with; 0 if late
+        /// weight in the median; 0 if late
         uint64 weight;
         BallotState state;
     }
 
-    /// @notice Where the contract's balance belongs, all in wei: the five sum up to the balance, exactly (ETH forced in by
-    /// a selfdestruct apart).
+    /// @notice Who owns the contract's balance, in wei: the five sum up to the balance, exactly (apart from ETH forced in by
+    /// a selfdestruct).
     struct Ledger {
         uint256 stakes;
         uint256 pool;
@@ -175,10 +176,10 @@ interface IPDFed {
     /// @notice A silent node left the active set, as if it had requested its exit.
     /// @param exitAt Unix seconds.
     event NodeRetired(address indexed account, uint40 exitAt);
-    /// @notice A node said that it is still there.
+    /// @notice A node reported that it is active.
     event KeptAlive(address indexed account);
 
-    /// @notice A model was born.
+    /// @notice A model was submitted.
     /// @param parents ids it was trained from.
     /// @param baseline id it is scored against.
     /// @param eligibleWeight weight of all active nodes but the author's.
@@ -191,8 +192,8 @@ interface IPDFed {
         uint64 eligibleWeight
     );
     /// @notice A hidden score was committed.
-    /// @param sealedScore the score under a pad that only its voter can derive.
-    /// @param weight what the ballot counts.
+    /// @param sealedScore the score, encrypted with a pad that only its voter can derive.
+    /// @param weight of the ballot.
     event VoteCommitted(
         uint32 indexed id, address indexed voter, bytes32 commitment, bytes32 sealedScore, uint64 weight
     );
@@ -200,8 +201,8 @@ interface IPDFed {
     event JuryDrawn(uint32 indexed id, bytes32 seed);
     /// @notice All eligible weight committed: reveals opened before the end of the commit window. Never with a jury.
     event RevealOpened(uint32 indexed id);
-    /// @notice A committed score was opened.
-    /// @param weight what the ballot counts.
+    /// @notice A committed score was revealed.
+    /// @param weight of the ballot.
     event VoteRevealed(uint32 indexed id, address indexed voter, Score score, uint64 weight);
     /// @notice A score was recorded after the commit phase: never paid, never weighted.
     event LateVoteCast(uint32 indexed id, address indexed voter, Score score);
@@ -230,7 +231,7 @@ interface IPDFed {
     /// @notice A voter's share of a model's fee was credited.
     /// @param amount wei.
     event FeeClaimed(uint32 indexed id, address indexed voter, uint256 amount);
-    /// @notice The pool grew by a gift.
+    /// @notice Somebody added to the pool.
     /// @param amount wei.
     event Funded(address indexed from, uint256 amount);
     /// @notice The pool of an abandoned task was credited to its sponsor.
@@ -247,7 +248,7 @@ interface IPDFed {
     error InvalidTerms(string field);
     /// @notice A call that must bring ETH brought none.
     error NothingSent();
-    /// @notice The contract would hold more than it can count.
+    /// @notice The contract's balance would be too large.
     /// @param balance wei with this call.
     /// @param limit wei.
     error BalanceLimit(uint256 balance, uint256 limit);
@@ -276,8 +277,8 @@ interface IPDFed {
     error CommitsOpen(address account, uint256 count);
     /// @notice The node was not silent for long enough. All in Unix seconds.
     /// @param activeAt its last activity.
-    /// @param heardSince since when 16 models were heard, which must be later; the deployment's time: fewer were.
-    /// @param quietUntil when it could be retired at the earliest.
+    /// @param heardSince time since which 16 models were heard, which must be later; the deployment's if fewer were.
+    /// @param quietUntil the earliest time at which it can be retired.
     error StillActive(address account, uint256 activeAt, uint256 heardSince, uint256 quietUntil);
 
     error NotTrainer(address account);
@@ -337,18 +338,18 @@ interface IPDFed {
 
     // ------------------------------------------------------------------------------------------------------- nodes
 
-    /// @notice Joins with the value as stake. The node votes with weight on models born strictly later.
+    /// @notice Joins with the sent value as stake. The node votes with weight on models born strictly later.
     /// @param role Trainer or Validator.
     function register(Role role) external payable;
 
-    /// @notice Adds the value to the caller's stake. Counts as joining again.
+    /// @notice Adds the sent value to the caller's stake. Counts as joining again.
     function topUp() external payable;
 
     /// @notice Takes the caller's weight out of the active set; its stake can be claimed after `unbonding` seconds.
     /// Commits can and should still be revealed.
     function requestExit() external;
 
-    /// @notice Takes an exit, or a retirement, back. Counts as joining again.
+    /// @notice Cancels an exit or a retirement. Counts as joining again.
     function cancelExit() external;
 
     /// @notice Turns the stake of a node whose exit is due into credit and deletes the node. It may register anew.
@@ -360,8 +361,8 @@ interface IPDFed {
 
     /// @notice Takes a silent node out of the active set, so that dead stake does not hold up the quorum for ever: one that
     /// was inactive (no join, top-up, cancelled exit, commit, submission, keepAlive) through 16 heard models and for
-    /// `unbonding` seconds. Nothing is lost; `cancelExit` brings it back. A model is heard when, at its settlement, at
-    /// least half the quorum was revealed: junk that nobody can score evicts nobody.
+    /// `unbonding` seconds. It loses nothing, and `cancelExit` brings it back. A model is heard when, at its settlement, at
+    /// least half the quorum was revealed: models that nobody can score evict nobody.
     /// @param account the silent node.
     function retire(address account) external;
 
@@ -379,13 +380,13 @@ interface IPDFed {
     /// @param id the model.
     /// @param bundle its bundle: after a reorg that re-used the id for another model this fails instead of voting on it.
     /// @param commitment as `voteCommitment` gives it.
-    /// @param sealedScore the score under a pad that only the voter can derive; only emitted, so that a node that lost its
-    /// disk can still reveal.
+    /// @param sealedScore the score, encrypted with a pad that only the voter can derive; emitted, not stored, so that a
+    /// node that lost its disk can still reveal.
     function commitVote(uint32 id, bytes32 bundle, bytes32 commitment, bytes32 sealedScore) external;
 
-    /// @notice Opens the caller's commit while a model is Revealing.
+    /// @notice Reveals the caller's committed score while a model is Revealing.
     /// @param id the model.
-    /// @param score what was committed to.
+    /// @param score the committed one.
     /// @param salt 32 secret bytes.
     function revealVote(uint32 id, Score calldata score, bytes32 salt) external;
 
@@ -397,12 +398,12 @@ interface IPDFed {
     /// @notice Settles the next model once it is Due. If its quorum was met, its gain is the weighted lower median of the
     /// revealed gains; if it advances the frontier by `minGain` or more, it becomes champion and the pool pays
     /// pool × (1 - (1 - release)^(advance/64)). Payments telescope: splitting an improvement pays no more in total, and the
-    /// pool never runs out. What the voters don't earn of the fee joins the pool afterwards.
+    /// pool never runs out. The part of the fee that no voter earns joins the pool afterwards.
     /// @param id must be `nextToSettle()`.
     function settle(uint32 id) external;
 
-    /// @notice Closes a commit that was not revealed by the reveal deadline; the bond, or what stake is left of it, goes
-    /// to the pool.
+    /// @notice Forfeits a commit that was not revealed by the reveal deadline: its bond, or all of a smaller stake, goes to
+    /// the pool.
     /// @param id the model.
     /// @param voter the committer.
     function forfeit(uint32 id, address voter) external;
@@ -418,7 +419,7 @@ interface IPDFed {
     /// @param ids the champions; one bad id reverts all.
     function claimRoyalties(uint32[] calldata ids) external;
 
-    /// @notice Adds the value to the pool.
+    /// @notice Adds the sent value to the pool.
     function fund() external payable;
 
     /// @notice Credits the pool to the sponsor, after `sunset` seconds without a settlement and with all models settled.
@@ -426,7 +427,7 @@ interface IPDFed {
     function reclaim() external;
 
     /// @notice Pays the caller's whole credit. The only way money leaves.
-    /// @param to who receives it; one that refuses blocks only this call.
+    /// @param to the recipient; one that refuses the payment blocks only this call.
     function withdraw(address to) external;
 
     // ------------------------------------------------------------------------------------------------------- views
@@ -446,7 +447,7 @@ interface IPDFed {
     /// @return revealed weight by bucket clamp(floor(64 · log2(baselineQn / qn)) + 64, 0, 127).
     function histogram(uint32 id) external view returns (uint32[128] memory);
 
-    /// @return how many models were submitted: ids run from 1 to it; the genesis (0) is not counted.
+    /// @return number of submissions, which is also the newest id; the genesis (0) is not counted.
     function modelCount() external view returns (uint32);
 
     /// @return id of the best model so far.
@@ -455,7 +456,7 @@ interface IPDFed {
     /// @return steps: the champion's level.
     function frontier() external view returns (int32);
 
-    /// @return wei that future advances are paid from.
+    /// @return wei in the pool, which pays future advances.
     function pool() external view returns (uint256);
 
     /// @return wei that an account can withdraw.
@@ -464,16 +465,16 @@ interface IPDFed {
     /// @return weight of all registered nodes that are not leaving.
     function activeWeight() external view returns (uint64);
 
-    /// @return where a model stands now; reverts `UnknownModel`.
+    /// @return phase of a model now; reverts `UnknownModel`.
     function phase(uint32 id) external view returns (Phase);
 
     /// @return the id that `settle` takes next; one more than `modelCount` when all are settled.
     function nextToSettle() external view returns (uint32);
 
-    /// @return where the balance belongs.
+    /// @return who owns the balance.
     function ledger() external view returns (Ledger memory);
 
-    /// @notice The commitment that `revealVote` will check, bound to this chain, contract, model and voter:
+    /// @notice The commitment that `revealVote` compares with, bound to this chain, contract, model and voter:
     /// keccak256(abi.encode(chainid, contract, id, baseline, voter, qn, baselineQn, memorized, salt)). Warning: asking a
     /// node that is not your own shows it the score; clients compute it themselves.
     /// @return the commitment; 0 for an unknown model.

@@ -8,13 +8,13 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IPDFed} from "./IPDFed.sol";
 
 /// @title PDFed
-/// @notice See `IPDFed` for what it does, its assumption and its units. This file says how, and why in O(1).
+/// @notice See `IPDFed` for purpose, assumption and units. This file documents the O(1) bookkeeping.
 ///
 /// Median. The votes of a model are a histogram of 128 weights, eight to a slot: a reveal adds to one, settlement walks 16
 /// slots. Weights are at most 31 bits (`_MAX_ACTIVE_WEIGHT`), a model's committed weight at most 32, so no bucket overflows.
 ///
 /// Release. Advancing the frontier by a steps leaves pool · k^a, with k = (1 - release)^(1/64) fixed at construction. From
-/// frontier f to g this is k^(g-f) however it was sliced: payments telescope.
+/// frontier f to g this is k^(g-f), in however many advances: payments telescope.
 ///
 /// Royalties. Champions i with advance a_i make up the frontier F = Σ a_i. A royalty R is shared as R · a_i / F, so one
 /// figure, R / F summed up over time (`royaltyPerStep`), serves all: a champion is owed a_i × (its growth since settlement
@@ -24,24 +24,25 @@ import {IPDFed} from "./IPDFed.sol";
 /// so the shares never exceed what was kept.
 ///
 /// Money. The balance is at most `_MAX_BALANCE` = 2^96 - 1 whenever value comes in, and every sum of money is part of the
-/// balance: casts of money to uint96 below can't cut. pool + stakes + credits + lockedFees + lockedRoyalties == balance.
+/// balance: casts of money to uint96 can't overflow. pool + stakes + credits + lockedFees + lockedRoyalties == balance.
+/// @custom:security-contact see SECURITY.md
 contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     // --------------------------------------------------------------------------------------------------- constants
 
     uint256 private constant _BPS = 10_000;
     uint256 private constant _PPM = 1_000_000;
     uint256 private constant _MAX_PARENTS = 8;
-    /// Heard models through which a node must have been inactive to be retired.
+    /// Heard models after a node's last activity before it can be retired.
     uint256 private constant _HEARD_TO_RETIRE = 16;
     uint256 private constant _WEIGHT_PER_MIN_STAKE = 100;
     uint256 private constant _MAX_ACTIVE_WEIGHT = type(uint32).max >> 1;
     uint256 private constant _MAX_COMMITTED_WEIGHT = type(uint32).max;
     uint256 private constant _MAX_BALANCE = type(uint96).max;
-    /// The EVM remembers the hashes of so many blocks.
+    /// Newest blocks whose hashes the EVM gives.
     uint256 private constant _BLOCK_HASHES_KEPT = 256;
     /// Fixed-point scale of `royaltyPerStep`.
     uint256 private constant _ROYALTY_SCALE = 1e18;
-    /// Fixed-point one of the release's powers.
+    /// Fixed-point one of the powers of (1 - release).
     uint256 private constant _UNIT = 1e36;
     /// Fixed-point bits of the bucket's thresholds.
     uint8 private constant _THRESHOLD_BITS = 190;
@@ -85,7 +86,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         uint40 submittedAt;
         /// Seconds from submission until reveals open.
         uint32 commitSpan;
-        /// Number, modulo 2^32, of the block it was born in.
+        /// Number, modulo 2^32, of the block of its submission.
         uint32 bornBlock;
         uint32 committedWeight;
         uint32 revealedWeight;
@@ -186,7 +187,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         genesis.tally.outcome = Phase.Scored;
         _progress.nextToSettle = 1;
         _lastSettledAt = uint40(block.timestamp);
-        // As if 16 models had been heard at the deployment, before anyone joined.
+        // As if 16 models were heard at the deployment, before anyone joined.
         for (uint256 i = 0; i < _HEARD_TO_RETIRE; ++i) {
             _heardTimes[i] = uint40(block.timestamp);
         }
@@ -361,7 +362,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         uint256 bucket = _bucket(score.qn, score.baselineQn);
         vote.state = BallotState.Revealed;
         unchecked {
-            // Takes back what the commit added; the weights of a model together fit 32 bits.
+            // Undoes the commit's additions; the weights of a model together fit 32 bits.
             _nodes[msg.sender].openCommits -= 1;
             record.tally.openBallots = tally.openBallots - 1;
             record.tally.revealedWeight = tally.revealedWeight + weight;
@@ -734,7 +735,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         _progress.activeWeight = uint32(weight);
     }
 
-    /// @dev Takes an active node out of the active set. Returns when its stake can be claimed.
+    /// @dev Takes an active node out of the active set. Returns the time from which its stake can be claimed.
     function _leave(address account, NodeRecord memory record) private returns (uint40 exitAt) {
         exitAt = uint40(block.timestamp + _unbonding);
         _nodes[account].exiting = true;
@@ -757,8 +758,8 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         }
     }
 
-    /// @dev The weight of the caller's ballot if it is on the jury. Whoever has weight was active when the model was born,
-    /// so there was eligible weight.
+    /// @dev Weight of the caller's ballot if it is on the jury. A caller with weight was active when the model was
+    /// submitted, so `eligible` is not 0.
     function _jurorWeight(uint32 id, uint256 weight, uint256 eligible, uint32 bornBlock) private returns (uint256) {
         bytes32 seed = _jurySeed(id, bornBlock);
         if (_jury * weight >= eligible) return weight;
@@ -767,7 +768,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         return eligible / _jury;
     }
 
-    /// @dev The hash of a block that was not known while submitting; fixed by the first commit.
+    /// @dev Seed of the jury: the hash of a block that was unknown at the submission; the first commit fixes it.
     function _jurySeed(uint32 id, uint32 bornBlock) private returns (bytes32 seed) {
         seed = _jurySeeds[id];
         if (seed == 0) {

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of numbers on this machine's disk: appended part by part, verified when opened, memory-mapped to read.
+"""Disk cache of array rows: appended part by part, checked against SHA-256 sums when opened, memory-mapped to read.
 
-Two files: `NAME.rows` holds the rows as they are in memory, `NAME.sums` a line per part: how many rows, and their sha256.
-A part counts once its line is there, so a process killed at any instruction loses the part in hand and no other; a part that
-no longer fits its sum is dropped with all after it, and is made again. No pickle, nothing of the content is interpreted.
+Two files: `NAME.rows` holds the rows as they are in memory, `NAME.sums` a line per part: its number of rows and their sha256.
+A part counts once its line is written, so a process killed at any instruction loses only the part in hand. A part that does
+not match its sum is dropped with all after it; the caller computes them again. No pickle: content is never interpreted.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from pdfed.errors import PDFedError
 
 
 class ArrayCacheError(PDFedError):
-    """A cache of rows can't be read or written."""
+    """An array cache can't be read or written."""
 
 
 class ArrayCache:
-    """The rows of `path` (without suffix), each of `shape` and `dtype`. Verified parts only; opening reads them all once."""
+    """Rows at `path` (without suffix), each of `shape` and `dtype`. Opening reads and verifies them all.
+
+    Raises ArrayCacheError.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: str) -> None:
         self._rows, self._sums = path.with_name(path.name + ".rows"), path.with_name(path.name + ".sums")
@@ -32,7 +35,7 @@ class ArrayCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._count = self._verified()
             if self._count:
-                os.utime(self._rows)  # used now: the last to go
+                os.utime(self._rows)  # used now: `keep_within` deletes it last
         except OSError as fault:
             raise self._failed(fault) from fault
 
@@ -40,12 +43,13 @@ class ArrayCache:
         return self._count
 
     def append(self, rows: np.ndarray) -> None:
-        """Add rows [n, *shape] as one part; on disk when this returns. Raises ArrayCacheError, with nothing added."""
+        """Append rows [n, *shape] as one part, fsynced. Raises ArrayCacheError, ValueError (another shape); nothing is added
+        then."""
         content = np.ascontiguousarray(rows, dtype=self._dtype)
         if content.shape[1:] != self._shape:
             raise ValueError(f"rows of shape {content.shape[1:]} do not fit {self._shape}")
         try:
-            # The owner's alone: what lies here was made from private pictures or with a secret.
+            # Readable by the owner only: rows derive from private pictures or from a secret.
             with os.fdopen(os.open(self._rows, os.O_CREAT | os.O_RDWR, 0o600), "r+b") as file:
                 file.truncate(self._count * self._row_bytes)
                 file.seek(0, os.SEEK_END)
@@ -59,17 +63,17 @@ class ArrayCache:
         self._count += len(content)
 
     def read(self) -> np.ndarray:
-        """All rows [n, *shape], mapped read-only: pages are read when used."""
+        """All rows [n, *shape], memory-mapped read-only."""
         if self._count == 0:
             return np.zeros((0, *self._shape), self._dtype)
         return np.memmap(self._rows, self._dtype, "r", shape=(self._count, *self._shape))
 
     def _verified(self) -> int:
-        """How many rows from the start fit their sums; the lines of all others are dropped."""
+        """Count the rows from the start that match their sums; deletes the other lines."""
         if not self._sums.is_file() or not self._rows.is_file():
             self._sums.unlink(missing_ok=True)
             return 0
-        good: list[str] = []
+        valid: list[str] = []
         count = 0
         lines = self._sums.read_bytes().decode("ascii", errors="replace").splitlines()
         with self._rows.open("rb") as file:
@@ -79,9 +83,9 @@ class ArrayCache:
                 if not content or hashlib.sha256(content).hexdigest() != expected:
                     break
                 count += int(size)
-                good.append(line)
-        if len(good) < len(lines) or (good and not self._sums.read_bytes().endswith(b"\n")):
-            self._sums.write_text("".join(line + "\n" for line in good))
+                valid.append(line)
+        if len(valid) < len(lines) or (valid and not self._sums.read_bytes().endswith(b"\n")):
+            self._sums.write_text("".join(line + "\n" for line in valid))
         return count
 
     def _failed(self, fault: OSError) -> ArrayCacheError:
@@ -92,7 +96,7 @@ class ArrayCache:
 
 
 def keep_within(folder: Path, max_bytes: int, keep: str) -> None:
-    """Delete the row files of `folder` used longest ago until the others take at most `max_bytes`; never those named `keep`."""
+    """Delete the least recently used caches of `folder` until the others take at most `max_bytes`; never the one named `keep`."""
     files = sorted(folder.glob("*.rows"), key=lambda path: (path.stem != keep, -path.stat().st_mtime))
     used = 0
     for rows in files:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that stand whole or not at all, whatever stops the process or the machine while they are written."""
+"""Atomic file writes: a file is whole or unchanged, whenever the process or the machine stops."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ OWNER_ONLY = 0o600
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `path` when the block ends: on disk for certain by then, name and content.
+    """Write to the yielded temporary path; on exit it is fsynced and renamed over `path`.
 
-    A block that fails leaves `path` as it was. The folder is made. One writer at a time. Raises OSError.
+    A block that raises leaves `path` as it was. Missing folders are created. One writer at a time. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)  # of a writer that was killed
     try:
         yield fresh
-        _take_place(fresh, path)
+        _rename(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
-    """Put `content` (str as UTF-8) in the place of `path`, as `replacing` does; several writers don't disturb each other.
+    """Replace `path` by `content` (str as UTF-8), fsynced. Several writers may race: one of them wins whole.
 
-    mode: who may read it, as far as the umask lets them.
+    `mode`: permission bits, before the umask. Missing folders are created. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
             out.write(content.encode() if isinstance(content, str) else content)
-        _take_place(fresh, path)
+        _rename(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
 
 
-def _take_place(fresh: Path, path: Path) -> None:
-    """A rename is on disk when its folder is."""
+def _rename(fresh: Path, path: Path) -> None:
+    """Sync the content, rename, and sync the folder, which holds the names."""
     sync(fresh)
     fresh.replace(path)
     sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """That a file, or the names in a folder, are on disk when this returns. Raises OSError."""
+    """Flush a file, or a folder (the names in it), to disk with fsync. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

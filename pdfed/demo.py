@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole federation on one machine: a local chain, three trainers and a validator on real handwritten digits.
+"""Demo: a federation on one machine, with a local chain, three trainers and a validator, on real handwritten digits.
 
-The same contract, node, scoring and provenance as on a public network; only the chain and the store are local. The nodes
-take turns, each for as long as it is fast: a slow node is slow, and nobody waits for it.
+Contract, node, scoring and provenance are those of a public network; only the chain and the store are local. The nodes take
+turns; a faster node has longer turns, so no node waits for a slower one.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ from pdfed.storage import LocalStore
 
 ETHER = 10**18
 TURN_SECONDS = 0.25
-SHOWN, SHOWN_GUIDANCE = 10, 1.0  # samples of each class in samples.png, and their guidance
-STUCK_SECONDS = 120.0  # without any activity: the demo moves the clock past the windows
+SAMPLES_PER_CLASS, GUIDANCE = 10, 1.0  # of samples.png
+JUDGED_SAMPLES = 1000  # drawn without guidance and shown to the digit classifier
+STUCK_SECONDS = 120.0  # without any activity, after which the chain's clock is moved past the windows
 
 
 @dataclass(frozen=True)
 class Participant:
-    """One node of the demo. speed: its share of the machine, in quarter seconds a turn; data: its own part of the digits."""
+    """One node of the demo. data: its own part of the digits. speed: length of a turn, in units of TURN_SECONDS. images: seen
+    per submission."""
 
     name: str
     role: str
@@ -53,7 +55,7 @@ class Participant:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the demo does. submissions: at least so many; pool: wei."""
+    """The extent of a demo. submissions: the minimum number. pool: wei."""
 
     participants: tuple[Participant, ...]
     submissions: int = 12
@@ -73,33 +75,33 @@ PLAN = Plan(
 
 @dataclass
 class Seat:
-    """A participant at work, as the display shows it."""
+    """A participant's node and its state, as the display shows it."""
 
     who: Participant
     node: Node
     last: Activity = field(default_factory=lambda: Activity("idle", ""))
     submissions: int = 0
-    time_left: float = 0.0  # seconds of its turn; a step that took longer is paid for in the next turns
+    time_left: float = 0.0  # seconds of the turn; below zero after a long step, which shortens the next turns
 
     def take_turn(self) -> bool:
-        """Step for this turn's time; whether there was anything to do."""
+        """Step the node for the length of its turn; True if there was anything to do."""
         self.time_left += self.who.speed * TURN_SECONDS
         worked = False
         while self.time_left > 0:
             start = time.monotonic()
-            done = self.node.step()
-            if done.kind == "idle":
+            activity = self.node.step()
+            if activity.kind == "idle":
                 self.time_left = 0.0
                 break
-            worked, self.last = True, done
+            worked, self.last = True, activity
             self.time_left -= time.monotonic() - start
-        self.submissions = self.node.submissions.published()
+        self.submissions = self.node.submissions.published_count()
         return worked
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a demo leaves: the summary (also summary.json), and whether everything held."""
+    """The outcome of a demo. summary: the content of summary.json. problems: one line each; none if everything holds."""
 
     summary: dict[str, Any]
     report: AuditReport
@@ -107,28 +109,29 @@ class Result:
 
 
 class Watcher(Protocol):
-    """What a display implements."""
+    """The interface of a display."""
 
     def say(self, line: str) -> None:
-        """One line of progress."""
+        """Show one line of progress."""
 
     def show(self, seats: Sequence[Seat], ledger: Ledger, seconds: float) -> None:
-        """The federation as it stands, several times a second."""
+        """Show the state of the federation; called several times a second. seconds: since the start."""
 
     def audited(self, model: ModelAudit) -> None:
-        """One model was audited."""
+        """Show the audit of one model."""
 
 
 def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFile | None = None) -> Result:
-    """Run a federation from nothing to paid-out rewards; leaves summary.json and samples.png in `home`."""
+    """Run a federation from its genesis to withdrawn rewards; write summary.json and samples.png into `home`."""
     started = time.monotonic()
-    given = task_file or demo_task()
+    task_file = task_file or demo_task()
     with LocalChain() as chain:
         sponsor, accounts = chain.account(0), [chain.account(i + 1) for i in range(len(plan.participants))]
-        genesis = make_genesis(given, home, str(sponsor.address), chain.chain_id, wallet_signer(sponsor), watcher.say)
+        genesis = make_genesis(task_file, home, str(sponsor.address), chain.chain_id, wallet_signer(sponsor), watcher.say)
         store = LocalStore(home / "store")
         store.add(genesis.folder)
-        terms = contract_terms(given.terms, genesis, str(sponsor.address), voters=len(plan.participants) - 1, pool=plan.pool)
+        voters = len(plan.participants) - 1  # all but the author
+        terms = contract_terms(task_file.terms, genesis, str(sponsor.address), voters=voters, pool=plan.pool)
         client = ContractClient.deploy(terms, plan.pool, sponsor)
         watcher.say(
             f"contract {client.address}, genesis {genesis.cid}, minGain {terms.min_gain} steps (noise {genesis.noise:.1f})"
@@ -139,13 +142,13 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         ]
         _federate(seats, chain, plan, watcher, started)
         ledger = seats[0].node.ledger
-        rewards = _pay(seats, client, watcher)
+        rewards = _collect_rewards(seats, client, watcher)
         ledger = _caught_up(seats[0].node)
-        watcher.say("auditing every model from public data")
+        watcher.say("auditing every model from public data alone")
         report = audit(client, ledger, store, list(ledger.models), watcher.audited)
         champion = client.model(ledger.champion)
-        cid_folder = seats[0].node.ctx.bundle_folder(champion.bundle)
-        accuracy = draw_samples(cid_folder / bundles.WEIGHTS, genesis.task, home / "samples.png", plan.seed)
+        weights = seats[0].node.ctx.bundle_folder(champion.bundle) / bundles.WEIGHTS
+        accuracy = draw_samples(weights, genesis.task, home / "samples.png", plan.seed)
         own = [{"node": seat.node.ctx.address, **row} for seat in seats for row in measurements(seat.node.ctx.journal, ledger)]
         summary = summarise(client, ledger, seats[-1].node, own, rewards, report, accuracy, time.monotonic() - started)
         problems = tuple(report.problems) + tuple(unmet(summary, ledger, plan))
@@ -156,12 +159,13 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
 
 
 def demo_task() -> TaskFile:
-    """The digits preset with short windows, scoring models trained half as long, and a genesis that leaves something to learn."""
-    given = read_task_file("digits")
-    terms = given.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
-    scoring = given.task.scoring.model_copy(update={"training_images": 30_000})
-    task = given.task.model_copy(update={"scoring": scoring})
-    return given.model_copy(update={"task": task, "terms": terms, "genesis_images": 2_000})
+    """Return the digits preset with short windows, scoring models trained half as long, and a less trained genesis, which
+    leaves the nodes something to improve."""
+    preset = read_task_file("digits")
+    terms = preset.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
+    scoring = preset.task.scoring.model_copy(update={"training_images": 30_000})
+    task = preset.task.model_copy(update={"scoring": scoring})
+    return preset.model_copy(update={"task": task, "terms": terms, "genesis_images": 2_000})
 
 
 def _open_node(
@@ -179,7 +183,7 @@ def _open_node(
 
 
 def _federate(seats: list[Seat], chain: LocalChain, plan: Plan, watcher: Watcher, started: float) -> None:
-    """Step the nodes in turn until enough models are submitted and all are settled."""
+    """Step the nodes in turn until the plan's submissions are made and all models are settled."""
     active = time.monotonic()
     while True:
         idle = True
@@ -201,42 +205,44 @@ def _federate(seats: list[Seat], chain: LocalChain, plan: Plan, watcher: Watcher
             time.sleep(0.02)
 
 
-def _pay(seats: list[Seat], client: ContractClient, watcher: Watcher) -> dict[str, str]:
-    """Everybody claims and withdraws; wei by address."""
-    paid = {}
+def _collect_rewards(seats: list[Seat], client: ContractClient, watcher: Watcher) -> dict[str, str]:
+    """Claim and withdraw every node's rewards; return wei by address."""
+    withdrawn = {}
     for seat in seats:
         ctx = seat.node.ctx
         amount = collect(client, ctx.account, ctx.journal, _caught_up(seat.node))
-        paid[ctx.address] = str(amount)
+        withdrawn[ctx.address] = str(amount)
         watcher.say(f"{seat.who.name} withdrew {amount / ETHER:.4f} ETH")
-    return paid
+    return withdrawn
 
 
 def _caught_up(node: Node) -> Ledger:
-    """The node's ledger once it has read the whole log."""
+    """Return the node's ledger after reading the whole event log."""
     while node.follow():
         pass
     return node.ledger
 
 
 def draw_samples(weights: Path, task: TaskSpec, target: Path, seed: int) -> float:
-    """Ten samples of every class into `target`, drawn with guidance, as people would. Returns the share of 1,000 samples drawn
-    as for scoring, without guidance, that a classifier trained on real digits recognises."""
+    """Draw ten samples per class with guidance, as `generate` does, into the picture `target`.
+
+    Returns the accuracy (0..1) of a classifier trained on real digits on 1,000 samples without guidance, as for scoring.
+    """
     from sklearn.neural_network import MLPClassifier
 
     state = load_weights(weights, task)
     classes = len(task.images.classes)
-    per_class = 1000 // classes
+    per_class = JUDGED_SAMPLES // classes
     labels = np.repeat(np.arange(classes, dtype=np.int64), per_class)
     images, labels = sample_all(state, task, seed=seed + 1, labels=labels)
-    by_class = np.repeat(np.arange(classes, dtype=np.int64), SHOWN)
-    shown, _ = sample_all(state, task, seed=seed + 1, labels=by_class, guidance=SHOWN_GUIDANCE)
+    by_class = np.repeat(np.arange(classes, dtype=np.int64), SAMPLES_PER_CLASS)
+    pictures, _ = sample_all(state, task, seed=seed + 1, labels=by_class, guidance=GUIDANCE)
     target.parent.mkdir(parents=True, exist_ok=True)
-    grid(shown, SHOWN, 3).save(target)
+    grid(pictures, SAMPLES_PER_CLASS, 3).save(target)
     real = load("digits", task.images)
     judge = MLPClassifier((64,), max_iter=300, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that 300 rounds are not the optimum
+        warnings.simplefilter("ignore")  # ConvergenceWarning after 300 iterations
         judge.fit(real.images.reshape(len(real), -1) / 255.0, real.labels)
     return float((judge.predict(images.reshape(len(images), -1) / 255.0) == labels).mean())
 
@@ -251,12 +257,12 @@ def summarise(
     accuracy: float,
     seconds: float,
 ) -> dict[str, Any]:
-    """summary.json. A model's qn, fid and memorized are the validator's own measurements; `own` are those of all nodes, the
-    privacy audit included; votes are what the chain holds."""
+    """Return the content of summary.json. votes: from the chain. qn, fid, memorized of a model: the validator's own
+    measurements. own: the measurements of all nodes, with the privacy audit."""
     cids = {model.id: model.cid for model in report.models}
     models = []
     for model in ledger.models.values():
-        measured = validator.own.get(model.id)
+        score = validator.own_scores.get(model.id)
         models.append(
             {
                 "id": model.id,
@@ -268,9 +274,9 @@ def summarise(
                 "gain": model.gain,
                 "level": model.level,
                 "payout": str(model.payout),
-                "qn": measured.qn if measured else None,
-                "fid": measured.fid if measured else None,
-                "memorized": measured.memorized if measured else None,
+                "qn": score.qn if score else None,
+                "fid": score.fid if score else None,
+                "memorized": score.memorized if score else None,
             }
         )
     votes = [
@@ -300,12 +306,12 @@ def summarise(
 
 
 def unmet(summary: dict[str, Any], ledger: Ledger, plan: Plan) -> list[str]:
-    """What a demo must show and this one did not; empty when all held."""
+    """Return a line for each expectation of a demo that this one missed."""
     problems = []
     if len(ledger.models) - 1 < plan.submissions:
-        problems.append(f"only {len(ledger.models) - 1} of {plan.submissions} submissions")
+        problems.append(f"only {len(ledger.models) - 1} of {plan.submissions} submissions were made")
     if len(ledger.champions) < 3:
-        problems.append(f"only {len(ledger.champions)} champions")
+        problems.append(f"only {len(ledger.champions)} models became champion; at least 3 are expected")
     if any(b.state == BallotState.COMMITTED for m in ledger.models.values() for b in m.ballots.values()):
         problems.append("a vote was never revealed")
     qn = {model["id"]: model["qn"] for model in summary["models"]}

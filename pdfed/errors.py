@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The root of every error that a person can meet. Each room names its own below it."""
+"""Base class of every error that a user can meet. Each package derives its own."""
 
 from __future__ import annotations
 
 
 class PDFedError(Exception):
-    """What went wrong in one line (`cause`), and what to do next (`remedy`). Shown without a traceback.
+    """An error shown without a traceback: `cause` in one line, and `remedy`, the next thing to do.
 
-    Both may quote what strangers wrote, so both are made `visible`.
+    Both may quote text of strangers, so `visible` escapes both.
     """
 
     def __init__(self, cause: str, remedy: str) -> None:
@@ -16,6 +16,6 @@ class PDFedError(Exception):
 
 
 def visible(text: str) -> str:
-    """`text` as one line that can't steer a terminal: control characters, line ends, characters that turn the direction of
-    writing and all others that have no picture stand as their escapes, such as \\x1b."""
+    """Escape `text` to one line that can't steer a terminal: control characters, line ends, bidirectional control characters
+    and all others that don't print become escapes such as \\x1b."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One SQLite file per node. Each room declares its own tables in it and is the only one to read or write them.
+"""Journal: one SQLite file per node. Each package declares its own tables, and nobody else reads or writes them.
 
-Every write happens inside `transaction()`: whatever instruction the process is killed at, the file holds all of a
-transaction or none of it. Writes that belong together (an event and the cursor behind it) share one.
+Every write is inside `transaction()`: whatever instruction the process is killed at, the file holds all of a transaction or
+none of it. Writes that belong together (an event and the cursor behind it) share one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ class JournalError(PDFedError):
 
 
 class Journal:
-    """An open journal. `path` may be ":memory:" in tests. Not for use by several threads or processes at once."""
+    """An open journal. `path`: ":memory:" for one without a file. Not for several threads or processes at once.
+
+    All methods raise JournalError.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
         try:
             if path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                # Salts and scores are private: the file is its owner's alone.
+                # Salts and scores are private: only the owner may read the file.
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -42,13 +45,13 @@ class Journal:
         self._depth = 0
 
     def declare(self, ddl: str) -> None:
-        """Create a room's tables where they are missing. `ddl`: CREATE … IF NOT EXISTS statements."""
+        """Create tables that are missing. `ddl`: CREATE … IF NOT EXISTS statements."""
         with self._named_errors():
             self._db.executescript(ddl)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All statements inside take effect together, or none do. A transaction inside another joins it."""
+        """Run a block whose statements take effect all or none. A transaction inside another joins it."""
         with self._named_errors():
             if self._depth == 0:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -65,11 +68,12 @@ class Journal:
                 self._db.execute("COMMIT")
 
     def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple]:
-        """The rows a SELECT gives."""
+        """Rows of a SELECT."""
         with self._named_errors():
             return self._db.execute(query, values).fetchall()
 
     def close(self) -> None:
+        """Close the file."""
         self._db.close()
 
     @contextmanager
@@ -78,6 +82,6 @@ class Journal:
             yield
         except sqlite3.Error as fault:
             raise JournalError(
-                f"The journal {self.path} can't be written: {fault}.",
+                f"The journal {self.path} can't be read or written: {fault}.",
                 "Free some disk space, make sure no other node uses this folder, and start again: nothing is lost.",
             ) from fault

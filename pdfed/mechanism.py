@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract's mechanism as exact, readable Python: the executable specification of `contracts/PDFed.sol`.
+"""Executable specification of `contracts/PDFed.sol`: the mechanism as readable Python, exact to the wei.
 
-Written from the design's words, not from the Solidity, and exact to the wei. It is the ghost that the property tests
-compare the contract with, the ground of the economic simulations, and the worked example in the docs.
+Written from docs/mechanism.md, not from the Solidity. The property tests compare the contract with it (there it is the
+"ghost"), the economic simulations run on it, and the docs' worked example uses it.
 
 Units: wei for money, seconds for time, micro-units (Q-N × 1e6) for scores, ppm for `memorized`, steps of 1/64 halving
 for gains, levels and the frontier, 1/100 of `minStake` for weight. Times are Unix seconds of a block.
@@ -20,24 +20,24 @@ from enum import IntEnum
 from eth_hash.auto import keccak
 
 STEPS_PER_HALVING = 64  # a gain of 64 steps halves the Q-N score
-BUCKETS = 128  # of the histogram: log2 ratio in [-1, 1)
+BUCKETS = 128  # of a vote histogram: log2 ratio in [-1, 1)
 MAX_PARENTS = 8
-HEARD_TO_RETIRE = 16  # heard models through which a node must have been inactive
+HEARD_TO_RETIRE = 16  # heard models after a node's last activity before it can be retired
 PPM = 1_000_000
 BPS = 10_000
-ROYALTY_SCALE = 10**18  # of `royalty_per_step`, in wei per step
-UNIT = 10**36  # fixed-point one of the release's powers
+ROYALTY_SCALE = 10**18  # `royalty_per_step` is in 1e-18 wei per step
+UNIT = 10**36  # fixed-point one of the powers of (1 - release)
 WEIGHT_PER_MIN_STAKE = 100
 MAX_ACTIVE_WEIGHT = 2**31 - 1
 MAX_COMMITTED_WEIGHT = 2**32 - 1
-MAX_BALANCE = 2**96 - 1  # wei that the contract accepts to hold
-BLOCK_HASHES_KEPT = 256  # the EVM remembers the hashes of so many blocks
+MAX_BALANCE = 2**96 - 1  # wei that the contract can hold
+BLOCK_HASHES_KEPT = 256  # newest blocks whose hashes the EVM gives
 
 ZERO_ADDRESS = "0x" + "00" * 20
 
 
 class Role(IntEnum):
-    """What a node registered as. Trainers submit and vote, validators only vote."""
+    """Role of a node. Trainers submit and vote, validators only vote."""
 
     NONE = 0
     TRAINER = 1
@@ -45,7 +45,7 @@ class Role(IntEnum):
 
 
 class Phase(IntEnum):
-    """Where a model stands in its life. It only ever grows."""
+    """Phase of a model. It never goes back to a lower one."""
 
     NONE = 0
     VOTING = 1
@@ -56,7 +56,7 @@ class Phase(IntEnum):
 
 
 class BallotState(IntEnum):
-    """What became of a voter's one ballot on a model."""
+    """State of a voter's one ballot on a model."""
 
     NONE = 0
     COMMITTED = 1
@@ -69,8 +69,8 @@ class BallotState(IntEnum):
 class Terms:
     """A task's immutable economic terms, in the constructor's order.
 
-    `genesis`: sha2-256 digest (32 bytes); `min_stake`, `submission_fee`, `commit_bond`: wei; `quorum`, `release`,
-    `royalty`: basis points; `min_gain`: steps; `jury`: expected voters per model, 0 = everyone; `commit_window`,
+    `genesis`: sha2-256 digest of the genesis bundle (32 bytes); `min_stake`, `submission_fee`, `commit_bond`: wei; `quorum`,
+    `release`, `royalty`: basis points; `min_gain`: steps; `jury`: expected voters per model, 0 = everyone; `commit_window`,
     `reveal_window`, `unbonding`, `sunset`: seconds (sunset 0 = never); `sponsor`: address.
     """
 
@@ -92,7 +92,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Score:
-    """A paired vote. `qn`, `baseline_qn`: Q-N of the model and of its baseline, micro-units, 1..2^64-1;
+    """Score of a paired vote. `qn`, `baseline_qn`: Q-N of the model and of its baseline, micro-units, 1..2^64-1;
     `memorized`: ppm of generated samples confirmed as copies of the voter's data, 0..1e6."""
 
     qn: int
@@ -109,9 +109,9 @@ def weight_of(stake: int, min_stake: int) -> int:
 
 
 def bucket(qn: int, baseline_qn: int) -> int:
-    """clamp(⌊64 · log2(baseline_qn / qn)⌋ + 64, 0, 127), exact for every pair of positive integers.
+    """Histogram bucket of a vote: clamp(⌊64 · log2(baseline_qn / qn)⌋ + 64, 0, 127), exact for all positive integers.
 
-    ratio ≥ 2^(k/64) is decided in integers as baseline_qn^64 ≥ 2^k · qn^64: no logarithm is ever rounded.
+    ratio ≥ 2^(k/64) is decided in integers as baseline_qn^64 ≥ 2^k · qn^64: no logarithm is rounded.
     """
     thresholds = range(1 - STEPS_PER_HALVING, STEPS_PER_HALVING)  # the lower edges, in steps, of buckets 1 to 127
     model, baseline = qn**STEPS_PER_HALVING, baseline_qn**STEPS_PER_HALVING << STEPS_PER_HALVING
@@ -119,8 +119,11 @@ def bucket(qn: int, baseline_qn: int) -> int:
 
 
 def gain_of(histogram: Sequence[int]) -> int:
-    """Weighted lower median of the revealed votes, in steps (-64..63): the lower edge of its bucket, so that the pool is
-    never overcharged. `histogram`: weight per bucket, 128 of them, not all zero."""
+    """Gain of a model in steps (-64..63): the weighted lower median of the revealed votes.
+
+    It is the lower edge of the median's bucket, so that the pool never pays too much. `histogram`: weight per bucket, 128 of
+    them, not all zero. Raises ValueError if all are.
+    """
     total, cumulative = sum(histogram), 0
     for index, weight in enumerate(histogram):
         cumulative += weight
@@ -130,7 +133,10 @@ def gain_of(histogram: Sequence[int]) -> int:
 
 
 def keep_per_step(release: int) -> int:
-    """(1 - release)^(1/64) in units of 1e-36, by six square roots rounded down. `release`: basis points."""
+    """Part of the pool that one step leaves: (1 - release)^(1/64) in units of 1e-36, by six square roots rounded down.
+
+    `release`: basis points.
+    """
     keep = (BPS - release) * (UNIT // BPS)
     for _ in range(6):
         keep = math.isqrt(keep * UNIT)
@@ -138,7 +144,7 @@ def keep_per_step(release: int) -> int:
 
 
 def power(base: int, exponent: int) -> int:
-    """base^exponent in units of 1e-36 by squaring, every product rounded to nearest (as Solady's `rpow`)."""
+    """Compute base^exponent in units of 1e-36 by squaring, every product rounded to nearest (as Solady's `rpow`)."""
     result = base if exponent % 2 else UNIT
     exponent //= 2
     while exponent:
@@ -150,22 +156,25 @@ def power(base: int, exponent: int) -> int:
 
 
 def payout_of(pool: int, advance: int, release: int) -> int:
-    """pool × (1 - (1 - release)^(advance/64)), wei, rounded down. `advance`: steps ≥ 0; `release`: basis points."""
+    """Reward for an advance of the frontier: pool × (1 - (1 - release)^(advance/64)), wei, rounded down.
+
+    `advance`: steps ≥ 0; `release`: basis points.
+    """
     return pool * (UNIT - power(keep_per_step(release), advance)) // UNIT
 
 
 def quorum_met(revealed: int, eligible: int, quorum: int) -> bool:
-    """Whether enough of the eligible weight was revealed for a model to be Scored. `quorum`: basis points."""
+    """True if enough of the eligible weight was revealed for a model to be Scored. `quorum`: basis points."""
     return revealed > 0 and revealed * BPS >= quorum * eligible
 
 
 def heard(revealed: int, eligible: int, quorum: int) -> bool:
-    """Whether a settled model counts towards retiring silent nodes: half the quorum answered, and someone did."""
+    """True if a settled model counts towards retiring silent nodes: some weight was revealed, and at least half the quorum."""
     return revealed > 0 and 2 * revealed * BPS >= quorum * eligible
 
 
 def fee_share(fee: int, weight: int, eligible: int, revealed: int) -> int:
-    """What `weight` earns of a model's fee (wei, rounded down), whatever the outcome; 0 without a reveal.
+    """Share of a model's fee that a revealed `weight` earns (wei, rounded down), Scored or not; 0 without a reveal.
 
     The divisor is the eligible weight, or the revealed weight where a drawn jury weighs more than expected.
     """
@@ -173,9 +182,10 @@ def fee_share(fee: int, weight: int, eligible: int, revealed: int) -> int:
 
 
 def ballot_weight(seed: bytes, model: int, voter: str, weight: int, eligible: int, jury: int) -> int:
-    """Weight of a ballot on a model; 0 if the voter isn't on its jury. `jury` 0: everyone votes with their own weight.
+    """Weight of a ballot on a model; 0 if the voter is not on its jury. `jury` 0: everyone votes with their own weight.
 
-    A drawn node weighs eligible/jury, so the expected total stays `eligible`, and large stakes always vote.
+    A drawn node weighs eligible/jury, so that the expected total stays `eligible`; large stakes always vote. `seed`: a block
+    hash (32 bytes).
     """
     if jury == 0 or jury * weight >= eligible:
         return weight
@@ -184,16 +194,16 @@ def ballot_weight(seed: bytes, model: int, voter: str, weight: int, eligible: in
 
 
 def vote_commitment(chain_id: int, contract: str, model: int, baseline: int, voter: str, score: Score, salt: bytes) -> bytes:
-    """keccak256(abi.encode(chainid, contract, id, baseline, voter, qn, baselineQn, memorized, salt)), 32 bytes.
+    """Commitment to a vote: keccak256(abi.encode(chainid, contract, id, baseline, voter, qn, baselineQn, memorized, salt)).
 
-    Bound to chain, contract, model and voter: a copied commitment can't be revealed. `salt`: 32 bytes.
+    32 bytes, bound to chain, contract, model and voter: a copied commitment can't be revealed. `salt`: 32 bytes.
     """
     words = (chain_id, contract, model, baseline, voter, score.qn, score.baseline_qn, score.memorized, salt)
     return keccak(b"".join(word(value) for value in words))
 
 
 def word(value: int | str | bytes) -> bytes:
-    """The 32-byte ABI word of an unsigned integer, an address (hex) or 32 bytes."""
+    """Encode an unsigned integer, an address (hex) or 32 bytes as a 32-byte ABI word. Raises ValueError."""
     if isinstance(value, bytes):
         if len(value) != 32:
             raise ValueError(f"{len(value)} bytes are no 32-byte word")
@@ -205,7 +215,7 @@ def word(value: int | str | bytes) -> bytes:
 
 
 class MechanismError(Exception):
-    """A call that the mechanism refuses. `name`, `figures`: the contract's error of that name and its arguments, in order."""
+    """The mechanism refuses a call. `name`, `figures`: the contract's error and its arguments, in order."""
 
     def __init__(self, name: str, *figures: object) -> None:
         super().__init__(f"{name}({', '.join(map(str, figures))})")
@@ -222,11 +232,11 @@ def _no_block_hash(number: int) -> bytes:
 
 @dataclass(frozen=True)
 class Call:
-    """Who calls, when, and with what.
+    """Context of a call, as a transaction gives it.
 
     `caller`: address; `now`: Unix seconds of the block; `value`: wei sent along; `block`: number of the block;
-    `block_hash`: hash (32 bytes) of an earlier block by its number, needed for juries only; `refuses`: whether a
-    recipient refuses a payment, which only the chain can know.
+    `block_hash`: hash (32 bytes) of an earlier block by its number, needed for juries only; `refuses`: True for a recipient
+    that refuses a payment, which only the chain can know.
     """
 
     caller: str
@@ -251,7 +261,7 @@ class Node:
 
 @dataclass
 class Model:
-    """A submitted model, or the genesis. Weights in 1/100 of min_stake, gain and level in steps, payout in wei."""
+    """A submitted model, or the genesis. Weights in 1/100 of min_stake, gain, level and advance in steps, payout in wei."""
 
     author: str
     bundle: bytes
@@ -286,7 +296,7 @@ class Ballot:
 
 @dataclass(frozen=True)
 class Books:
-    """Where the contract's balance belongs, in wei; the sum is the balance, exactly."""
+    """Who owns the contract's balance, in wei; the sum is the balance, exactly."""
 
     stakes: int
     pool: int
@@ -301,21 +311,21 @@ class Books:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened, under the contract's name, with the contract's argument names."""
+    """An event, with the contract's name and argument names."""
 
     name: str
     args: dict[str, object]
 
 
 class Mechanism:
-    """One task, as the contract would hold it. Every method is the contract's function of the same name (in snake case).
+    """State of one task's contract. Every method is the contract's function of the same name (in snake case).
 
-    Each takes the `Call` first, raises a `MechanismError` of the contract's name without any effect, and appends its
-    events to `events`. Sums are taken over the facts themselves, not kept: a ghost must not repeat the contract's tricks.
+    Each takes the `Call` first, raises the contract's error as `MechanismError` without any effect, and appends its events
+    to `events`. Sums are computed anew from the facts: a specification must not repeat the contract's O(1) bookkeeping.
     """
 
     def __init__(self, terms: Terms, call: Call, *, address: str = ZERO_ADDRESS, chain_id: int = 0) -> None:
-        """Deploy: `call.value` is the first pool, `call.caller` its sponsor of record. Raises InvalidTerms."""
+        """Deploy a contract; `call.value` is the first pool, given by `call.caller`. Raises InvalidTerms."""
         _check_terms(terms)
         self.terms = terms
         self.address = address
@@ -330,7 +340,7 @@ class Mechanism:
         self.royalty_per_step = 0
         self.champion = 0
         self.frontier = 0
-        self.heard_times = [call.now] * HEARD_TO_RETIRE  # as if so many were heard before anyone joined
+        self.heard_times = [call.now] * HEARD_TO_RETIRE  # as if that many models were heard before anyone joined
         self.next_to_settle = 1
         self.last_settled_at = call.now
         self.events: list[Event] = []
@@ -341,7 +351,7 @@ class Mechanism:
     # ---------------------------------------------------------------------------------------- nodes
 
     def register(self, call: Call, role: Role) -> None:
-        """Join with the value as stake."""
+        """Join with the sent value as stake."""
         if role == Role.NONE:
             raise MechanismError("InvalidRole")
         if call.caller in self.nodes:
@@ -354,7 +364,7 @@ class Mechanism:
         self._emit("NodeRegistered", account=call.caller, role=role, stake=stake)
 
     def top_up(self, call: Call) -> None:
-        """Add the value to the stake; counts as joining again."""
+        """Add the sent value to the stake; counts as joining again."""
         node = self._active(call.caller)
         if call.value == 0:
             raise MechanismError("NothingSent")
@@ -365,13 +375,13 @@ class Mechanism:
         self._emit("StakeAdded", account=call.caller, amount=call.value, stake=stake)
 
     def request_exit(self, call: Call) -> None:
-        """Take the weight out of the active set."""
+        """Leave the active set; the stake can be claimed after `unbonding` seconds."""
         node = self._active(call.caller)
         node.exit_at = call.now + self.terms.unbonding
         self._emit("ExitRequested", account=call.caller, exitAt=node.exit_at)
 
     def cancel_exit(self, call: Call) -> None:
-        """Take an exit or a retirement back; counts as joining again."""
+        """Cancel an exit or a retirement; counts as joining again."""
         node = self._registered(call.caller)
         if not node.exit_at:
             raise MechanismError("NotExiting", call.caller)
@@ -381,7 +391,7 @@ class Mechanism:
         self._emit("ExitCancelled", account=call.caller)
 
     def claim_stake(self, call: Call) -> None:
-        """Turn the stake of a node whose exit is due into credit, and forget the node."""
+        """Credit the stake of a node whose exit is due, and delete the node."""
         node = self._registered(call.caller)
         if not node.exit_at or call.now < node.exit_at:
             raise MechanismError("StakeLocked", call.caller, node.exit_at)
@@ -392,12 +402,12 @@ class Mechanism:
         self._emit("StakeClaimed", account=call.caller, amount=node.stake)
 
     def keep_alive(self, call: Call) -> None:
-        """Count as activity."""
+        """Count as active, without doing anything else."""
         self._active(call.caller).active_at = call.now
         self._emit("KeptAlive", account=call.caller)
 
     def retire(self, call: Call, account: str) -> None:
-        """Take a node that was silent through 16 heard models and for `unbonding` seconds out of the active set."""
+        """Remove a node from the active set that was silent through 16 heard models and for `unbonding` seconds."""
         node = self._active(account)
         heard_since = self.heard_times[-HEARD_TO_RETIRE]
         quiet_until = node.active_at + self.terms.unbonding
@@ -409,7 +419,7 @@ class Mechanism:
     # ---------------------------------------------------------------------------------------- models
 
     def submit(self, call: Call, bundle: bytes, parents: Sequence[int]) -> int:
-        """A model is born; returns its id."""
+        """Submit a model against the submission fee; returns its id."""
         author = self._active(call.caller)
         if author.role != Role.TRAINER:
             raise MechanismError("NotTrainer", call.caller)
@@ -442,7 +452,7 @@ class Mechanism:
         return self.model_count()
 
     def commit_vote(self, call: Call, id: int, bundle: bytes, commitment: bytes, sealed: bytes) -> None:
-        """Commit to a hidden score while the model is Voting."""
+        """Commit to a hidden score while the model is Voting. `sealed`: the score encrypted for the voter (32 bytes)."""
         model = self._in_phase(call, id, Phase.VOTING)
         if model.bundle != bundle:
             raise MechanismError("BundleMismatch", id, model.bundle, bundle)
@@ -477,7 +487,7 @@ class Mechanism:
             self._emit("RevealOpened", id=id)
 
     def reveal_vote(self, call: Call, id: int, score: Score, salt: bytes) -> None:
-        """Open the caller's commit while the model is Revealing."""
+        """Reveal the caller's committed score while the model is Revealing."""
         model = self._in_phase(call, id, Phase.REVEALING)
         ballot = self._open_ballot(id, call.caller)
         _check_score(score)
@@ -536,7 +546,7 @@ class Mechanism:
             self._reward(id, model, frontier)
 
     def forfeit(self, call: Call, id: int, voter: str) -> None:
-        """Close a commit that was not revealed in time; its bond goes to the pool."""
+        """Forfeit a commit that was not revealed in time; its bond goes to the pool."""
         ballot = self._open_ballot(id, voter)
         current = self.phase(id, call.now)
         if current in (Phase.VOTING, Phase.REVEALING):
@@ -553,7 +563,7 @@ class Mechanism:
     # ---------------------------------------------------------------------------------------- money
 
     def claim_fees(self, call: Call, ids: Sequence[int]) -> None:
-        """Credit the caller's shares of settled models' fees."""
+        """Credit the caller's shares of the fees of settled models."""
         for index, id in enumerate(ids):
             current = self.phase(id, call.now)
             if current not in (Phase.SCORED, Phase.UNSCORED):
@@ -572,7 +582,7 @@ class Mechanism:
             self._emit("FeeClaimed", id=id, voter=call.caller, amount=amount)
 
     def claim_royalties(self, call: Call, ids: Sequence[int]) -> None:
-        """Credit the champions' authors with what accrued since their last claim."""
+        """Credit the authors of champions with the royalties since their last claim."""
         for id in ids:
             if id >= len(self.models) or not self.models[id].advance:
                 raise MechanismError("NotChampion", id)
@@ -585,7 +595,7 @@ class Mechanism:
             self._emit("RoyaltiesClaimed", id=id, author=model.author, amount=amount)
 
     def fund(self, call: Call) -> None:
-        """Add the value to the pool."""
+        """Add the sent value to the pool."""
         if call.value == 0:
             raise MechanismError("NothingSent")
         self.pool += self._received(call)
@@ -605,7 +615,7 @@ class Mechanism:
         self._emit("PoolReclaimed", sponsor=self.terms.sponsor, amount=amount)
 
     def withdraw(self, call: Call, to: str) -> int:
-        """Pay the caller's whole credit; returns it, in wei."""
+        """Pay the caller's whole credit to an address; returns it, in wei."""
         if to == ZERO_ADDRESS:
             raise MechanismError("InvalidRecipient", to)
         amount = self.credits.get(call.caller, 0)
@@ -618,7 +628,7 @@ class Mechanism:
         return amount
 
     def multicall(self, call: Call, calls: Sequence[tuple[str, tuple]]) -> None:
-        """Several calls by (method name, arguments), without value: all take effect, or none."""
+        """Make several calls, as (method name, arguments), without value: all take effect, or none."""
         before = copy.deepcopy(self.__dict__)
         try:
             for method, arguments in calls:
@@ -630,7 +640,7 @@ class Mechanism:
     # ---------------------------------------------------------------------------------------- views
 
     def model_count(self) -> int:
-        """Submissions so far."""
+        """Number of submissions, which is also the newest id."""
         return len(self.models) - 1
 
     def active_weight(self) -> int:
@@ -638,7 +648,7 @@ class Mechanism:
         return sum(self._weight(node.stake) for node in self.nodes.values() if not node.exit_at)
 
     def phase(self, id: int, now: int) -> Phase:
-        """Where a model stands at a time. Raises UnknownModel."""
+        """Phase of a model at a time. Raises UnknownModel."""
         if id >= len(self.models):
             raise MechanismError("UnknownModel", id)
         model = self.models[id]
@@ -654,12 +664,12 @@ class Mechanism:
         return self.ballots.get((id, voter), Ballot(bytes(32), 0, BallotState.NONE))
 
     def ledger(self) -> Books:
-        """Where the balance belongs."""
+        """Who owns the contract's balance."""
         stakes = sum(node.stake for node in self.nodes.values())
         return Books(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
 
     def vote_commitment(self, id: int, voter: str, score: Score, salt: bytes) -> bytes:
-        """The commitment that `reveal_vote` checks; 0 for an unknown model."""
+        """Commitment that `reveal_vote` compares with; zero bytes for an unknown model."""
         if id >= len(self.models):
             return bytes(32)
         return vote_commitment(self.chain_id, self.address, id, self.models[id].baseline, voter, score, salt)

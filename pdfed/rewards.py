@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Money out: what an account can claim, and the three transactions that bring it to the wallet."""
+"""Claims an account's fee shares and royalties, and withdraws its credit to the wallet."""
 
 from __future__ import annotations
 
@@ -14,35 +14,27 @@ from pdfed.chain.ledger import Ledger
 from pdfed.chain.outbox import Outbox
 from pdfed.errors import PDFedError
 from pdfed.journal import Journal
-from pdfed.mechanism import BallotState, Phase
 
 BATCH = 100  # ids per transaction
-WAIT_SECONDS = 300.0
-NEAR_PAUSE, REMOTE_PAUSE = 0.05, 1.0  # between two looks at a transaction under way
+WAIT_SECONDS = 300.0  # for one transaction to be mined
+LOCAL_PAUSE, REMOTE_PAUSE = 0.05, 1.0  # seconds between polls of a transaction under way
 
 
 class PaymentFailed(PDFedError):
-    """A claim or withdrawal that the chain refused or did not mine in time."""
+    """A claim or withdrawal was refused, or not mined in time."""
 
 
 @dataclass(frozen=True)
 class Claimable:
-    """What an account can ask for: ids of models whose fee share, and of champions whose royalties, are unclaimed."""
+    """Unclaimed money of an account: ids of models whose fee share it can claim, and of its champions with royalties."""
 
     fees: tuple[int, ...]
     royalties: tuple[int, ...]
 
 
 def claimable(ledger: Ledger, account: str) -> Claimable:
-    """Everything `account` may claim now, from the event log."""
-    fees = tuple(
-        model.id
-        for model in ledger.models.values()
-        if model.phase_settled in (Phase.SCORED, Phase.UNSCORED)
-        and account in model.ballots
-        and model.ballots[account].state == BallotState.REVEALED
-        and not model.ballots[account].fee_claimed
-    )
+    """Find all that `account` can claim now, from the event log."""
+    fees = tuple(id for id in ledger.models if ledger.fee_due(id, account) > 0)
     royalties = tuple(i for i in ledger.champions if ledger.models[i].author == account and ledger.royalties_due(i) > 0)
     return Claimable(fees, royalties)
 
@@ -50,19 +42,22 @@ def claimable(ledger: Ledger, account: str) -> Claimable:
 def collect(
     client: ContractClient, account: Any, journal: Journal, ledger: Ledger, say: Callable[[str], None] = lambda line: None
 ) -> int:
-    """Claim every fee and royalty of `account` and withdraw the credit to it; the wei withdrawn (0 if there is none)."""
+    """Claim every fee share and royalty of `account` and withdraw its credit to it; returns the wei withdrawn.
+
+    `say`: gets a line per transaction. Raises PaymentFailed, Unfunded.
+    """
     outbox = Outbox(client, account, journal)
-    me = str(account.address)
-    due = claimable(ledger, me)
+    address = str(account.address)
+    due = claimable(ledger, address)
     for function, ids in (("claimFees", due.fees), ("claimRoyalties", due.royalties)):
         for start in range(0, len(ids), BATCH):
             batch = list(ids[start : start + BATCH])
             say(f"{function} {batch}")
             _send(outbox, f"{function}:{batch}", function, (batch,))
-    credit = client.credit(me)
+    credit = client.credit(address)
     if credit:
         say(f"withdraw {credit} wei")
-        _send(outbox, "withdraw", "withdraw", (me,))
+        _send(outbox, "withdraw", "withdraw", (address,))
     return credit
 
 
@@ -73,14 +68,12 @@ def _send(outbox: Outbox, key: str, function: str, arguments: tuple[object, ...]
     while time.monotonic() < deadline:
         try:
             outcomes, trouble = outbox.step(), ""
-        except NodeUnreachable as fault:  # what was sent is in the journal
+        except NodeUnreachable as fault:  # the outbox is in the journal: try again
             outcomes, trouble = [], f" {fault.cause}"
         for outcome in outcomes:
             if outcome.key == key:
                 if outcome.ok:
                     return
                 raise PaymentFailed(f"{function} was refused: {outcome.error}.", "Look at `ape run status` and try again.")
-        time.sleep(NEAR_PAUSE if outbox.is_local and not trouble else REMOTE_PAUSE)
-    raise PaymentFailed(
-        f"{function} was not mined in {WAIT_SECONDS:.0f} s.{trouble}", "Run the command again: it goes on from there."
-    )
+        time.sleep(LOCAL_PAUSE if outbox.is_local and not trouble else REMOTE_PAUSE)
+    raise PaymentFailed(f"{function} was not mined in {WAIT_SECONDS:.0f} s.{trouble}", "Run the command again: it resumes there.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole federation on this machine: `ape run demo`."""
+"""Run a whole federation on this machine: `ape run demo`."""
 
 import os
 import sys
@@ -8,23 +8,24 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from pdfed.cli import FriendlyCommand
+from pdfed.cli import FriendlyCommand, home_option, threads_option
 
 
 @click.command(cls=FriendlyCommand)
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), default=Path(".pdfed/demo"), show_default=True)
-@click.option("--fresh/--keep", default=True, help="Start from nothing (default), or keep the trained genesis of an earlier run.")
-@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="CPU threads of torch.")
+@home_option(".pdfed/demo")
+@click.option("--fresh/--keep", default=True, show_default=True, help="Train the genesis anew, or keep that of an earlier run.")
+@threads_option()
 def cli(home: Path, fresh: bool, threads: int) -> None:
-    """Run a federation of three trainers and a validator on a local chain, and check everything it claims.
+    """Run a whole federation on this machine, from genesis to payout.
 
-    Leaves samples.png, report.html and summary.json in the --home folder. Exits 0 only if all of it held.
+    Three trainers and a validator, on a local chain. Writes samples.png, report.html and summary.json to the --home folder.
+    Exits 0 only if the ledger is exact, every model passes the audit and the rewards are withdrawn.
     """
     import shutil
 
     console = Console()
     console.print("Loading…", style="dim")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait would slow the nodes down
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads that spin would slow the other nodes down
     import torch
 
     torch.set_num_threads(threads)
@@ -47,4 +48,4 @@ def cli(home: Path, fresh: bool, threads: int) -> None:
         console.print(f"✗ {problem}", style="red")
     if result.problems:
         sys.exit(1)
-    console.print("✓ All of it held: ledger exact, every model audited, rewards withdrawn.", style="green")
+    console.print("✓ The ledger is exact, every model passed the audit, and the rewards are withdrawn.", style="green")

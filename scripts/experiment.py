@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remake a table or a figure: `ape run experiment replacement --preset cpu`."""
+"""Reproduce tables and figures: `ape run experiment replacement --preset cpu`."""
 
 from pathlib import Path
 
@@ -11,12 +11,18 @@ from pdfed.cli import FriendlyCommand
 
 @click.command(cls=FriendlyCommand)
 @click.argument("name", required=False)
-@click.option("--preset", default="smoke", show_default=True, help="smoke: seconds. cpu: under an hour on 2 cores. paper: a GPU.")
+@click.option(
+    "--preset", default="smoke", show_default=True, help="smoke: seconds. cpu: under an hour on 2 cores. paper: needs a GPU."
+)
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change one setting of the preset; repeatable.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Default: .pdfed/experiments/NAME-PRESET.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the results. Default: .pdfed/experiments/NAME-PRESET.",
+)
 @click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="CPU threads of torch.")
 def cli(name: str | None, preset: str, changes: tuple[str, ...], out: Path | None, threads: int) -> None:
-    """Run the experiment NAME; without a name, list them. Tables, figures and the settings go to the --out folder."""
+    """Run the experiment NAME, or list all if no name is given. Tables, figures and settings go to the --out folder."""
     from pdfed.experiments.record import Record
     from pdfed.experiments.runner import experiments, run_experiment
 

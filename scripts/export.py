@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take a model out: `ape run export --network sepolia --contract 0x… --model champion --out my-model`."""
+"""Export a model: `ape run export --network sepolia --contract 0x… --model champion --out my-model`."""
 
 import json
 from pathlib import Path
@@ -7,24 +7,26 @@ from pathlib import Path
 import click
 
 from pdfed.chain.networks import network_option
-from pdfed.cli import FriendlyCommand
+from pdfed.cli import FriendlyCommand, contract_option, home_option, json_option, model_option, store_option
 
 
 class ExportCommand(FriendlyCommand):
-    resume_hint = "Stopped. Nothing was written; the same command starts again."
+    resume_hint = "Stopped. Run the same command again to start from the beginning: nothing was written."
 
 
 @click.command(cls=ExportCommand)
 @network_option
-@click.option("--contract", required=True, help="Address of the task's contract.")
-@click.option("--store", default="local:.pdfed/store", show_default=True, help="Where bundles are read.")
-@click.option("--model", default="champion", show_default=True, help="An id, or champion.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path(".pdfed"), show_default=True,
-              help="Keeps downloaded models, and the keys that sign.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print facts for programs.")
+@contract_option()
+@store_option()
+@model_option()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to create.")
+@home_option()
+@json_option()
 def cli(network: str, contract: str, store: str, model: str, out: Path, home: Path, as_json: bool) -> None:
-    """Write a model as weights with their credentials inside, and as a folder for diffusers. Needs no account."""
+    """Export a model: its weights, and a folder for diffusers.
+
+    Both carry Content Credentials that name everyone who trained the model. No account is needed.
+    """
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
@@ -36,13 +38,13 @@ def cli(network: str, contract: str, store: str, model: str, out: Path, home: Pa
     with connected(network):
         client = ContractClient.at(contract)
         public = Public(client, read_ledger(client), open_store(store), home / "bundles")
-        chosen = public.find(model)
-        parent, task = public.as_parent(chosen), public.task
-    made = export(parent, task, own_identity(home), out)
+        model_facts = public.find(model)
+        parent, task = public.as_parent(model_facts), public.task
+    paths = export(parent, task, own_identity(home), out)
     if as_json:
-        facts = {"model": chosen.id, "bundle": parent.cid, "weights": str(made.weights), "pipeline": str(made.pipeline)}
+        facts = {"model": model_facts.id, "bundle": parent.cid, "weights": str(paths.weights), "pipeline": str(paths.pipeline)}
         click.echo(json.dumps(facts, indent=1))
         return
-    click.echo(f"Model {chosen.id} ({parent.title}):")
-    click.echo(f"  {made.weights}  weights with credentials inside; check: ape run audit --file {made.weights}")
-    click.echo(f"  {made.pipeline}  DiffusionPipeline.from_pretrained({str(made.pipeline)!r})")
+    click.echo(f"Model {model_facts.id} ({parent.title}):")
+    click.echo(f"  {paths.weights}  weights with credentials inside; check: ape run audit --file {paths.weights}")
+    click.echo(f"  {paths.pipeline}  DiffusionPipeline.from_pretrained({str(paths.pipeline)!r})")

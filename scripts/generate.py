@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make pictures with a federation's model: `ape run generate --network sepolia --contract 0x… --n 16 --out pictures`."""
+"""Generate pictures with a federation's model: `ape run generate --network sepolia --contract 0x… --n 16 --out pictures`."""
 
 import json
 from pathlib import Path
@@ -9,30 +9,40 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pdfed.chain.networks import network_option
-from pdfed.cli import FriendlyCommand, NumberRange
+from pdfed.cli import (
+    FOLDER,
+    FriendlyCommand,
+    contract_option,
+    field_option,
+    home_option,
+    json_option,
+    model_option,
+    store_option,
+    threads_option,
+)
+from pdfed.spec import Sampling
 
 
 class GenerateCommand(FriendlyCommand):
-    resume_hint = "Stopped. What is drawn is kept; the same command draws the same pictures."
+    resume_hint = "Stopped. The pictures written so far are kept; the same command draws the same pictures again."
 
 
 @click.command(cls=GenerateCommand)
 @network_option
-@click.option("--contract", required=True, help="Address of the task's contract.")
-@click.option("--store", default="local:.pdfed/store", show_default=True, help="Where bundles are read.")
-@click.option("--model", default="champion", show_default=True, help="An id, or champion.")
-@click.option("--n", "count", type=click.IntRange(1, 100_000), default=16, show_default=True, help="How many pictures.")
-@click.option("--classes", multiple=True, help="Such as 3,7.  [default: all in turn]")
+@contract_option()
+@store_option()
+@model_option()
+@click.option("--n", "count", type=click.IntRange(1, 100_000), default=16, show_default=True, help="Number of pictures.")
 @click.option(
-    "--steps", type=click.IntRange(2, 1000), default=None, help="Network evaluations of a picture.  [default: the task's]"
+    "--classes", multiple=True, metavar="NAMES", show_default="all", help="Classes to draw in turn, such as 3,7. Repeatable."
 )
-@click.option("--guidance", type=NumberRange(0, 20), default=None, help="w of guidance, 0 = off.  [default: the task's]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="The same seed draws the same.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("pictures"), show_default=True)
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path(".pdfed"), show_default=True,
-              help="Keeps downloaded models, and the keys that sign.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="CPU threads of torch.")
-@click.option("--json", "as_json", is_flag=True, help="Print facts for programs.")
+@field_option(Sampling, "steps", default=None, show_default="the task's")
+@field_option(Sampling, "guidance", default=None, show_default="the task's")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Equal seeds give equal pictures.")
+@click.option("--out", type=FOLDER, default=Path("pictures"), show_default=True, help="Folder of the pictures.")
+@home_option()
+@threads_option()
+@json_option()
 def cli(
     network: str,
     contract: str,
@@ -48,33 +58,36 @@ def cli(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Draw pictures, each a PNG with Content Credentials that name everyone who trained the model. Needs no account."""
+    """Generate pictures with a model.
+
+    Each is a PNG with Content Credentials that name everyone who trained the model. No account is needed.
+    """
     import torch
 
     torch.set_num_threads(threads)
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
-    from pdfed.generate import Wish, draw, own_identity, read_classes, wanted_labels
+    from pdfed.generate import SamplingRequest, draw, own_identity, read_classes, request_labels
     from pdfed.public import Public
     from pdfed.storage import open_store
 
     with connected(network):
         client = ContractClient.at(contract)
         public = Public(client, read_ledger(client), open_store(store), home / "bundles")
-        chosen, task = public.find(model), public.task
-        wish = Wish(count, read_classes(classes), steps, guidance, seed)
-        wanted_labels(task, wish)  # what is wrong with the wish is said before anything is downloaded
-        parent = public.as_parent(chosen)
+        model_facts, task = public.find(model), public.task
+        request = SamplingRequest(count, read_classes(classes), steps, guidance, seed)
+        request_labels(task, request)  # refuses an unknown class before anything is downloaded
+        parent = public.as_parent(model_facts)
     files = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("drawing", total=count + 1)
-        for written in draw(parent, task, wish, own_identity(home), out):
+        for written in draw(parent, task, request, own_identity(home), out):
             files.append(written)
             progress.advance(bar)
     if as_json:
-        facts = {"model": chosen.id, "bundle": parent.cid, "title": parent.title, "files": [str(file) for file in files]}
+        facts = {"model": model_facts.id, "bundle": parent.cid, "title": parent.title, "files": [str(file) for file in files]}
         click.echo(json.dumps(facts, indent=1))
         return
-    click.echo(f"{count} pictures by model {chosen.id} ({parent.title}) in {out}; an overview is {files[-1]}.")
+    click.echo(f"{count} pictures by model {model_facts.id} ({parent.title}) in {out}; overview: {files[-1]}.")
     click.echo(f"Who trained it: ape run audit --file {files[0]}")

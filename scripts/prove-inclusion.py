@@ -10,144 +10,94 @@ from typing import Any
 import click
 
 from pdfed.chain.networks import network_option
-from pdfed.cli import FriendlyCommand
-
-Models = list[dict[str, Any]]  # id and author of each
+from pdfed.cli import FILE, FriendlyCommand, account_option, config_option, contract_option, json_option, options_of
+from pdfed.spec import NodeConfig, read_node_config
 
 
 class ProveCommand(FriendlyCommand):
-    resume_hint = "Stopped. Nothing was written; the same command starts again."
+    resume_hint = "Stopped. Run the same command again to start from the beginning: nothing was written."
 
 
 @click.command(cls=ProveCommand)
 @network_option
-@click.option("--picture", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True, help="The one picture.")
-@click.option("--check", "proof", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None,
-              help="Check this proof of the picture instead of making one.")  # fmt: skip
-@click.option("--contract", default=None, help="Address of the task's contract. A check without it leaves out whose models.")
-@click.option("--account", default=None, help="Alias of the account that the node runs with.")
-@click.option("--config", type=click.Path(path_type=Path), default=None, help="The node's YAML file.")
-@click.option("--data", default=None, help="The node's pictures, as given to `ape run node`.")
-@click.option("--store", default=None, help="Where bundles are read.  [default: local:.pdfed/store]")
-@click.option("--home", default=None, help="The node's folder.  [default: .pdfed]")
-@click.option("--seed", type=int, default=None, help="The node's seed.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("proof.json"), show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print facts for programs.")
+@click.option("--picture", type=FILE, required=True, help="The picture, as it was trained on.")
+@click.option("--check", "proof_file", type=FILE, help="Check this proof instead of making one.")
+@contract_option(required=False)
+@account_option(required=False)
+@config_option()
+@options_of(NodeConfig, "data", "store", "home", "test_share", "seed")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("proof.json"), show_default=True, help="File to write the proof to."
+)
+@json_option()
 def cli(
     network: str,
     picture: Path,
-    proof: Path | None,
+    proof_file: Path | None,
     contract: str | None,
     account: str | None,
     config: Path | None,
     out: Path,
     as_json: bool,
-    **flags: Any,
+    flags: dict[str, Any],
 ) -> None:
-    """Open a node's commitment to its training pictures for one PICTURE; the others stay closed. Or check such a proof.
+    """Prove that a model was trained on a picture, or check a proof.
 
-    A check exits 0 only if the proof holds for the picture and, with --contract, is of the task's picture size and a model
-    names the commitment.
+    A proof opens the node's commitment to its training pictures for the one PICTURE; the others stay secret. To make one, give
+    account, data and seed as the node has them. A check exits 0 only if the proof holds for the picture and, with --contract, is
+    of the task's picture size and a model names the commitment.
     """
-    from pdfed.inclusion import check
+    from pdfed.inclusion import check_proof
 
-    if proof is not None:
-        found = check(proof, picture)
-        models: Models | None = None
-        unread: list[int] = []
+    if proof_file is not None:
+        proof = check_proof(proof_file, picture)
+        models = None
         if contract is not None:
-            models, unread = _models(network, contract, flags["store"] or "local:.pdfed/store", found)
-        _tell(found, models, unread, as_json)
-        sys.exit(1 if models == [] else 0)
-    if contract is None or account is None or (flags["data"] is None and config is None):
+            models = _check(network, contract, flags.get("store", NodeConfig.model_fields["store"].default), proof)
+        _show(proof, models, as_json)
+        sys.exit(0 if models is None or models.authors else 1)
+    if contract is None or account is None or ("data" not in flags and config is None):
         raise click.UsageError("To make a proof, name --contract, --account and the node's --data or --config.")
-    made, models, unread = _proven(network, contract, account, config, picture, flags)
-    out.write_text(made.json() + "\n")
-    _tell(made, models, unread, as_json)
+    proof, models = _prove(network, contract, account, read_node_config(config, flags), picture)
+    out.write_text(proof.json() + "\n")
+    _show(proof, models, as_json)
     if not as_json:
-        click.echo(f"Written to {out}. Hand it out with the picture: it opens no other picture.")
+        click.echo(f"Written to {out}. Pass it on with the picture: it tells nothing about other pictures.")
 
 
-def _proven(network: str, contract: str, account: str, config: Path | None, picture: Path, flags: dict[str, Any]) -> Any:
-    """The proof, the models that name its commitment, and the ids of those whose manifests could not be read."""
+def _prove(network: str, contract: str, account: str, config: NodeConfig, picture: Path) -> Any:
     from pdfed.chain.accounts import load_account
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
-    from pdfed.chain.secret import NodeSecret
-    from pdfed.data import load, split
-    from pdfed.inclusion import NotIncluded, prove
-    from pdfed.node.context import home_of
-    from pdfed.public import Public
-    from pdfed.spec import read_node_config
-    from pdfed.storage import ContentUnavailable, open_store
-
-    choices = read_node_config(config, {name: value for name, value in flags.items() if value is not None})
-    with connected(network), tempfile.TemporaryDirectory(prefix="pdfed-proof-") as scratch:
-        client = ContractClient.at(contract)
-        public = Public(client, read_ledger(client), open_store(choices.store), Path(scratch))
-        wallet = load_account(account)
-        secret = home_of(choices, client, str(wallet.address)) / "secret"
-        images = public.task.images
-        train, test = split(load(choices.data, images), choices.test_share, choices.seed)
-        made = prove(train, test, NodeSecret.load_or_create(secret, wallet, client.chain_id, client.address), picture, images)
-        models, unread = _naming(public, made.root)
-        own = [id for id in unread if public.ledger.models[id].author == str(wallet.address)]
-    if not any(model["author"] == str(wallet.address) for model in models):
-        if own:
-            raise ContentUnavailable(
-                f"Whether a model of {wallet.address} names the commitment of this data is not known: the manifests of "
-                f"{len(own)} of them could not be read.",
-                "Try again, or name another store with --store.",
-            )
-        raise NotIncluded(
-            f"No model of {wallet.address} names the commitment of this data ({len(train)} training pictures).",
-            "Give the data, seed and configuration that the node ran with; a folder that has changed since has another one.",
-        )
-    return made, models, unread
-
-
-def _models(network: str, contract: str, store: str, proof: Any) -> tuple[Models, list[int]]:
-    """As `_naming`, if the proof speaks of pictures as the contract's task sees them."""
-    from pdfed.chain.client import ContractClient
-    from pdfed.chain.feed import read_ledger
-    from pdfed.chain.networks import connected
-    from pdfed.inclusion import check_task
+    from pdfed.inclusion import prove_for_node
     from pdfed.public import Public
     from pdfed.storage import open_store
 
     with connected(network), tempfile.TemporaryDirectory(prefix="pdfed-proof-") as scratch:
         client = ContractClient.at(contract)
-        public = Public(client, read_ledger(client), open_store(store), Path(scratch))
-        check_task(proof, public.task.images)
-        return _naming(public, proof.root)
+        public = Public(client, read_ledger(client), open_store(config.store), Path(scratch))
+        return prove_for_node(config, public, load_account(account), picture)
 
 
-def _naming(public: Any, root: bytes) -> tuple[Models, list[int]]:
-    """The models whose manifests name a commitment, and the ids of those whose manifests could not be read."""
-    from pdfed.audit import withdrawal
+def _check(network: str, contract: str, store: str, proof: Any) -> Any:
+    from pdfed.chain.client import ContractClient
+    from pdfed.chain.feed import read_ledger
+    from pdfed.chain.networks import connected
+    from pdfed.inclusion import check_on_chain
+    from pdfed.public import Public
+    from pdfed.storage import open_store
 
-    found = withdrawal(public, root.hex())
-    return [{"id": id, "author": public.ledger.models[id].author} for id in found.trained], list(found.unread)
+    with connected(network), tempfile.TemporaryDirectory(prefix="pdfed-proof-") as scratch:
+        client = ContractClient.at(contract)
+        return check_on_chain(proof, Public(client, read_ledger(client), open_store(store), Path(scratch)))
 
 
-def _tell(found: Any, models: Models | None, unread: list[int], as_json: bool) -> None:
-    """models: None where no contract was asked."""
+def _show(proof: Any, models: Any, as_json: bool) -> None:
+    from pdfed.report.facts import inclusion_facts
+    from pdfed.report.terminal import inclusion_lines
+
     if as_json:
-        holds = True if models is None or models else None if unread else False
-        facts = {"holds": holds, "dataset_root": found.root.hex(), "pictures": found.pictures, "models": models, "unread": unread}
-        click.echo(json.dumps(facts, indent=1))
-        return
-    click.echo(f"The picture is number {found.index} of {found.pictures} in the data set {found.root.hex()}.")
-    if models is None:
-        size = f"{found.size}×{found.size} pixels"
-        click.echo(f"Which models name this data set, and whether they see pictures at {size}: add --network and --contract.")
-    elif not models and unread:
-        click.echo(f"Which models name this data set is not known: the manifests of {len(unread)} models could not be read.")
-    elif not models:
-        click.echo("No model of this contract names this data set.")
+        click.echo(json.dumps(inclusion_facts(proof, models), indent=1))
     else:
-        named = ", ".join(f"{model['id']} (by {model['author']})" for model in models)
-        click.echo(f"Trained on it, as their authors signed: models {named}.")
-        if unread:
-            click.echo(f"Perhaps others, too: the manifests of {len(unread)} models could not be read.")
+        click.echo("\n".join(inclusion_lines(proof, models)))

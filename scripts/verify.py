@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check a deployed contract against its sources: `ape run verify --network sepolia --contract 0x…`."""
+"""Verify the code of a deployed contract: `ape run verify --network sepolia --contract 0x…`."""
 
 import json
 import sys
@@ -8,26 +8,26 @@ from pathlib import Path
 import click
 
 from pdfed.chain.networks import network_option
-from pdfed.cli import FriendlyCommand
+from pdfed.cli import FOLDER, FriendlyCommand, contract_option, json_option
 
 
 @click.command(cls=FriendlyCommand)
 @network_option
-@click.option("--contract", required=True, help="Address of the task's contract.")
+@contract_option()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=Path(".pdfed/verification"),
     show_default=True,
-    help="Where the input for block explorers is written.",
+    help="Folder for the files that block explorers ask for.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print facts for programs.")
+@json_option()
 def cli(network: str, contract: str, out: Path, as_json: bool) -> None:
-    """Rebuild the contract with the pinned compiler and compare it with the code at an address, byte by byte.
+    """Compare a deployed contract with its sources, byte by byte.
 
-    Every immutable is explained by the contract's terms, and the storage by the transaction that made the contract: it must have
-    run the constructor and nothing else. Writes what block explorers ask for: the standard JSON input and the constructor's
-    arguments. Exits 1 unless every byte is the same.
+    Rebuilds the contract with the pinned compiler. Every immutable must follow from the contract's terms, and the transaction
+    that created the contract must have run the constructor and nothing else, since other code could have written its storage.
+    Writes the standard JSON input and the constructor arguments for block explorers. Exits 1 unless every byte is the same.
     """
     from pdfed.chain.client import ContractClient
     from pdfed.chain.contract_sources import SOURCE, build, standard_input
@@ -36,24 +36,23 @@ def cli(network: str, contract: str, out: Path, as_json: bool) -> None:
 
     with connected(network):
         client = ContractClient.at(contract)
-        given = standard_input()
-        found = verify(client, build(given))
+        compiler_input = standard_input()
+        result = verify(client, build(compiler_input))
         folder = out / client.address
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "standard-input.json").write_text(json.dumps(given, indent=1))
+        (folder / "standard-input.json").write_text(json.dumps(compiler_input, indent=1))
         (folder / "constructor-arguments.txt").write_text(constructor_arguments(client) + "\n")
     if as_json:
-        click.echo(json.dumps(found.facts() | {"explorer_input": str(folder)}, indent=1))
+        click.echo(json.dumps(result.facts() | {"explorer_input": str(folder)}, indent=1))
     else:
-        for each in found.immutables:
-            mark = "=" if each.value == each.expected else "≠"
-            click.echo(f"  {each.name.lstrip('_'):15} {each.value} {mark} terms  (in {each.places} places)")
-        click.echo(
-            f"Metadata: {found.metadata} {'=' if found.metadata == found.expected_metadata else '≠ ' + found.expected_metadata}"
-        )
-        click.echo(f"Code: {found.code_bytes} bytes, keccak {found.code_hash}, solc {found.compiler}")
-        click.echo(f"Made by the constructor and nothing else: {found.creation_fault or 'yes'}")
-        click.echo(f"{found.address} on chain {found.chain_id}: {found.match.upper()} match with {SOURCE}")
-        click.echo(f"For block explorers: {folder}")
-    if not found.ok:
+        for immutable in result.immutables:
+            mark = "=" if immutable.value == immutable.expected else "≠"
+            click.echo(f"  {immutable.name.lstrip('_'):15} {immutable.value} {mark} terms  (in {immutable.places} places)")
+        same = result.metadata == result.expected_metadata
+        click.echo(f"Metadata: {result.metadata} {'=' if same else '≠ ' + result.expected_metadata}")
+        click.echo(f"Code: {result.code_bytes} bytes, keccak {result.code_hash}, solc {result.compiler}")
+        click.echo(f"Created by the constructor and nothing else: {result.creation_fault or 'yes'}")
+        click.echo(f"{result.address} on chain {result.chain_id}: {result.match.upper()} match with {SOURCE}")
+        click.echo(f"Files for block explorers: {folder}")
+    if not result.ok:
         sys.exit(1)

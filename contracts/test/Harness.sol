@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {PDFed} from "../PDFed.sol";
 
-/// @notice Shows the bucket of a pair of scores, for tests over many pairs. Never deployed elsewhere.
+/// @notice Exposes the bucket of pairs of scores, for tests. Never deployed elsewhere.
 contract Harness is PDFed {
     constructor(Terms memory terms_) payable PDFed(terms_) {}
 

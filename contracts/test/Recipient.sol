@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IPDFed} from "../IPDFed.sol";
 
-/// @notice A contract that takes part, and misbehaves when it is paid, for tests. Never deployed elsewhere.
+/// @notice A participant that misbehaves when it is paid, for tests. Never deployed elsewhere.
 contract Recipient {
     enum Manner {
         Accept,
@@ -13,9 +13,9 @@ contract Recipient {
         ReturnMuch
     }
 
-    /// What it does when ETH arrives.
+    /// Behaviour when ETH arrives.
     Manner public manner;
-    /// What a re-entrant call gave back; empty if it succeeded.
+    /// Revert data of the re-entrant call; empty if it succeeded.
     bytes public answer;
     bool public reentered;
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Anyone can check a federation from public data alone: event log → CID → content → manifest → wallet → parents."""
+"""Audit a federation from public data alone: event log → CID → content → manifest → wallet → parents."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pdfed.audit.books import ledger_checks, lineage, model_checks
-from pdfed.audit.credentials_on_chain import NotOfContract, model_on_chain
-from pdfed.audit.findings import FAILED, OK, UNAVAILABLE, AuditReport, Check, ModelAudit
+from pdfed.audit.chain_checks import ledger_checks, lineage, model_checks
+from pdfed.audit.file_credentials import NotOfContract, model_on_chain, pem_certificates, read_credentials
+from pdfed.audit.findings import AuditReport, Check, CheckState, ModelAudit
 from pdfed.audit.inspector import Inspector
 from pdfed.audit.withdrawal import Withdrawal, withdrawal
 from pdfed.chain.client import ContractClient
@@ -17,11 +17,9 @@ from pdfed.chain.ledger import GENESIS, Ledger
 from pdfed.storage import Store
 
 __all__ = [
-    "FAILED",
-    "OK",
-    "UNAVAILABLE",
     "AuditReport",
     "Check",
+    "CheckState",
     "ModelAudit",
     "NotOfContract",
     "Withdrawal",
@@ -29,6 +27,8 @@ __all__ = [
     "ledger_checks",
     "lineage",
     "model_on_chain",
+    "pem_certificates",
+    "read_credentials",
     "withdrawal",
 ]
 
@@ -38,21 +38,21 @@ def audit(
     ledger: Ledger,
     store: Store,
     ids: Sequence[int],
-    watch: Callable[[ModelAudit], None] = lambda found: None,
+    watch: Callable[[ModelAudit], None] = lambda model: None,
 ) -> AuditReport:
-    """Check the ledger against the contract, and these models with all their ancestors. watch: told each model when done.
+    """Check the ledger against the contract, and these models with all their ancestors.
 
-    client: as of the block at which the ledger ends (`read_snapshot`), or of a contract that nobody uses meanwhile. It is asked
-    before any bundle is fetched. Everything is fetched anew, into a temporary folder that holds one bundle at a time.
-    Raises StoreFull, NodeUnreachable.
+    client: as of the block at which the ledger ends (`read_snapshot`), or of a contract that nobody uses meanwhile; it is asked
+    before any bundle is fetched. Bundles are fetched anew, into a temporary folder that holds one of them at a time.
+    watch: called with each audited model. Raises NoSuchModel, StoreFull, NodeUnreachable.
     """
-    wanted = lineage(ledger, [*ids, GENESIS])
-    books, records = tuple(ledger_checks(client, ledger)), client.models(wanted)
+    selection = lineage(ledger, [*ids, GENESIS])
+    books, records = tuple(ledger_checks(client, ledger)), client.models(selection)
     with tempfile.TemporaryDirectory(prefix="pdfed-audit-") as scratch:
         inspector = Inspector(client, ledger, store, Path(scratch))
         models = []
-        for id, record in zip(wanted, records, strict=True):
-            found = inspector.model(ledger.models[id], model_checks(record, ledger, ledger.models[id]))
-            watch(found)
-            models.append(found)
+        for id, record in zip(selection, records, strict=True):
+            model = inspector.inspect(ledger.models[id], model_checks(record, ledger, ledger.models[id]))
+            watch(model)
+            models.append(model)
     return AuditReport(client.address, books, tuple(models))

@@ -1,59 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""card.json is for people and catalogues: what it says must be what the manifest, the task and the chain say."""
+"""Compare a bundle's card.json, made for people and catalogues, with the manifest, the task and the chain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from pdfed.bundle import REQUIRED_IN_CARD, true_card
 from pdfed.provenance import Provenance
 from pdfed.spec import TaskSpec
-from pdfed.storage import cid_from_digest
-
-REQUIRED = ("title", "task", "author", "parents", "images_seen", "licence")
 
 
-def wrong_in_card(card: Mapping[str, Any], found: Provenance, task: TaskSpec) -> list[str]:
-    """A line for each field that is missing or false, none if the card is right. Fields without a counterpart are free text."""
-    true = true_card(found, task)
-    wrong = [f"it has no {name}" for name in REQUIRED if name not in card]
+def wrong_in_card(card: Mapping[str, Any], manifest: Provenance, task: TaskSpec) -> list[str]:
+    """Return a line for each field that is missing or false. Fields that neither manifest nor task determine are free text."""
+    true = true_card(manifest, task).values()
+    wrong = [f"it has no {name}" for name in REQUIRED_IN_CARD if name not in card]
     for name, value in true.items():
         if name in card and not _same(card[name], value):
             wrong.append(f"{name} is {_short(card[name])} instead of {_short(value)}")
     return wrong
 
 
-def true_card(found: Provenance, task: TaskSpec) -> dict[str, Any]:
-    """What the fields of a card must say: itself a card with nothing wrong."""
-    facts, claim = found.facts, found.claim
-    images = task.images
-    true = {
-        "title": found.title,
-        "task": task.name,
-        "licence": task.licence,
-        "author": claim.author,
-        "chain_id": claim.chain_id,
-        "parents": [cid_from_digest(parent) for parent in claim.parents],
-        "images_seen": facts.images_seen,
-        "classes": list(images.classes),
-        "image_size": [images.size, images.size, images.channels],
-        "sampler": task.sampling.model_dump(),
-        "epsilon": facts.epsilon,
-    }
-    if claim.parents:
-        true |= {"contract": claim.contract, "objective": facts.objective}
-    return true
+def _same(stated: Any, true: Any) -> bool:
+    """True if two JSON values are equal; addresses in any case, tuples as lists.
 
-
-def _same(said: Any, true: Any) -> bool:
-    """Addresses compare whatever their case, tuples as lists. What is said may be nested deeper than what is true ever is."""
+    Recurses along `true`, not along `stated`, which may be nested deeper than the recursion limit.
+    """
     if isinstance(true, str):
-        return isinstance(said, str) and (said.lower() == true.lower() if true[:2] == "0x" else said == true)
+        return isinstance(stated, str) and (stated.lower() == true.lower() if true[:2] == "0x" else stated == true)
     if isinstance(true, list | tuple):
-        return isinstance(said, list) and len(said) == len(true) and all(map(_same, said, true))
+        return isinstance(stated, list) and len(stated) == len(true) and all(map(_same, stated, true))
     if isinstance(true, Mapping):
-        return isinstance(said, Mapping) and said.keys() == true.keys() and all(_same(said[name], true[name]) for name in true)
-    return bool(said == true)
+        if not isinstance(stated, Mapping) or stated.keys() != true.keys():
+            return False
+        return all(_same(stated[name], true[name]) for name in true)
+    return bool(stated == true)
 
 
 def _short(value: Any) -> str:

@@ -1,36 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an audit found. Every check has a name; what could not be fetched is told apart from what was fetched and is wrong."""
+"""Results of an audit: named checks of each model and of the contract. Unavailable content is not a failed check."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-OK, FAILED, UNAVAILABLE = "ok", "failed", "unavailable"
+
+class CheckState(StrEnum):
+    """Result of a check. UNAVAILABLE: the content that it needs could not be fetched."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNAVAILABLE = "unavailable"
+
+    @classmethod
+    def worst(cls, states: Iterable[CheckState]) -> CheckState:
+        """FAILED if there is one, else UNAVAILABLE if there is one, else OK."""
+        present = set(states)
+        return next((state for state in (cls.FAILED, cls.UNAVAILABLE) if state in present), cls.OK)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One named check. state: "ok" | "failed" | "unavailable"; detail: one line, empty when all is well."""
+    """One named check. detail: one line, empty if the state is OK."""
 
     name: str
-    state: str
+    state: CheckState
     detail: str = ""
 
 
-def check(name: str, good: bool, detail: str) -> Check:
-    """A check that is either ok or failed, with the detail if it failed."""
-    return Check(name, OK if good else FAILED, "" if good else detail)
+def check_that(holds: bool, name: str, detail: str) -> Check:
+    """Return a check that is OK if `holds`, else FAILED with this detail."""
+    return Check(name, CheckState.OK) if holds else Check(name, CheckState.FAILED, detail)
 
 
 @dataclass(frozen=True)
 class ModelAudit:
-    """What was found of one model.
+    """The checks of one model, and the shares of its authors.
 
-    lineage: how many models it descends from, itself included. read: of how many of them the manifest was verified.
-    shares: each author's share (0..1) of the images seen along the lineage, as the authors' signed manifests claim; None, which
-    is not known, unless all were read. gains: each author's share of the gains along it, as other nodes measured and the
-    contract settled; empty without any.
+    lineage: number of models it descends from, itself included. read: of how many of them the manifest was verified.
+    shares: author → share (0..1) of the images seen along the lineage, as the authors' signed manifests claim; None (not
+    known) unless all were read. gains: author → share of the gains along it, as other nodes measured and the contract settled;
+    empty without any gain.
     """
 
     id: int
@@ -45,12 +58,18 @@ class ModelAudit:
 
     @property
     def ok(self) -> bool:
-        return all(check.state == OK for check in self.checks)
+        """True if every check of the model is OK."""
+        return not self.problems
+
+    @property
+    def problems(self) -> list[Check]:
+        """The checks that are not OK."""
+        return [check for check in self.checks if check.state != CheckState.OK]
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Of a whole contract, or of one model and its lineage."""
+    """The audit of a contract's books (`ledger`) and of some of its models, ancestors included."""
 
     contract: str
     ledger: tuple[Check, ...]
@@ -58,18 +77,18 @@ class AuditReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was checked and nothing failed."""
-        return all(check.state == OK for check in self.ledger) and all(model.ok for model in self.models)
+        """True if everything could be checked and nothing failed."""
+        return not self.problems
 
-    def count(self, state: str) -> int:
-        """How many checks ended in this state."""
+    def count(self, state: CheckState) -> int:
+        """Return the number of checks in this state."""
         every = [*self.ledger, *(check for model in self.models for check in model.checks)]
         return sum(check.state == state for check in every)
 
     @property
     def problems(self) -> list[str]:
-        """A line for each check that is not ok."""
-        found = [f"ledger: {check.name} {check.state}: {check.detail}" for check in self.ledger if check.state != OK]
+        """A line for each check that is not OK."""
+        lines = [f"ledger: {check.name} {check.state}: {check.detail}" for check in self.ledger if check.state != CheckState.OK]
         for model in self.models:
-            found += [f"model {model.id}: {c.name} {c.state}: {c.detail}" for c in model.checks if c.state != OK]
-        return found
+            lines += [f"model {model.id}: {check.name} {check.state}: {check.detail}" for check in model.problems]
+        return lines

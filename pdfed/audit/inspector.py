@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One model after the other: fetched, and its manifest, wallet proof, weights, card and parents checked against the chain."""
+"""Audit models one after the other: fetch each, check manifest, wallet proof, weights, card and parents against the chain."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pdfed import bundle as bundles
-from pdfed.audit.books import lineage
 from pdfed.audit.card import wrong_in_card
-from pdfed.audit.findings import FAILED, OK, UNAVAILABLE, Check, ModelAudit, check
+from pdfed.audit.chain_checks import lineage
+from pdfed.audit.findings import Check, CheckState, ModelAudit, check_that
 from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.diffusion import load_weights
@@ -22,38 +22,39 @@ from pdfed.provenance import (
     WalletProofInvalid,
     WeightsAltered,
 )
-from pdfed.public import submitted
 from pdfed.spec import TaskSpec, read_task_json
 from pdfed.storage import ContentCorrupt, ContentUnavailable, DeadlinePassed, Store, StoreFull, StoreUnreachable, cid_from_digest
 
 FETCH_SECONDS = 600.0
 
-# Which check a fault of the manifest belongs to; any other is one of "manifest".
-_NAMES = {
+# The check that fails with each error of a manifest; any other error fails "manifest".
+_CHECK_OF = {
     WeightsAltered: "weights",
     WalletProofInvalid: "wallet proof",
     AncestorAltered: "ancestors",
     IngredientsDiffer: "ingredients",
     bundles.BundleRejected: "submission",
 }
-_OF_A_MANIFEST = ("manifest", "wallet proof", "ancestors", "ingredients", "submission")
+_MANIFEST_CHECKS = ("manifest", "wallet proof", "ancestors", "ingredients", "submission")
+_NO_TASK = "the genesis, which holds the task, could not be read"
 
 
 class Inspector:
-    """Checks models, parents before children; keeps of each what its children need, and its bundle only while it is looked at."""
+    """Audits models, parents before children. Keeps what the children's checks need; deletes each bundle after its checks."""
 
     def __init__(self, client: ContractClient, ledger: Ledger, store: Store, scratch: Path) -> None:
         self._client, self._ledger, self._store, self._scratch = client, ledger, store, scratch
         self._task: TaskSpec | None = None
-        self._provenance: dict[int, Provenance] = {}
-        self._state: dict[int, str] = {}  # as the children's checks of their parents see it
-        self._garbled: Check | None = None  # the last one that failed for bytes that are not the model's: that is no word on it
+        self._provenance: dict[int, Provenance] = {}  # verified manifests
+        self._state: dict[int, CheckState] = {}  # of each model, as the checks of its children see it
+        self._corrupt: Check | None = None  # the last check that failed because the store gave wrong bytes: no fault of the model
 
-    def model(self, model: ModelFacts, books: Iterator[Check]) -> ModelAudit:
-        """Everything that can be said of a model. books: what was found of it on the chain. Raises StoreFull."""
-        checks = [*books, *self._checks(model)]
-        states = {UNAVAILABLE if found is self._garbled else found.state for found in checks}
-        self._state[model.id] = FAILED if FAILED in states else UNAVAILABLE if UNAVAILABLE in states else OK
+    def inspect(self, model: ModelFacts, chain_checks: Iterator[Check]) -> ModelAudit:
+        """Audit one model. chain_checks: those of its record on the chain. Raises StoreFull."""
+        checks = [*chain_checks, *self._checks(model)]
+        self._state[model.id] = CheckState.worst(
+            CheckState.UNAVAILABLE if check is self._corrupt else check.state for check in checks
+        )
         shutil.rmtree(self._folder(model), ignore_errors=True)
         ancestors = lineage(self._ledger, [model.id])
         read = [self._provenance[ancestor] for ancestor in ancestors if ancestor in self._provenance]
@@ -65,35 +66,35 @@ class Inspector:
             checks=tuple(checks),
             lineage=len(ancestors),
             read=len(read),
-            shares=_shares(read) if len(read) == len(ancestors) else None,
-            gains=self._gains(ancestors),
+            shares=_image_shares(read) if len(read) == len(ancestors) else None,
+            gains=self._gain_shares(ancestors),
         )
 
     def _folder(self, model: ModelFacts) -> Path:
         return self._scratch / str(model.id)
 
     def _checks(self, model: ModelFacts) -> Iterator[Check]:
-        """In order; what can't be checked because an earlier check failed is left out."""
-        content = self._fetched(model)
+        """All checks in order, without those that an earlier failure makes impossible."""
+        content = self._fetch(model)
         yield content
-        if content.state == OK:
+        if content.state == CheckState.OK:
             yield from self._bundle_checks(model)
         yield from self._parent_checks(model)
 
-    def _fetched(self, model: ModelFacts) -> Check:
+    def _fetch(self, model: ModelFacts) -> Check:
         limit = self._task.max_bundle_bytes if self._task is not None else bundles.MAX_GENESIS_BYTES
         try:
             self._store.fetch(cid_from_digest(model.bundle), self._folder(model), limit, FETCH_SECONDS)
         except (ContentUnavailable, DeadlinePassed, StoreUnreachable) as fault:
-            return Check("content", UNAVAILABLE, fault.cause)
+            return Check("content", CheckState.UNAVAILABLE, fault.cause)
         except ContentCorrupt as fault:
-            self._garbled = Check("content", FAILED, f"{fault.cause} Another store may have the right ones.")
-            return self._garbled
-        except StoreFull:  # this machine's own trouble
+            self._corrupt = Check("content", CheckState.FAILED, f"{fault.cause} Another store may have the right ones.")
+            return self._corrupt
+        except StoreFull:  # this machine's problem, not the model's
             raise
         except PDFedError as fault:
-            return Check("content", FAILED, fault.cause)
-        return Check("content", OK)
+            return Check("content", CheckState.FAILED, fault.cause)
+        return Check("content", CheckState.OK)
 
     def _bundle_checks(self, model: ModelFacts) -> Iterator[Check]:
         folder = self._folder(model)
@@ -102,78 +103,77 @@ class Inspector:
             if model.id == GENESIS:
                 self._task = read_task_json((folder / bundles.TASK).read_bytes())
         except (PDFedError, OSError) as fault:
-            yield Check("bundle", FAILED, fault.cause if isinstance(fault, PDFedError) else str(fault))
+            yield Check("bundle", CheckState.FAILED, fault.cause if isinstance(fault, PDFedError) else str(fault))
             return
-        yield Check("bundle", OK)
+        yield Check("bundle", CheckState.OK)
         try:
-            self._verify(model, bundle)
+            submission = bundles.submitted(model, self._ledger, self._client)
+            self._provenance[model.id] = bundles.verify_bundle(bundle, submission)
         except PDFedError as fault:
-            yield Check(_NAMES.get(type(fault), "manifest"), FAILED, fault.cause)
+            yield Check(_CHECK_OF.get(type(fault), "manifest"), CheckState.FAILED, fault.cause)
             return
-        yield from (Check(name, OK) for name in _OF_A_MANIFEST)
-        yield self._screened(folder)
-        yield self._card(model, bundle)
+        yield from (Check(name, CheckState.OK) for name in _MANIFEST_CHECKS)
+        yield self._weights_check(folder)
+        yield self._card_check(model, bundle)
 
-    def _verify(self, model: ModelFacts, bundle: bundles.Bundle) -> None:
-        self._provenance[model.id] = bundles.verify_bundle(bundle, submitted(model, self._ledger, self._client))
-
-    def _screened(self, folder: Path) -> Check:
-        """The weights are the task's network, finite and of sensible size."""
+    def _weights_check(self, folder: Path) -> Check:
+        """Check that the weights fit the task's network, and are finite and of plausible size."""
         if self._task is None:
-            return Check("weights", UNAVAILABLE, "the genesis, which holds the task, could not be read")
+            return Check("weights", CheckState.UNAVAILABLE, _NO_TASK)
         try:
             load_weights(folder / bundles.WEIGHTS, self._task)
         except PDFedError as fault:
-            return Check("weights", FAILED, fault.cause)
-        return Check("weights", OK)
+            return Check("weights", CheckState.FAILED, fault.cause)
+        return Check("weights", CheckState.OK)
 
-    def _card(self, model: ModelFacts, bundle: bundles.Bundle) -> Check:
+    def _card_check(self, model: ModelFacts, bundle: bundles.Bundle) -> Check:
         if self._task is None:
-            return Check("card", UNAVAILABLE, "the genesis, which holds the task, could not be read")
+            return Check("card", CheckState.UNAVAILABLE, _NO_TASK)
         try:
             wrong = wrong_in_card(bundle.card(), self._provenance[model.id], self._task)
         except PDFedError as fault:
-            return Check("card", FAILED, fault.cause)
-        return check("card", not wrong, "; ".join(wrong))
+            return Check("card", CheckState.FAILED, fault.cause)
+        return check_that(not wrong, "card", "; ".join(wrong))
 
     def _parent_checks(self, model: ModelFacts) -> Iterator[Check]:
-        """The parents passed themselves, and the manifests of theirs that the model carries are the ones they published."""
+        """Check that the parents passed their own audits, and that the manifests carried for them are those they published."""
         own = self._provenance.get(model.id)
         carried = {ingredient.digest: ingredient.manifest_hash for ingredient in own.ingredients} if own is not None else {}
         for parent in model.parents:
-            known, carries = self._provenance.get(parent), carried.get(self._ledger.models[parent].bundle)
-            if known is not None and carries is not None:
-                same = carries == known.manifest_hash
-                yield check(f"manifest of parent {parent}", same, "the model carries another one than the parent published")
-        for state, words in ((FAILED, "failed"), (UNAVAILABLE, "could not all be checked")):
+            known, carried_hash = self._provenance.get(parent), carried.get(self._ledger.models[parent].bundle)
+            if known is not None and carried_hash is not None:
+                same = carried_hash == known.manifest_hash
+                yield check_that(same, f"manifest of parent {parent}", "the model carries another one than the parent published")
+        for state, words in ((CheckState.FAILED, "failed"), (CheckState.UNAVAILABLE, "could not all be checked")):
             bad = [parent for parent in model.parents if self._state[parent] == state]
             if bad:
                 yield Check("parents", state, f"{', '.join(map(str, bad))} {words}")
                 return
         if model.parents:
-            yield Check("parents", OK)
+            yield Check("parents", CheckState.OK)
 
     def _author(self, model: ModelFacts) -> str:
-        """Of the genesis, the contract knows none: whom its manifest names."""
+        """The author by the chain; for the genesis, whose author the contract does not know, by its manifest."""
         known = self._provenance.get(model.id)
         return known.claim.author if known is not None and model.id == GENESIS else model.author
 
-    def _gains(self, ancestors: Sequence[int]) -> dict[str, float]:
-        gained: dict[str, int] = {}
+    def _gain_shares(self, ancestors: Sequence[int]) -> dict[str, float]:
+        gains: dict[str, int] = {}
         for ancestor in ancestors:
             facts = self._ledger.models[ancestor]
             if facts.gain > 0:
-                gained[facts.author] = gained.get(facts.author, 0) + facts.gain
-        return _shared(gained)
+                gains[facts.author] = gains.get(facts.author, 0) + facts.gain
+        return _shares(gains)
 
 
-def _shares(read: Sequence[Provenance]) -> dict[str, float]:
-    seen: dict[str, int] = {}
-    for known in read:
-        seen[known.claim.author] = seen.get(known.claim.author, 0) + known.facts.images_seen
-    return _shared(seen)
+def _image_shares(manifests: Sequence[Provenance]) -> dict[str, float]:
+    images: dict[str, int] = {}
+    for manifest in manifests:
+        author = manifest.claim.author
+        images[author] = images.get(author, 0) + manifest.facts.images_seen
+    return _shares(images)
 
 
-def _shared(amounts: dict[str, int]) -> dict[str, float]:
+def _shares(amounts: dict[str, int]) -> dict[str, float]:
     total = sum(amounts.values())
     return {author: amount / total for author, amount in amounts.items()} if total else {}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long this machine takes: each measurement in a process of its own, so that its peak memory is its own.
+"""Benchmarks of this machine. Each measurement has its own process, so that its peak memory is its own.
 
-jobs.py what is measured (in the child) · runner.py starts the children · tables.py shows and keeps what they say
+jobs.py measures (in the child process) · measure.py starts the processes · tables.py shows and stores the results ·
+features.py makes synthetic fingerprints
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the jobs one after the other, each in a child process, and gathers what it took, its peak memory included."""
+"""Run the jobs one after the other, each in a child process; collect times and peak memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pdfed.errors import PDFedError
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "faiss-cpu", "diffusers", "transformers")
 SIZES = ((1_000, 256), (1_000, 1024), (10_000, 256), (10_000, 1024))
 MILLION = 1_000_000
-# Seconds of the authors' own implementations with 2 threads on the machine where the reference values were made.
+# Seconds of the authors' own implementations, 2 threads, on another machine.
 REFERENCE = {
     ("Fréchet distance", 1_000, 1024): 1.27,
     ("Fréchet distance", 10_000, 1024): 1.85,
@@ -34,12 +34,12 @@ REFERENCE = {
 
 
 class BenchFailed(PDFedError):
-    """A measurement's process ended without an answer."""
+    """The process of a measurement failed."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A job, what it found (`facts`: seconds unless named otherwise) and the peak memory of its process in MB."""
+class Measurement:
+    """A job, its results (`facts`: seconds unless named otherwise) and the peak memory of its process, MB."""
 
     job: Job
     facts: dict[str, Any]
@@ -47,7 +47,7 @@ class Measured:
 
 
 def jobs(*, quick: bool, million: bool, seed: int) -> list[Job]:
-    """What `make bench` measures. quick: every part at sizes that take seconds. million: the search at 1,000,000."""
+    """Return the jobs of `make bench`. quick: small sizes that take seconds. million: search 1,000,000 fingerprints."""
     if quick:
         return [Job("metric", "AuthPct", 300, 32, seed=seed), Job("pipeline", "digits", 20, training=640, seed=seed)]
     metrics = [Job("metric", name, n, d, seed=seed) for n, d in SIZES for name in METRICS]
@@ -56,12 +56,12 @@ def jobs(*, quick: bool, million: bool, seed: int) -> list[Job]:
     return [*metrics, *pipelines, *searches]
 
 
-def run(planned: list[Job], threads: int, starting: Callable[[Job], None]) -> Iterator[Measured]:
-    """Each job's outcome in turn. `starting` is told before each. Raises BenchFailed."""
+def run(planned: list[Job], threads: int, on_start: Callable[[Job], None]) -> Iterator[Measurement]:
+    """Run the jobs in turn, `on_start` before each; yield their measurements. Raises BenchFailed."""
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
     environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     for job in planned:
-        starting(job)
+        on_start(job)
         words = [sys.executable, "-m", "pdfed.bench.jobs", json.dumps(asdict(job))]
         child = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, cwd=Path(__file__).parents[2])
         try:
@@ -74,13 +74,13 @@ def run(planned: list[Job], threads: int, starting: Callable[[Job], None]) -> It
         if child.wait():
             raise BenchFailed(
                 f"The measurement of {job.part} {job.name} at n = {job.n} ended with {child.returncode}.",
-                "Its own message stands above; a negative number is a signal, and −9 mostly means too little memory.",
+                "Read its message above; a negative number is a signal, and −9 mostly means too little memory.",
             )
-        yield Measured(job, **json.loads(answer))
+        yield Measurement(job, **json.loads(answer))
 
 
 def machine(threads: int, seed: int) -> dict[str, Any]:
-    """Where, with what and how busy: a figure without these means nothing."""
+    """Describe the machine, the versions and the load, for `bench.json`."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

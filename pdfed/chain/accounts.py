@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose key signs: Ape's accounts, unlocked once so that a node can work through the night."""
+"""Ape accounts that sign, unlocked once so that a node can run unattended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEST_PREFIX = "test:"
 
 
 def load_account(alias: str, needs: int = 0) -> Any:
-    """The Ape account of this alias, or the N-th test account ("test:N"), ready to sign without asking.
+    """Load the Ape account of this alias, or the N-th test account ("test:N"), ready to sign without asking.
 
     The passphrase of a keyfile comes from APE_ACCOUNTS_<alias>_PASSPHRASE, or is asked for in a terminal. `needs`: wei that
     the account must hold on the connected chain. Raises NoSuchAccount, AccountLocked, Unfunded.
@@ -27,14 +27,17 @@ def load_account(alias: str, needs: int = 0) -> Any:
 
 
 def check_funds(account: Any, needs: int) -> None:
-    """Raises Unfunded unless the account holds more than `needs` wei (there is gas to pay, too)."""
+    """Raise Unfunded unless the account holds more than `needs` wei: gas comes on top."""
     has = int(account.balance)
     if has <= needs:
         raise Unfunded(str(account.address), needs, has)
 
 
 def wallet_signer(account: Any) -> Callable[[dict[str, Any]], bytes]:
-    """A function that signs EIP-712 typed data (the whole message as a dict): 65 bytes r ‖ s ‖ v."""
+    """Return a function that signs EIP-712 typed data (the whole message as a dict): 65 bytes r ‖ s ‖ v.
+
+    It raises AccountLocked where the account does not sign.
+    """
 
     def sign(message: dict[str, Any]) -> bytes:
         from eth_account.messages import encode_typed_data
@@ -50,8 +53,10 @@ def wallet_signer(account: Any) -> Callable[[dict[str, Any]], bytes]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Ape from saying that it connects (in the midst of a command's JSON), and from warning at every signature that the
-    account signs by itself: that is what it was unlocked for."""
+    """Silence Ape's log below ERROR.
+
+    Its lines on connecting would break a command's JSON, and it warns at every signature of an account unlocked on purpose.
+    """
     from ape.logging import LogLevel, logger
 
     with logger.at_level(LogLevel.ERROR):
@@ -71,18 +76,20 @@ def _test_account(alias: str) -> Any:
 def _unlocked(alias: str) -> Any:
     import ape
 
-    known = sorted(str(name) for name in ape.accounts.aliases)
-    if alias not in known:
+    aliases = sorted(str(name) for name in ape.accounts.aliases)
+    if alias not in aliases:
         raise NoSuchAccount(
-            f"There is no account {alias!r}" + (f"; there are: {', '.join(known)}." if known else "."),
-            f"Name another, or make one: `ape accounts generate {alias or 'me'}` (or `ape accounts import {alias or 'me'}`).",
+            f"There is no account {alias!r}" + (f"; there are: {', '.join(aliases)}." if aliases else "."),
+            f"Name another, or create one: `ape accounts generate {alias or 'me'}` (or `ape accounts import {alias or 'me'}`).",
         )
     account = ape.accounts.load(alias)
     if not hasattr(account, "set_autosign"):  # a hardware wallet: its owner confirms on the device
         return account
     variable = f"APE_ACCOUNTS_{alias}_PASSPHRASE"
     if not os.environ.get(variable) and not sys.stdin.isatty():
-        raise AccountLocked(f"The account {alias!r} is locked and nobody is there to be asked.", f"Set {variable}.")
+        raise AccountLocked(
+            f"The account {alias!r} is locked, and there is no terminal to ask for its passphrase.", f"Set {variable}."
+        )
     try:
         with quiet():
             account.set_autosign(True, passphrase=os.environ.get(variable))

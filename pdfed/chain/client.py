@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A typed client of one PDFed contract. Reads only; transactions go through the outbox, deployment apart.
+"""Typed client of one PDFed contract. It reads and deploys; all other transactions go through the outbox.
 
-Addresses are checksummed str, words bytes, money wei, times Unix seconds.
+Addresses are checksummed str, 32-byte words bytes, money in wei, times in Unix seconds.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils.address import is_address
 
 from pdfed.chain.abi import Interface, checksummed, from_hex, interface, same_but_metadata
-from pdfed.chain.chain_errors import NodeUnreachable, NotPDFed, TransactionRefused
+from pdfed.chain.chain_errors import ContractError, NodeUnreachable, NotPDFed, TransactionRefused
 from pdfed.chain.deployment_tx import Say, deploy_once
 from pdfed.chain.rpc import Rpc, RpcRefused
 from pdfed.mechanism import BallotState, Books, Phase, Role, Terms, vote_commitment
 
 __all__ = ["BallotRecord", "ContractClient", "Head", "ModelRecord", "NodeRecord", "vote_commitment"]
 
-REMOTE_SECONDS = 2.0  # how long a remote node's newest block may be remembered; one's own is asked every time
+REMOTE_SECONDS = 2.0  # for which a remote node's newest block is cached; a local node is asked every time
 
 
 @dataclass(frozen=True)
 class Head:
-    """A block's header. `base_fee`: wei per gas."""
+    """Header of a block. `base_fee`: wei per gas."""
 
     number: int
     hash: str
@@ -40,7 +40,7 @@ class Head:
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """What the contract holds of a node; role NONE and zeros if it is not registered. `exit_at` 0: active."""
+    """The contract's record of a node; role NONE and zeros if it is not registered. `exit_at` 0: active."""
 
     role: Role
     stake: int
@@ -51,7 +51,7 @@ class NodeRecord:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What the contract holds of a model. Weights in 1/100 of min_stake, gain and level in steps, payout in wei."""
+    """The contract's record of a model. Weights in 1/100 of min_stake, gain and level in steps, payout in wei."""
 
     author: str
     bundle: bytes
@@ -70,7 +70,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class BallotRecord:
-    """What the contract holds of a ballot; zeros if there is none."""
+    """The contract's record of a ballot; zeros if there is none."""
 
     commitment: bytes
     weight: int
@@ -81,7 +81,7 @@ class ContractClient:
     """One contract on the chain that Ape is connected to (`networks.connected`)."""
 
     def __init__(self, address: str, chain_id: int, rpc: Rpc, ecosystem: Any, abi: Interface) -> None:
-        """Use `at` or `deploy`. `ecosystem`: Ape's, which makes transactions that its accounts sign."""
+        """Use `at` or `deploy`. `ecosystem`: Ape's, which builds the transactions that its accounts sign."""
         self.address = address
         self.chain_id = chain_id
         self.rpc = rpc
@@ -90,11 +90,11 @@ class ContractClient:
         self._head: tuple[float, Head] | None = None
         self._deployment_block: int | None = None
         self._asked_at = "latest"
-        self.deployment: str | None = None  # hash of the transaction, where this client made it
+        self.deployment: str | None = None  # hash of the creating transaction, if this client sent it
 
     @classmethod
     def at(cls, address: str) -> ContractClient:
-        """The contract at an address. Raises NotPDFed, NodeUnreachable."""
+        """Open the contract at an address. Raises NotPDFed, NodeUnreachable."""
         if not is_address(address):
             raise NotPDFed(address, "this is no address (0x and 40 hexadecimal digits)")
         client = cls(checksummed(address), *_connection(), interface())
@@ -106,47 +106,54 @@ class ContractClient:
         return client
 
     def _is_ours(self, code: bytes) -> bool:
-        """Whether it is what the constructor makes of the terms that the contract tells, every copy of every immutable: the node
-        runs the constructor, without a transaction. What that constructor left in storage is another matter (`creation`)."""
+        """True if `code` is what our constructor returns for the terms that the contract reports (checked by `eth_call`).
+
+        That covers every copy of every immutable, but not the storage: see `creation_check`.
+        """
         if len(code) != len(self.abi.runtime):
             return False
         try:
-            made = self.rpc.call("eth_call", {"data": "0x" + self.abi.construction(self.terms()).hex()}, "latest")
+            expected = self.rpc.call("eth_call", {"data": "0x" + self.abi.creation_data(self.terms()).hex()}, "latest")
         except (NotPDFed, TransactionRefused):
             return False
         except RpcRefused as refused:
             if not refused.reverted:
                 raise
             return False
-        return same_but_metadata(code, from_hex(made))
+        return same_but_metadata(code, from_hex(expected))
 
     @classmethod
     def deploy(
         cls, terms: Terms, pool_wei: int, account: Any, note: Path | None = None, say: Say = lambda line: None
     ) -> ContractClient:
-        """A new contract with its first pool, paid by `account`. `note`: a file that keeps the deployment until the caller
-        deletes it, so that a rerun goes on with it and pays once. Raises TransactionRefused, Unfunded, NotMined."""
+        """Deploy a contract with its first pool, paid by `account`.
+
+        `note`: file that holds the signed deployment until the caller deletes it, so that a rerun finishes it and pays once.
+        Raises TransactionRefused, Unfunded, NotMined, NodeUnreachable.
+        """
         abi = interface()
         chain_id, rpc, ecosystem = _connection()
         try:
-            receipt = deploy_once(rpc, ecosystem, chain_id, account, abi.construction(terms), pool_wei, note, say)
+            receipt = deploy_once(rpc, ecosystem, chain_id, account, abi.creation_data(terms), pool_wei, note, say)
         except EncodingError as fault:
-            raise TransactionRefused("the deployment", " ".join(str(fault).split())[:200]) from fault
+            raise TransactionRefused("the deployment", ContractError(text=" ".join(str(fault).split())[:200])) from fault
         except RpcRefused as refused:
             if not refused.reverted:
                 raise
-            raise TransactionRefused("the deployment", abi.reason(refused.data) or refused.message) from refused
+            raise TransactionRefused("the deployment", abi.decode_error(refused.data, refused.message)) from refused
         if int(receipt["status"], 16) != 1:
-            reason = f"transaction {receipt['transactionHash']} reverted"
-            raise TransactionRefused("the deployment", reason, "Its gas is spent, the pool is not. Run the command again.")
+            error = ContractError(text=f"transaction {receipt['transactionHash']} reverted")
+            raise TransactionRefused("the deployment", error, "Its gas is spent, the pool is not. Run the command again.")
         client = cls(checksummed(receipt["contractAddress"]), chain_id, rpc, ecosystem, abi)
         client._deployment_block = int(receipt["blockNumber"], 16)
         client.deployment = str(receipt["transactionHash"])
         return client
 
     def at_block(self, number: int) -> ContractClient:
-        """The same contract, whose views and balances are those after this block. Many nodes know them of new blocks only: they
-        raise NodeUnreachable for older ones."""
+        """The same contract, with views and balances as they were after this block.
+
+        Many nodes know the state of recent blocks only, and refuse older ones: NodeUnreachable.
+        """
         then = copy.copy(self)
         then._asked_at = hex(number)
         return then
@@ -162,14 +169,14 @@ class ContractClient:
         return head
 
     def block(self, number: int | str) -> Head:
-        """A block's header. Raises NodeUnreachable where the node does not have it."""
+        """Header of a block, by number or tag. Raises NodeUnreachable where the node does not have it."""
         return self.blocks([number])[0]
 
     def blocks(self, numbers: list[int] | list[int | str]) -> list[Head]:
-        """Headers of several blocks in one request. Raises NodeUnreachable where the node lacks one."""
+        """Headers of several blocks, in one request. Raises NodeUnreachable where the node lacks one."""
         calls = [("eth_getBlockByNumber", (hex(n) if isinstance(n, int) else n, False)) for n in numbers]
-        found = self.rpc.batch(calls)
-        for number, block in zip(numbers, found, strict=True):
+        headers = self.rpc.batch(calls)
+        for number, block in zip(numbers, headers, strict=True):
             if not isinstance(block, dict):
                 raise NodeUnreachable(self.rpc.where, f"it has no block {number} ({block})")
         return [
@@ -180,11 +187,11 @@ class ContractClient:
                 timestamp=int(block["timestamp"], 16),
                 base_fee=int(block.get("baseFeePerGas") or "0x0", 16),
             )
-            for block in found
+            for block in headers
         ]
 
     def now(self) -> int:
-        """Time of the newest block: what the contract would see."""
+        """Time of the newest block, which is what the contract sees."""
         return self.head().timestamp
 
     def code(self) -> bytes:
@@ -192,11 +199,12 @@ class ContractClient:
         return from_hex(self.rpc.call("eth_getCode", self.address, "latest"))
 
     def balance(self, account: str) -> int:
+        """Balance in wei."""
         return int(self.rpc.call("eth_getBalance", account, self._asked_at), 16)
 
     @property
     def deployment_block(self) -> int:
-        """The first block as old as the genesis: no event is older. Searched by time, so any node can answer."""
+        """The first block as old as the genesis: no event is older. Found by binary search over time, which any node allows."""
         if self._deployment_block is None:
             born = self.model(0).submitted_at
             low, high = 0, self.head().number
@@ -210,88 +218,98 @@ class ContractClient:
         return self._deployment_block
 
     def forget_deployment_block(self) -> None:
-        """Search anew: a reorg may have moved it."""
+        """Search it anew at its next use: a reorg may have moved it."""
         self._deployment_block = None
 
     # ------------------------------------------------------------------------------------------------ views
 
     def terms(self) -> Terms:
+        """The task's immutable economic terms."""
         *values, sponsor = self._view("terms")[0]
         return Terms(*(*values, checksummed(sponsor)))
 
     def node(self, account: str) -> NodeRecord:
+        """Record of a node, empty for an account that is not registered."""
         role, *values = self._view("node", account)[0]
         return NodeRecord(Role(role), *values)
 
     def model(self, id: int) -> ModelRecord:
-        """Raises TransactionRefused (UnknownModel) for an unknown id."""
+        """Record of a model. Raises TransactionRefused (UnknownModel) for an unknown id."""
         author, *values, phase = self._view("model", id)[0]
         return ModelRecord(*(checksummed(author), *values, Phase(phase)))
 
     def models(self, ids: Sequence[int]) -> list[ModelRecord]:
-        """Several models in few requests. Raises as `model`."""
+        """Records of several models, in few requests. Raises as `model`."""
         calls = [{"to": self.address, "data": "0x" + self.abi.call_data("model", (id,)).hex()} for id in ids]
-        found = []
+        records = []
         for id, answer in zip(ids, self.rpc.batch([("eth_call", (call, self._asked_at)) for call in calls]), strict=True):
             if isinstance(answer, RpcRefused):
-                found.append(self.model(id))  # which says why
+                records.append(self.model(id))  # which says why
                 continue
-            author, *values, phase = self.abi.answer("model", from_hex(answer))[0]
-            found.append(ModelRecord(*(checksummed(author), *values, Phase(phase))))
-        return found
+            author, *values, phase = self.abi.decode_outputs("model", from_hex(answer))[0]
+            records.append(ModelRecord(*(checksummed(author), *values, Phase(phase))))
+        return records
 
     def ballot(self, id: int, voter: str) -> BallotRecord:
+        """Record of a voter's ballot on a model, empty if there is none."""
         commitment, weight, state = self._view("ballot", id, voter)[0]
         return BallotRecord(commitment, weight, BallotState(state))
 
     def histogram(self, id: int) -> list[int]:
-        """Revealed weight by bucket, 128 of them."""
+        """Revealed weight in each of the 128 buckets."""
         return list(self._view("histogram", id)[0])
 
     def model_count(self) -> int:
+        """Number of submissions, which is also the newest id."""
         return int(self._view("modelCount")[0])
 
     def champion(self) -> int:
+        """Id of the best model so far; 0 is the genesis."""
         return int(self._view("champion")[0])
 
     def frontier(self) -> int:
+        """Level of the champion, in steps of 1/64 halving."""
         return int(self._view("frontier")[0])
 
     def pool(self) -> int:
+        """Reward pool in wei."""
         return int(self._view("pool")[0])
 
     def credit(self, account: str) -> int:
+        """Wei that the account can withdraw."""
         return int(self._view("credit", account)[0])
 
     def active_weight(self) -> int:
+        """Weight of all nodes that are not leaving, in 1/100 of min_stake."""
         return int(self._view("activeWeight")[0])
 
     def phase(self, id: int) -> Phase:
-        """Raises TransactionRefused (UnknownModel) for an unknown id."""
+        """Phase of a model now. Raises TransactionRefused (UnknownModel) for an unknown id."""
         return Phase(self._view("phase", id)[0])
 
     def next_to_settle(self) -> int:
-        """The id that is settled next; one more than `model_count` when all are."""
+        """Id of the next model to settle; `model_count` + 1 when all are settled."""
         return int(self._view("nextToSettle")[0])
 
     def ledger(self) -> Books:
-        """Where the balance belongs."""
+        """Who owns the contract's balance."""
         return Books(*self._view("ledger")[0])
 
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         call = {"to": self.address, "data": "0x" + self.abi.call_data(name, arguments).hex()}
         try:
-            return self.abi.answer(name, from_hex(self.rpc.call("eth_call", call, self._asked_at)))
+            return self.abi.decode_outputs(name, from_hex(self.rpc.call("eth_call", call, self._asked_at)))
         except RpcRefused as refused:
             if not refused.reverted:
                 raise
-            raise TransactionRefused(f"to say {name}{arguments}", self.abi.reason(refused.data) or refused.message) from refused
+            error = self.abi.decode_error(refused.data, refused.message)
+            raise TransactionRefused(f"the view {name}{arguments}", error) from refused
         except DecodingError as fault:
-            raise NotPDFed(self.address, f"it does not answer {name} as PDFed does") from fault
+            raise NotPDFed(self.address, f"its view {name} does not return what PDFed's does") from fault
 
 
 def _connection() -> tuple[int, Rpc, Any]:
-    """Chain id, node and ecosystem of the chain that Ape is connected to."""
+    """Chain id, node and ecosystem of the chain that Ape is connected to. Raises NodeUnreachable."""
     import ape
 
     provider = ape.networks.active_provider

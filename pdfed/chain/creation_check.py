@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Was a contract made by these sources' constructor? Its code alone does not say.
+"""Checks that a contract was created by our constructor. Its code alone does not prove it.
 
-Whoever deploys may run other code first: it can give itself a stake in storage, and then return the very code that the
-constructor would have returned. Only the transaction that made the contract shows what was run.
+A deployer may run other code that gives itself a stake in storage and then returns the very code that the constructor
+would have returned. Only the transaction that created the contract shows which code ran.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from pdfed.chain.chain_errors import NodeUnreachable, NotPDFed, TransactionRefus
 from pdfed.chain.client import ContractClient
 from pdfed.chain.deployment_tx import contract_address
 
-SEARCHED_BLOCKS = 256  # of the genesis's second: some chains have several blocks in one
+SEARCHED_BLOCKS = 256  # with the genesis's timestamp: some chains have several blocks in one second
 
 
 def creation_fault(client: ContractClient) -> str:
-    """ "" if the transaction that made the contract ran its constructor with its terms and nothing else, or what is wrong.
+    """Check that the contract's creation ran our constructor with its terms and nothing else; returns "" or the fault.
 
-    A contract may lie about its age, and so about where that transaction is: then it is not found. Raises NodeUnreachable.
+    The creation is searched in the blocks of the second that the contract gives as its birth; one that lies about its age is
+    at fault, too. Raises NodeUnreachable.
     """
     try:
-        expected = client.abi.construction(client.terms())
-        ran = next((code for address, code in _creations(client) if address == client.address), None)
+        expected = client.abi.creation_data(client.terms())
+        init_code = next((code for address, code in _creations(client) if address == client.address), None)
     except (NotPDFed, TransactionRefused):
         return "it does not say how old it is"
-    if ran is None:
-        return "the transaction that made it is not in the blocks of the second it says it is from"
+    if init_code is None:
+        return "its creation is not in the blocks of the second it says it is from"
     arguments = len(expected) - len(client.abi.creation)
-    same = same_but_metadata(ran[:-arguments], client.abi.creation) and ran[-arguments:] == expected[-arguments:]
-    return "" if same else "the transaction that made it ran other code than the constructor with its terms"
+    same = same_but_metadata(init_code[:-arguments], client.abi.creation) and init_code[-arguments:] == expected[-arguments:]
+    return "" if same else "the transaction that created it ran other code than the constructor with its terms"
 
 
 def _creations(client: ContractClient) -> Iterator[tuple[str, bytes]]:
-    """Address and code run, of every contract that a transaction made in the blocks of the genesis's second."""
+    """Yield address and init code of every contract created by a transaction in the blocks of the genesis's second."""
     born, first = client.model(0).submitted_at, client.deployment_block
     for number in range(first, min(first + SEARCHED_BLOCKS, client.head().number + 1)):
         block = client.rpc.call("eth_getBlockByNumber", hex(number), True)
@@ -43,6 +44,6 @@ def _creations(client: ContractClient) -> Iterator[tuple[str, bytes]]:
             raise NodeUnreachable(client.rpc.where, f"it has no block {number} any more")
         if int(block["timestamp"], 16) != born:
             return
-        for made in block["transactions"]:
-            if made.get("to") is None:
-                yield contract_address(made["from"], int(made["nonce"], 16)), from_hex(made["input"])
+        for transaction in block["transactions"]:
+            if transaction.get("to") is None:
+                yield contract_address(transaction["from"], int(transaction["nonce"], 16)), from_hex(transaction["input"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the contract said. Light: whoever reads facts needs no Ape."""
+"""Events of the contract. Imports nothing heavy: reading facts needs no Ape."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Change:
-    """A step of the feed: an event that happened, or (`undo`) one that a reorg took back."""
+    """One step of the feed: a new event, or (`undo`) an event that a reorg took back."""
 
     undo: bool
     event: Event

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract's events in order, from its first block to the newest confirmed one, with undo after a reorg.
+"""Event feed: the contract's events in order, from its first block to the newest confirmed one, with undo after a reorg.
 
-Kept in the journal: the events, the cursor behind them, and a ring of block hashes, always written together. A process
-may be killed at any instruction: the next one goes on where the last complete poll ended.
+The journal holds the events, the cursor behind them and a ring of block hashes, always written together. A process may be
+killed at any instruction: the next one resumes where the last complete poll ended.
 
-Ape's own `poll_logs` is not usable for this: it loses events while catching up, and tells nothing of reorgs.
+Ape's own `poll_logs` can't do this: it loses events while catching up, and does not report reorgs.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from pdfed.mechanism import Score
 __all__ = ["Change", "Event", "EventFeed", "read_ledger", "read_snapshot"]
 
 RING = 64  # block hashes remembered: the deepest reorg that can be undone
-BY_HASH = 8  # newest blocks whose events are asked for by hash: a node that lags behind then errs instead of saying "none"
-POLL_SECONDS = 5.0  # a poll through empty blocks ends after it
-PAGE = 10_000  # blocks per query at first; halved whenever the node finds it too much
-LAG = 3  # blocks by which some of the machines behind a public node's name may be late
+BY_HASH = 8  # newest blocks whose events are queried by block hash: a node that lags then errs instead of returning none
+POLL_SECONDS = 5.0  # after which a poll through empty blocks ends
+PAGE = 10_000  # blocks per query at first; halved whenever the node refuses it
+LAG = 3  # blocks by which some machines behind a public node's name may be late
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS feed_cursor (
@@ -46,19 +46,19 @@ _COLUMNS = "name, args, block, block_hash, log_index, tx, timestamp"
 
 
 class EventFeed:
-    """Follows one contract. `confirmations`: how many blocks must lie on top of a block before its events count."""
+    """Follows one contract. `confirmations`: blocks on top of a block before its events count; `page`: blocks per query."""
 
     def __init__(self, client: ContractClient, journal: Journal, *, confirmations: int = 0, page: int = PAGE) -> None:
         self._client = client
         self._journal = journal
         self._confirmations = confirmations
         self._page = self._most = page
-        self.caught_up = False  # whether the last poll found all read
-        self._seen: str | None = None  # hash of the head at which nothing was left to do
+        self.caught_up = False  # True if the last poll had nothing left to read
+        self._done_at: str | None = None  # hash of the head at which nothing was left to read
         journal.declare(_TABLES)
-        kept = journal.rows("SELECT chain, contract, start, block FROM feed_cursor")
-        if kept and kept[0][:2] == (client.chain_id, client.address):
-            self._start, self._cursor = kept[0][2:]
+        cursor = journal.rows("SELECT chain, contract, start, block FROM feed_cursor")
+        if cursor and cursor[0][:2] == (client.chain_id, client.address):
+            self._start, self._cursor = cursor[0][2:]
         else:
             self._start = client.deployment_block
             self._cursor = self._start - 1
@@ -66,15 +66,15 @@ class EventFeed:
         self._ring: dict[int, str] = dict(journal.rows("SELECT block, hash FROM feed_ring"))
 
     def poll(self) -> list[Change]:
-        """What happened since the last poll: a page of blocks, or what a reorg took back.
+        """Read the next page of events, or undo those that a reorg took back.
 
-        Empty when all is read (`caught_up`), or when nothing was found within five seconds. Raises NodeUnreachable and
+        Empty when all is read (`caught_up`), or after POLL_SECONDS of blocks without events. Raises NodeUnreachable and
         LogsRefused, which change nothing, and ReorgTooDeep, after which polling starts from the beginning.
         """
         stop = time.monotonic() + POLL_SECONDS
         while True:
             head = self._client.head()
-            self.caught_up = head.hash == self._seen
+            self.caught_up = head.hash == self._done_at
             if self.caught_up:
                 return []
             changes = self._step(head)
@@ -82,38 +82,40 @@ class EventFeed:
                 return changes
 
     def events(self) -> Iterator[Event]:
-        """All events that count now, in order."""
+        """All events read and not undone, in order."""
         for row in self._journal.rows(f"SELECT {_COLUMNS} FROM feed_event ORDER BY block, log_index"):
             yield _event(row)
 
     def resync(self) -> None:
-        """Forget everything; the next polls read the log anew."""
+        """Delete everything read; the next polls read the log anew."""
         self._client.forget_deployment_block()
         self._start = self._client.deployment_block
         self._cursor = self._start - 1
         self._ring = {}
-        self._seen = None
+        self._done_at = None
         self._forget_all()
 
     def _step(self, head: Head) -> list[Change]:
-        """Take back what vanished, or else read one page. Nothing that may fail follows what is written."""
+        """Undo blocks that left the chain, or else read one page. The write comes last: nothing after it can fail."""
         undone = self._rewind(head)
         if undone:
             return undone
         end = min(self._cursor + self._page, head.number - self._confirmations)
         if end <= self._cursor:
-            self._seen, self.caught_up = head.hash, True
+            self._done_at, self.caught_up = head.hash, True
             return []
         buried = head.number - BY_HASH
         if self._cursor < buried:
             return self._advance_range(min(end, buried), ring_from=buried - RING)
         return self._advance_by_hash(head, end)
 
-    # ------------------------------------------------------------------------------------------------ back
+    # ------------------------------------------------------------------------------------------------ undo
 
     def _rewind(self, head: Head) -> list[Change]:
-        """Take back every block that is no longer on the chain. A head below the cursor is a node that lags: wait for it, unless
-        the newest event that it should know is not there."""
+        """Undo every block that is no longer on the chain.
+
+        A head below the cursor is taken for a node that lags, unless the newest event that it should know is missing there.
+        """
         follows = self._cursor == head.number - 1 and self._ring.get(self._cursor) == head.parent
         if not self._ring or follows or self._ring.get(head.number) == head.hash:
             return []
@@ -128,19 +130,19 @@ class EventFeed:
         depth, cursor = len(self._ring), self._cursor
         self.resync()
         raise ReorgTooDeep(
-            f"Chain {self._client.chain_id} was rewritten deeper than the {depth} blocks up to {cursor} that are remembered.",
+            f"A reorg of chain {self._client.chain_id} went deeper than the {depth} blocks up to {cursor} that are remembered.",
             "If it is the right chain, run the command again: the whole event log is read anew.",
         )
 
     def _agrees(self, head: Head) -> bool:
-        """Whether the newest event at or below a head is where it was."""
-        known = self._journal.rows(
+        """True if the newest stored event at or below a head is still in the chain."""
+        newest = self._journal.rows(
             "SELECT block, block_hash FROM feed_event WHERE block <= ? ORDER BY block DESC LIMIT 1", (head.number,)
         )
-        return not known or self._client.block(known[0][0]).hash == known[0][1]
+        return not newest or self._client.block(newest[0][0]).hash == newest[0][1]
 
     def _cut(self, common: int) -> list[Change]:
-        """Forget what lies above a block."""
+        """Delete all above the newest common block; returns its events, newest first, as undone."""
         if common >= self._cursor:
             return []
         rows = self._journal.rows(
@@ -152,27 +154,29 @@ class EventFeed:
             db.execute("UPDATE feed_cursor SET block = ?", (common,))
         self._cursor = common
         self._ring = {number: hash for number, hash in self._ring.items() if number <= common}
-        self._seen = None
+        self._done_at = None
         return [Change(True, _event(row)) for row in rows]
 
-    # ------------------------------------------------------------------------------------------------ forth
+    # ------------------------------------------------------------------------------------------------ read
 
     def _advance_by_hash(self, head: Head, end: int) -> list[Change]:
-        """The newest blocks, each by its hash: what comes back belongs together by construction."""
-        wanted = list(range(self._cursor + 1, end + 1))
-        blocks = [head] if wanted == [head.number] else self._client.blocks(wanted)
+        """Read the newest blocks, each by its hash, so that headers and events always belong together."""
+        numbers = list(range(self._cursor + 1, end + 1))
+        blocks = [head] if numbers == [head.number] else self._client.blocks(numbers)
         if not self._linked(blocks):
             return []
         query = [("eth_getLogs", ({"address": self._client.address, "blockHash": block.hash},)) for block in blocks]
         answers = self._client.rpc.batch(query)
-        if any(isinstance(answer, RpcRefused) for answer in answers):  # a block that this node has not, or no longer
+        if any(isinstance(answer, RpcRefused) for answer in answers):  # this node does not have a block yet, or any more
             return []
         times = {block.number: block.timestamp for block in blocks}
-        return self._keep([log for answer in answers for log in answer], times, blocks, end)
+        return self._store([log for answer in answers for log in answer], times, blocks, end)
 
     def _advance_range(self, end: int, ring_from: int) -> list[Change]:
-        """A page of buried blocks, halved until the node agrees to answer. Nothing, if the chain moved meanwhile: the hash of
-        the last block, asked before and after, tells."""
+        """Read a page of buried blocks, halved until the node answers.
+
+        Empty if a reorg came in between, which shows in the hash of the last block, read before and after.
+        """
         before = self._client.block(end)
         query = {"address": self._client.address, "fromBlock": hex(self._cursor + 1), "toBlock": hex(end)}
         try:
@@ -186,7 +190,7 @@ class EventFeed:
             if not isinstance(fault, RpcRefused):
                 raise
             raise LogsRefused(
-                f"{self._client.rpc.where} gives no events of block {end}: {fault.message}.",
+                f"{self._client.rpc.where} returns no events of block {end}: {fault.message}.",
                 "Name another Ethereum node with --network ethereum:NETWORK:URL.",
             ) from fault
         tail = self._client.blocks(list(range(min(end, max(self._cursor + 1, ring_from)), end + 1)))
@@ -195,23 +199,23 @@ class EventFeed:
         if tail[-1].hash != before.hash or not same or not self._linked(tail):
             return []
         self._page = (self._page + self._most + 1) // 2
-        return self._keep(logs, self._times(logs, tail), tail, end)
+        return self._store(logs, self._times(logs, tail), tail, end)
 
     def _linked(self, blocks: Sequence[Head]) -> bool:
-        """Whether blocks follow one on the other, and on the ring."""
+        """True if the blocks form a chain that continues the ring."""
         first = self._ring.get(blocks[0].number - 1)
         chain = [first or blocks[0].parent, *(block.hash for block in blocks)]
         return all(block.parent == parent for block, parent in zip(blocks, chain, strict=False))
 
     def _times(self, logs: Sequence[dict[str, Any]], known: Sequence[Head]) -> dict[int, int]:
-        """Timestamps of the logs' blocks; asked for only where the node did not put them into the logs."""
+        """Timestamps of the logs' blocks, queried only where the node did not put them into the logs."""
         times = {block.number: block.timestamp for block in known}
         missing = sorted({int(log["blockNumber"], 16) for log in logs if not log.get("blockTimestamp")} - times.keys())
         times.update((block.number, block.timestamp) for block in self._client.blocks(missing))
         return times
 
-    def _keep(self, logs: Sequence[dict[str, Any]], times: dict[int, int], blocks: Sequence[Head], end: int) -> list[Change]:
-        """Write events, ring and cursor in one transaction."""
+    def _store(self, logs: Sequence[dict[str, Any]], times: dict[int, int], blocks: Sequence[Head], end: int) -> list[Change]:
+        """Write events, ring and cursor in one transaction; returns the events."""
         events = [event for event in (self._decoded(log, times) for log in logs) if event is not None]
         events.sort(key=lambda event: (event.block, event.log_index))
         ring = {**self._ring, **{block.number: block.hash for block in blocks}}
@@ -225,10 +229,10 @@ class EventFeed:
         return [Change(False, event) for event in events]
 
     def _decoded(self, log: dict[str, Any], times: dict[int, int]) -> Event | None:
-        found = self._client.abi.event([from_hex(topic) for topic in log["topics"]], from_hex(log["data"]))
-        if found is None:
+        decoded = self._client.abi.decode_event([from_hex(topic) for topic in log["topics"]], from_hex(log["data"]))
+        if decoded is None:
             return None
-        name, args = found
+        name, args = decoded
         block = int(log["blockNumber"], 16)
         return Event(
             name=name,
@@ -252,14 +256,14 @@ class EventFeed:
 
 
 def read_ledger(client: ContractClient) -> Ledger:
-    """The whole log of a contract, folded; kept nowhere."""
+    """Read and fold the whole log of a contract, without a journal."""
     return _folded(client, 0)[0]
 
 
 def read_snapshot(client: ContractClient) -> tuple[Ledger, ContractClient]:
-    """The same, and the contract as it stood after the last block of that log: what is asked of it belongs to the ledger.
+    """Read the ledger as `read_ledger` does, with a client of the contract as of the ledger's last block, so that the two agree.
 
-    Through a remote node this is a few blocks before the newest one. Ask soon: see `ContractClient.at_block`.
+    Through a remote node that is a few blocks behind the newest one. Use the client soon: see `ContractClient.at_block`.
     """
     lag = 0 if client.rpc.is_local else min(LAG, client.head().number - client.deployment_block)
     ledger, block = _folded(client, lag)
@@ -267,7 +271,7 @@ def read_snapshot(client: ContractClient) -> tuple[Ledger, ContractClient]:
 
 
 def _folded(client: ContractClient, confirmations: int) -> tuple[Ledger, int]:
-    """The log, folded, and the last block that was read of it."""
+    """The ledger, and the last block that was read for it."""
     feed = EventFeed(client, Journal(":memory:"), confirmations=confirmations)
     while not feed.caught_up:
         feed.poll()
@@ -289,7 +293,7 @@ def _plain(value: Any) -> Any:
         return {"hex": value.hex()}
     if isinstance(value, Score):
         return {"score": [value.qn, value.baseline_qn, value.memorized]}
-    raise TypeError(f"no event argument: {value!r}")
+    raise TypeError(f"an event argument of unknown type: {value!r}")
 
 
 def _rich(value: dict[str, Any]) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events folded into facts: models, votes, nodes, champion, money. Pure, and equal to the contract's own books to the wei.
+"""Events folded into facts: models, votes, nodes, champion, money. Pure, and equal to the contract's state to the wei.
 
 Weights are in 1/100 of min_stake, gains and levels in steps of 1/64 halving, money in wei, times in Unix seconds.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pdfed.chain.events import Event
 from pdfed.mechanism import (
     BUCKETS,
-    HEARD_TO_RETIRE,
     ROYALTY_SCALE,
     ZERO_ADDRESS,
     BallotState,
@@ -24,7 +23,6 @@ from pdfed.mechanism import (
     ballot_weight,
     bucket,
     fee_share,
-    heard,
     weight_of,
 )
 
@@ -33,8 +31,8 @@ GENESIS = 0
 
 @dataclass
 class NodeFacts:
-    """A registered node. `exit_at`: when its stake can be claimed, 0 while active; `retired`: others made it leave;
-    `active_at`: time of its last activity."""
+    """A registered node. `exit_at`: when its stake can be claimed, 0 while active; `retired`: it leaves because somebody
+    retired it; `active_at`: time of its last activity."""
 
     address: str
     role: Role
@@ -48,7 +46,7 @@ class NodeFacts:
 
 @dataclass
 class BallotFacts:
-    """A voter's ballot on a model. `sealed`: the score under the voter's pad (empty if late)."""
+    """A voter's ballot on a model. `sealed`: the score encrypted with the voter's pad (empty if late)."""
 
     state: BallotState
     weight: int = 0
@@ -59,7 +57,7 @@ class BallotFacts:
 
 @dataclass(frozen=True)
 class Vote:
-    """A score that everybody can read. `late`: recorded after the commit phase, without weight."""
+    """A revealed score. `late`: recorded after the commit phase, without weight."""
 
     model: int
     voter: str
@@ -70,8 +68,11 @@ class Vote:
 
 @dataclass
 class ModelFacts:
-    """A submitted model, or the genesis (id 0, no parents, times 0). `phase_settled`: NONE until settled.
-    `ballots` by voter; `block`, `birth_hash`: where it was born; `advance`: steps by which it moved the frontier, else 0."""
+    """A submitted model, or the genesis (id 0, no parents, times 0).
+
+    `ballots`: by voter; `block`, `birth_hash`: of its submission; `phase_settled`: NONE until settled; `advance`: steps by
+    which it moved the frontier, 0 if it did not; `royalty_mark`: royalties per step that its author has claimed already.
+    """
 
     id: int
     author: str
@@ -105,7 +106,7 @@ class ModelFacts:
 
 
 class Ledger:
-    """The state of one contract, rebuilt from its event log and terms alone. Apply events in the order of the feed."""
+    """State of one contract, rebuilt from its event log and terms alone. Apply events in the order of the feed."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -119,20 +120,19 @@ class Ledger:
         self.credits: dict[str, int] = {}
         self.locked_fees = 0
         self.locked_royalties = 0
-        self.heard_times: list[int] = []  # when models were settled with at least half the quorum revealed
-        self.last_settled_at = 0
         self._royalty_per_step = 0
         self._next = 1
 
     @classmethod
     def from_events(cls, events: Iterable[Event], terms: Terms) -> Ledger:
+        """Fold a whole log."""
         ledger = cls(terms)
         for event in events:
             ledger.apply(event)
         return ledger
 
     def apply(self, event: Event) -> None:
-        """Take one more event in. An undone event is not applied backwards: rebuild from the feed's events."""
+        """Apply one more event. Undoing one is not possible: after a reorg, fold the feed's events anew."""
         getattr(self, f"_on_{event.name}")(event, **{_ARGUMENTS.get(name, name): value for name, value in event.args.items()})
 
     # ------------------------------------------------------------------------------------------------ questions
@@ -144,7 +144,7 @@ class Ledger:
 
     @property
     def model_count(self) -> int:
-        """Submissions so far."""
+        """Number of submissions, which is also the newest id."""
         return len(self.models) - 1
 
     @property
@@ -153,13 +153,14 @@ class Ledger:
         return sum(self.weight(node.stake) for node in self.nodes.values() if not node.exit_at)
 
     def weight(self, stake: int) -> int:
+        """Voting weight of a stake in wei."""
         return weight_of(stake, self.terms.min_stake)
 
     def on_jury(self, id: int, account: str) -> bool:
-        """Whether a registered account is on the jury of a model; always, where everyone votes.
+        """True if a registered account is on a model's jury, and always where everyone votes.
 
-        Until the first commit draws the jury, this is what that commit will draw if it comes within 256 blocks; later the
-        contract draws from another block.
+        Until the first commit draws the jury, this predicts that draw; a first commit more than 256 blocks after the
+        submission draws from another block.
         """
         model = self.models[id]
         weight = self.weight(self.nodes[account].stake)
@@ -167,7 +168,7 @@ class Ledger:
         return ballot_weight(seed, id, account, weight, model.eligible_weight, self.terms.jury) > 0
 
     def phase(self, id: int, now: int) -> Phase:
-        """Where a model stands at a time, as the contract would say. Raises KeyError for an unknown id."""
+        """Phase of a model at a time, as the contract computes it. Raises KeyError for an unknown id."""
         model = self.models[id]
         if model.settled:
             return model.phase_settled
@@ -176,31 +177,23 @@ class Ledger:
         return Phase.REVEALING if model.open_ballots and now < self.deadline(model) else Phase.DUE
 
     def deadline(self, model: ModelFacts) -> int:
-        """When reveals of a model end."""
+        """Time at which a model's reveals end."""
         return model.submitted_at + self.terms.commit_window + self.terms.reveal_window
 
     def next_to_settle(self) -> ModelFacts | None:
-        """The model whose turn it is, whether it is due or not; None when all are settled."""
+        """The next model to settle, due or not; None when all are settled."""
         return self.models.get(self._next)
 
     def unsettled(self) -> list[ModelFacts]:
-        """In order of id."""
+        """Models that are not settled, in order of id."""
         return [self.models[id] for id in range(self._next, len(self.models))]
 
     def models_since(self, time: int) -> int:
-        """How many models were submitted after a time."""
+        """Number of models submitted after a time."""
         return sum(1 for model in self.models.values() if model.submitted_at > time)
 
-    def retirable(self, account: str, now: int) -> bool:
-        """Whether anyone may retire a node now."""
-        node = self.nodes.get(account)
-        if node is None or node.exit_at:
-            return False
-        since = self.heard_times[-HEARD_TO_RETIRE:]
-        return len(since) == HEARD_TO_RETIRE and since[0] > node.active_at and now >= node.active_at + self.terms.unbonding
-
     def fee_due(self, id: int, voter: str) -> int:
-        """Wei of a settled model's fee that a voter has not claimed yet."""
+        """Wei of a settled model's fee that a voter can still claim."""
         model = self.models[id]
         ballot = model.ballots.get(voter)
         if not model.settled or ballot is None or ballot.state != BallotState.REVEALED or ballot.fee_claimed:
@@ -208,12 +201,12 @@ class Ledger:
         return fee_share(self.terms.submission_fee, ballot.weight, model.eligible_weight, model.revealed_weight)
 
     def royalties_due(self, id: int) -> int:
-        """Wei of royalties that a champion's author has not claimed yet."""
+        """Wei of royalties that a champion's author can still claim."""
         model = self.models[id]
         return model.advance * (self._royalty_per_step - model.royalty_mark) // ROYALTY_SCALE
 
     def histogram(self, id: int) -> list[int]:
-        """Revealed weight by bucket, 128 of them."""
+        """Revealed weight in each of the 128 buckets."""
         weights = [0] * BUCKETS
         for vote in self.votes.get(id, ()):
             if not vote.late:
@@ -221,7 +214,7 @@ class Ledger:
         return weights
 
     def balance_sheet(self) -> Books:
-        """Where the contract's balance belongs: equal to its `ledger()`."""
+        """Who owns the contract's balance: equal to its `ledger()`."""
         stakes = sum(node.stake for node in self.nodes.values())
         return Books(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
 
@@ -303,9 +296,6 @@ class Ledger:
         rest = fee - fee_share(fee, revealed, eligible, revealed)
         self.locked_fees -= rest
         self.pool += rest - payout
-        if heard(revealed, eligible, self.terms.quorum):
-            self.heard_times.append(event.timestamp)
-        self.last_settled_at = event.timestamp
         self._next = id + 1
 
     def _on_ChampionChanged(self, event: Event, id: int, frontier: int) -> None:
@@ -361,12 +351,12 @@ class Ledger:
         self.votes.setdefault(vote.model, []).append(vote)
 
     def _credit(self, account: str, amount: int) -> None:
-        left = self.credits.get(account, 0) + amount
-        if left:
-            self.credits[account] = left
+        credit = self.credits.get(account, 0) + amount
+        if credit:
+            self.credits[account] = credit
         else:
             self.credits.pop(account, None)
 
 
-# Event argument names that are no Python names, or not this project's.
+# Python names of event arguments: a keyword, and those that are not in snake case.
 _ARGUMENTS = {"from": "sender", "exitAt": "exit_at", "eligibleWeight": "eligible_weight", "sealedScore": "sealed"}

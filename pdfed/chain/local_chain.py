@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain of one's own on this machine, for the demo and for tests: anvil, started by Ape and ended with it."""
+"""A local chain for the demo and the tests: an anvil that Ape starts and stops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pdfed.chain.rpc import Rpc
 class LocalChain:
     """`with LocalChain() as chain:` starts anvil on a free port, connects Ape to it, and stops it at the end.
 
-    Every transaction is mined at once. Time is this machine's, moved on by `advance`.
+    Every transaction is mined at once. The clock is this machine's, plus the seconds of `advance`. Raises NodeUnreachable.
     """
 
     def __init__(self) -> None:
@@ -43,21 +43,23 @@ class LocalChain:
             self._stack.close()
 
     def account(self, index: int) -> Any:
-        """The index-th test account, with 10,000 ETH."""
+        """Test account number `index`, with 10,000 ETH."""
         import ape
 
         return ape.accounts.test_accounts[index]
 
     def advance(self, seconds: int) -> None:
-        """Move the clock on, and mine a block that says so."""
+        """Move the clock forward, and mine a block."""
         self.rpc.call("evm_increaseTime", hex(seconds))
         self.mine()
 
     def mine(self, blocks: int = 1) -> None:
+        """Mine empty blocks."""
         self.rpc.call("anvil_mine", hex(blocks))
 
 
 def free_port() -> int:
+    """A TCP port of this machine that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which chain: Ape's network choices, and bare network names of the default ecosystem besides (`--network sepolia`)."""
+"""Network choices: Ape's own, and bare names of networks of the default ecosystem (`--network sepolia`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _URLS = ("http://", "https://", "ws://", "wss://")
 
 
 def full_choice(network: str) -> str:
-    """What Ape understands: "sepolia" → "ethereum:sepolia". Raises NoSuchNetwork."""
+    """Complete a network name to Ape's form: "sepolia" → "ethereum:sepolia". Raises NoSuchNetwork."""
     import ape
 
     networks = ape.networks
@@ -37,8 +37,8 @@ def full_choice(network: str) -> str:
     return ":".join([first, *rest])
 
 
-def _unknown(network: str, name: str, known: Any) -> NoSuchNetwork:
-    names = sorted(str(each) for each in known)
+def _unknown(network: str, name: str, choices: Any) -> NoSuchNetwork:
+    names = sorted(str(each) for each in choices)
     close = difflib.get_close_matches(name, names, n=3)
     return NoSuchNetwork(
         f"There is no network {network!r}: {name!r} is unknown.",
@@ -47,7 +47,7 @@ def _unknown(network: str, name: str, known: Any) -> NoSuchNetwork:
 
 
 class NetworkChoice(click.ParamType):
-    """A network as people type it: sepolia, :sepolia, ethereum:sepolia, ethereum:sepolia:http://…"""
+    """Click type of a network: sepolia, :sepolia, ethereum:sepolia, ethereum:sepolia:http://…"""
 
     name = "network"
 
@@ -59,19 +59,19 @@ class NetworkChoice(click.ParamType):
 
 
 def network_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The --network option of a click command; the command gets `network`, a full choice."""
+    """Add --network to a click command, which gets `network`, Ape's full form."""
     return click.option(
         "--network",
         type=NetworkChoice(),
         default=f"ethereum:{LOCAL}",
         show_default=True,
-        help="Such as sepolia, or ethereum:sepolia:http://127.0.0.1:8545 for a node of your own.",
+        help="Network, such as sepolia, or ethereum:sepolia:http://127.0.0.1:8545 for your own Ethereum node.",
     )(command)
 
 
 @contextmanager
 def connected(network: str) -> Iterator[int]:
-    """Connect to a chain; gives its id. Raises NoSuchNetwork, WrongNetwork, NodeUnreachable."""
+    """Connect Ape to a chain; yields the chain's id. Raises NoSuchNetwork, WrongNetwork, NodeUnreachable."""
     import ape
     from ape.exceptions import NetworkMismatchError
 
@@ -86,7 +86,7 @@ def connected(network: str) -> Iterator[int]:
         raise
     except NetworkMismatchError as fault:
         raise WrongNetwork(
-            f"The node answers for another chain than {choice}: {' '.join(str(fault).split())}",
+            f"The node belongs to another chain than {choice}: {' '.join(str(fault).split())}",
             "Name the network that the node belongs to, or the URL of another node.",
         ) from fault
     except Exception as fault:  # Ape, its plugins, web3 and requests each have their own
@@ -99,7 +99,7 @@ def connected(network: str) -> Iterator[int]:
 
 
 def _check_answers(provider: Any, choice: str) -> None:
-    """Ask the node for its chain before Ape does: Ape would wait and retry for long, or start a chain of its own."""
+    """Raise NodeUnreachable if the node does not answer. Ape would retry for long, or start a chain of its own."""
     url = getattr(provider, "http_uri", None)
     if provider.network.name == LOCAL and "http" not in choice:
         return
@@ -111,7 +111,7 @@ def _check_answers(provider: Any, choice: str) -> None:
 
 
 def network_name() -> str:
-    """The connected network's own name: "sepolia", "local"."""
+    """Name of the connected network: "sepolia", "local"."""
     import ape
 
     return str(ape.networks.provider.network.name)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only one account can derive for one contract: salts, pads, noise. Rebuilt from the wallet alone if the file is lost.
+"""Secrets of one account for one contract: salts, pads and noise seeds. The wallet alone can rebuild them.
 
-The root is a hash of the account's deterministic signature (RFC 6979) of a message that names chain and contract; everything
-else is HMAC-SHA256 of the root, so no derived value tells anything of another.
+The root is a hash of the account's deterministic signature (RFC 6979) of a message that names chain and contract. All other
+values are HMAC-SHA256 of the root, so that none reveals another.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pdfed.chain.chain_errors import SealBroken
 from pdfed.mechanism import Score
 
 SCORE_BYTES = 20  # 8 + 8 + 4
-TAG_BYTES = 12  # of the 32-byte word: what tells a right pad from a wrong one
+TAG_BYTES = 12  # rest of the 32-byte word: a MAC, which tells the right pad from a wrong one
 
 
 class NodeSecret:
-    """The root secret of one account on one contract. Never leaves the machine."""
+    """Root secret of one account for one contract. It never leaves the machine."""
 
     def __init__(self, root: bytes) -> None:
         if len(root) != 32:
@@ -31,14 +31,17 @@ class NodeSecret:
 
     @classmethod
     def load_or_create(cls, path: Path, account: Any, chain_id: int, contract: str) -> NodeSecret:
-        """The secret kept at `path` (owner-readable only), or derived anew from the account and kept there."""
+        """Read the secret from `path`, or derive it from the account and write it there, readable by its owner only.
+
+        Raises AccountLocked.
+        """
         try:
-            kept = bytes.fromhex(path.read_text().strip())
+            stored = bytes.fromhex(path.read_text().strip())
         except (OSError, ValueError):
-            kept = b""
-        if len(kept) == 32:
+            stored = b""
+        if len(stored) == 32:
             path.chmod(0o600)
-            return cls(kept)
+            return cls(stored)
         root = hashlib.sha256(wallet_signer(account)(secret_message(chain_id, contract))).digest()
         write_atomic(path, root.hex() + "\n", mode=OWNER_ONLY)
         return cls(root)
@@ -48,14 +51,14 @@ class NodeSecret:
         return self._derive(b"salt", _model(bundle, id))
 
     def seal(self, score: Score, bundle: bytes, id: int) -> bytes:
-        """32 bytes from which only this secret gets the score back."""
+        """Encrypt a score to 32 bytes that only this secret opens: score and MAC, XORed with a pad per model."""
         plain = (
             score.qn.to_bytes(8, "big") + score.baseline_qn.to_bytes(8, "big") + score.memorized.to_bytes(SCORE_BYTES - 16, "big")
         )
         return _xor(plain + self._tag(plain, bundle, id), self._pad(bundle, id))
 
     def unseal(self, sealed: bytes, bundle: bytes, id: int) -> Score:
-        """The score in a sealed word. Raises SealBroken if it was sealed by someone else or for another model."""
+        """Decrypt a sealed score. Raises SealBroken if it was sealed by someone else or for another model."""
         opened = _xor(sealed, self._pad(bundle, id)) if len(sealed) == 32 else bytes(32)
         plain, tag = opened[:SCORE_BYTES], opened[SCORE_BYTES:]
         if not hmac.compare_digest(tag, self._tag(plain, bundle, id)):
@@ -66,11 +69,11 @@ class NodeSecret:
         return Score(*(int.from_bytes(plain[start:end], "big") for start, end in ((0, 8), (8, 16), (16, 20))))
 
     def noise_seed(self) -> bytes:
-        """32 bytes that seed the sampling noise of this node's scores: the same for a model and its baseline."""
+        """32 bytes that seed the sampling noise of this node's scores. The same for a model and its baseline."""
         return self._derive(b"noise")
 
     def dataset_salt(self) -> bytes:
-        """32 bytes that hide pictures in the dataset's Merkle root."""
+        """32 bytes that blind the leaves of the dataset's Merkle tree."""
         return self._derive(b"dataset")
 
     def _pad(self, bundle: bytes, id: int) -> bytes:
@@ -84,7 +87,7 @@ class NodeSecret:
 
 
 def secret_message(chain_id: int, contract: str) -> dict[str, Any]:
-    """The EIP-712 message that the root is derived from. Whoever gets it signed can open the account's votes early."""
+    """EIP-712 message whose signature gives the root. Whoever has that signature can open the account's votes early."""
     return {
         "types": {
             "EIP712Domain": [

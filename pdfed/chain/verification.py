@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is the code at an address what these sources make? Rebuilt with the pinned compiler and compared byte by byte.
+"""Compares the code at an address with the sources, rebuilt with the pinned compiler, byte by byte.
 
-Immutables are the only bytes that construction writes into the code: each is read back and compared with `terms()`. The last
-bytes are the metadata: a hash of the sources, comments included, and of the compiler's settings.
+Immutables are the only bytes that the constructor writes into the code: each is read back and compared with `terms()`. The
+last bytes are the metadata: a hash of the sources, comments included, and of the compiler's settings.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from eth_hash.auto import keccak
@@ -17,12 +18,18 @@ from pdfed.chain.contract_sources import Build
 from pdfed.chain.creation_check import creation_fault
 from pdfed.mechanism import Terms, keep_per_step
 
-EXACT, PARTIAL, DIFFERENT = "exact", "partial", "different"
+
+class Match(StrEnum):
+    """How deployed code compares with the sources."""
+
+    EXACT = "exact"  # every byte
+    PARTIAL = "partial"  # all but the metadata: other comments, file names or settings that change no code
+    DIFFERENT = "different"
 
 
 @dataclass(frozen=True)
 class Immutable:
-    """A value that construction wrote into the code, as a number, and what it must be; `places`: how often it stands there."""
+    """A value that the constructor wrote into the code, as a number. `expected`: by the terms; `places`: number of copies."""
 
     name: str
     value: int
@@ -32,13 +39,15 @@ class Immutable:
 
 @dataclass(frozen=True)
 class Verification:
-    """What the comparison found. `match`: exact (every byte), partial (all but the metadata: other comments, file names or
-    settings that change no code) or different. `code_hash`: keccak of the deployed code, as EXTCODEHASH gives it.
-    `creation_fault`: "" if the transaction that made the contract ran its constructor and nothing else, or what is wrong."""
+    """Result of the comparison.
+
+    `code_hash`: keccak of the deployed code, as EXTCODEHASH gives it; `metadata`, `expected_metadata`: hex;
+    `creation_fault`: "" if the contract's creation ran its constructor and nothing else, or the fault.
+    """
 
     address: str
     chain_id: int
-    match: str
+    match: Match
     compiler: str
     code_hash: str
     code_bytes: int
@@ -49,11 +58,11 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every byte is explained, and the storage came from the constructor."""
-        return self.match == EXACT and not self.creation_fault
+        """True if every byte is explained, and the storage came from the constructor."""
+        return self.match == Match.EXACT and not self.creation_fault
 
     def facts(self) -> dict[str, Any]:
-        """For `--json`. Numbers beyond 2^53 are strings."""
+        """Fields for `--json`. Numbers beyond 2^53 are strings."""
         fields = asdict(self)
         fields["immutables"] = [each | {key: str(each[key]) for key in ("value", "expected")} for each in fields["immutables"]]
         return fields | {"ok": self.ok}
@@ -77,33 +86,33 @@ def verify(client: ContractClient, build: Build) -> Verification:
     )
 
 
-def compare(code: bytes, build: Build, immutables: tuple[Immutable, ...]) -> str:
-    """exact, partial or different. `immutables`: as `read_immutables` found them."""
+def compare(code: bytes, build: Build, immutables: tuple[Immutable, ...]) -> Match:
+    """Compare deployed code with a build. `immutables`: of `read_immutables`."""
     masked = bytearray(code)
     for _, places in build.immutables:
         for start in places:
             masked[start : start + 32] = bytes(32)
     if len(code) != len(build.runtime) or any(each.value != each.expected for each in immutables):
-        return DIFFERENT
+        return Match.DIFFERENT
     if bytes(masked) == build.runtime:
-        return EXACT
+        return Match.EXACT
     same = split_metadata(bytes(masked))[0] == split_metadata(build.runtime)[0]
-    return PARTIAL if same else DIFFERENT
+    return Match.PARTIAL if same else Match.DIFFERENT
 
 
 def read_immutables(code: bytes, build: Build, terms: Terms) -> tuple[Immutable, ...]:
-    """The immutables in deployed code beside what the terms make of them. Copies that disagree count as wrong."""
+    """Read the immutables from deployed code, in order of name. The value of copies that differ is -1, which is never right."""
     expected = expected_immutables(terms)
-    found = []
+    immutables = []
     for name, places in build.immutables:
         values = {int.from_bytes(code[start : start + 32], "big") for start in places}
         value = values.pop() if len(values) == 1 else -1
-        found.append(Immutable(name, value, expected[name], len(places)))
-    return tuple(sorted(found, key=lambda each: each.name))
+        immutables.append(Immutable(name, value, expected[name], len(places)))
+    return tuple(sorted(immutables, key=lambda each: each.name))
 
 
 def expected_immutables(terms: Terms) -> dict[str, int]:
-    """By Solidity's names: the terms as numbers, and the part of the pool that a step leaves (units of 1e-36)."""
+    """Immutables by Solidity's names: the terms as numbers, and the part of the pool that a step leaves (units of 1e-36)."""
     numbers = {
         _solidity_name(name): int.from_bytes(value, "big") if isinstance(value, bytes) else value
         for name, value in vars(terms).items()
@@ -113,12 +122,12 @@ def expected_immutables(terms: Terms) -> dict[str, int]:
 
 
 def constructor_arguments(client: ContractClient) -> str:
-    """The ABI encoding of the terms, in hex without 0x, as explorers ask for it."""
-    return client.abi.construction(client.terms())[len(client.abi.creation) :].hex()
+    """Encode the terms as block explorers ask for them: hex of the ABI encoding, without 0x."""
+    return client.abi.creation_data(client.terms())[len(client.abi.creation) :].hex()
 
 
 def split_metadata(code: bytes) -> tuple[bytes, bytes]:
-    """The code proper, and the metadata that its last two bytes give the length of."""
+    """Split code into instructions and metadata, whose length the last two bytes give."""
     length = int.from_bytes(code[-2:], "big") + 2
     return (code[:-length], code[-length:]) if 2 < length <= len(code) else (code, b"")
 

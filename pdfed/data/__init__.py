@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders, arrays, digits → labelled pictures; partitions; dedup."""
+"""Data sets: load labelled pictures (folder, .npz, digits), split and partition them, leave memorised ones out (dedup)."""
 
 from pdfed.data.data_errors import NoPictures, SourceUnreadable, TooFewPictures, UnknownClass
 from pdfed.data.exclusions import Exclusions
-from pdfed.data.images import ImageSet, Skipped
+from pdfed.data.images import ImageSet, SkippedFile
 from pdfed.data.loading import classes_in, load
 from pdfed.data.parts import partition, split
 
@@ -11,7 +11,7 @@ __all__ = [
     "Exclusions",
     "ImageSet",
     "NoPictures",
-    "Skipped",
+    "SkippedFile",
     "SourceUnreadable",
     "TooFewPictures",
     "UnknownClass",

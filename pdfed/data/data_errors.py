@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with a person's pictures."""
+"""Errors in a node's data set."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pdfed.errors import PDFedError
 
 
 class SourceUnreadable(PDFedError):
-    """A source of pictures that does not exist, can't be opened or is nothing this program reads."""
+    """A source of pictures that does not exist, can't be opened or has an unknown format."""
 
 
 class NoPictures(PDFedError):
-    """A source without a single usable picture."""
+    """A source without a usable picture."""
 
 
 class UnknownClass(PDFedError):
@@ -19,4 +19,4 @@ class UnknownClass(PDFedError):
 
 
 class TooFewPictures(PDFedError):
-    """Fewer pictures than the asked-for split needs."""
+    """Fewer pictures than a split or partition needs."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dedup: private pictures that models keep reproducing are left out of further training (paper, section 5.2, L_QN+dedup).
+"""Dedup: leave private pictures that models keep reproducing out of further training (PDFed, section 5.2, L_QN+dedup).
 
-The counts belong to the data of this node. They are cumulative, survive restarts and never leave the machine.
+The counts belong to this node's data. They are cumulative, survive restarts and never leave the machine.
 """
 
 from __future__ import annotations
@@ -19,23 +19,26 @@ _TABLES = "CREATE TABLE IF NOT EXISTS data_memorised (picture BLOB PRIMARY KEY, 
 
 
 class Exclusions:
-    """How often each training picture was confirmed as memorised, over all evaluations."""
+    """Memorisation counts: how often each training picture was confirmed as copied, over all evaluations."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         journal.declare(_TABLES)
 
     def count(self, hashes: Sequence[bytes]) -> None:
-        """Count one confirmed memorisation of each of these pictures (one entry per confirmation)."""
+        """Add one confirmation per entry. hashes: sha256 of pictures' pixels, with repetitions."""
         with self._journal.transaction() as db:
             db.executemany(
                 "INSERT INTO data_memorised VALUES (?, 1) ON CONFLICT (picture) DO UPDATE SET confirmed = confirmed + 1",
-                [(hashed,) for hashed in hashes],
+                [(picture,) for picture in hashes],
             )
 
     def excluded(self) -> set[bytes]:
-        """Pictures whose count, min–max normalised over the counted ones, lies above its 95th percentile; where more than a
-        twentieth of them share the highest count, nothing lies above, and it is these."""
+        """Return the hashes of pictures whose count, min–max normalised over all counted ones, exceeds the 95th percentile.
+
+        Pictures with the highest count are always among them: where more than 5 % share it, none exceeds the percentile.
+        Equal counts exclude nothing.
+        """
         rows = self._journal.rows("SELECT picture, confirmed FROM data_memorised")
         if not rows:
             return set()
@@ -48,8 +51,11 @@ class Exclusions:
         return {bytes(picture) for (picture, _), value in zip(rows, normalised, strict=True) if value > limit or value == 1}
 
     def remaining(self, images: ImageSet) -> ImageSet:
-        """The pictures that may be trained on: at least half of the different ones, so that a model which copies all of them
-        still has some to learn from. Of more excluded ones, those with the smallest hashes are left out."""
-        different = set(images.hashes)
-        leaving = set(sorted(self.excluded() & different)[: len(different) // 2])
-        return images.subset([index for index, hashed in enumerate(images.hashes) if hashed not in leaving])
+        """Return the pictures to train on: all but the excluded ones, and at least half of the distinct ones.
+
+        Half stay in so that training can go on where models copy everything. If more are excluded, those with the smallest
+        hashes are left out.
+        """
+        distinct = set(images.hashes)
+        dropped = set(sorted(self.excluded() & distinct)[: len(distinct) // 2])
+        return images.subset([index for index, picture in enumerate(images.hashes) if picture not in dropped])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where pictures come from: scikit-learn's digits, an .npz file, or a folder.
+"""Load pictures from a source: scikit-learn's digits, an .npz file, or a folder.
 
-digits            1,797 scans of handwritten digits, 8×8, shown larger (UCI, through scikit-learn)
+digits            1,797 scans of handwritten digits, 8×8, enlarged (UCI, through scikit-learn)
 pictures.npz      arrays train_x/train_y or x/y: uint8 [N,H,W,C] or [N,H,W], labels [N]
 some/folder       one sub-folder per class, named as in the task; a task of one class takes every picture below the folder
 digits:0-1/3      the first of three equal parts; likewise file.npz:a-b/n for parts a..b−1 of n
@@ -20,46 +20,46 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pdfed.data.data_errors import NoPictures, SourceUnreadable, UnknownClass
-from pdfed.data.images import ImageSet, Pictures, Skipped, image_set
-from pdfed.data.parts import cut
-from pdfed.data.picture_files import NotUsable, files_below, fitted, is_folder, listing, read_picture, shown
+from pdfed.data.images import ImageSet, Pictures, SkippedFile, image_set
+from pdfed.data.parts import part_indices
+from pdfed.data.picture_files import NotUsable, files_below, fit_picture, is_folder, list_folder, printable_path, read_picture
 from pdfed.spec import Images
 
-CUT_SEED = 1797  # every node cuts a public data set in the same places
+PART_SEED = 1797  # every node cuts a public data set into the same parts
 MAX_ARRAY_BYTES = 16_000_000_000
-PAD_FROM = 0.75  # arrays at least this share of the task's size are padded, not resampled (28 → 32, as is usual for MNIST)
-LISTED = 3  # skipped files named in an error
+PAD_FROM = 0.75  # arrays of at least this share of the task's size are padded, not resampled (28 → 32, as is usual for MNIST)
+MAX_EXAMPLES = 3  # skipped files named in an error
 
 _PART = re.compile(r"(?P<source>digits|.+\.npz):(?P<first>\d{1,9})-(?P<last>\d{1,9})/(?P<parts>\d{1,9})")
 
 
 def load(source: str, images: Images) -> ImageSet:
-    """All usable pictures of `source` (see above) at the task's size and channels.
+    """Load all usable pictures of `source` (see the module) at the task's size and channels.
 
     Raises SourceUnreadable, NoPictures, UnknownClass.
     """
-    cut_out = _PART.fullmatch(source)
-    if cut_out is None:
-        return _whole(source, images)
-    first, last, parts = (int(cut_out[name]) for name in ("first", "last", "parts"))
+    match = _PART.fullmatch(source)
+    if match is None:
+        return _load_whole(source, images)
+    first, last, parts = (int(match[name]) for name in ("first", "last", "parts"))
     if not first < last <= parts:
         raise SourceUnreadable(f"{source} names no part: {first}-{last} of {parts}.", "Write a-b/n with a < b ≤ n, as in 0-1/3.")
-    whole = _whole(cut_out["source"], images)
-    chosen = whole.subset(cut(whole.labels, first, last, parts, CUT_SEED))
-    if not len(chosen):
+    whole = _load_whole(match["source"], images)
+    part = whole.subset(part_indices(whole.labels, first, last, parts, PART_SEED))
+    if not len(part):
         raise NoPictures(f"{source} is empty: {len(whole)} pictures in {parts} parts.", "Ask for fewer parts.")
-    return chosen
+    return part
 
 
 def classes_in(source: str) -> tuple[str, ...]:
-    """Names of the classes that a source holds: sub-folders in alphabetic order, or ("picture",). Raises SourceUnreadable."""
+    """Return the class names of a source: its sub-folders in alphabetic order, or ("picture",). Raises SourceUnreadable."""
     if source.partition(":")[0] == "digits":
         return tuple(str(digit) for digit in range(10))
     _check_folder(source)
-    return tuple(entry.name for entry in listing(Path(source)) if is_folder(entry)) or ("picture",)
+    return tuple(entry.name for entry in list_folder(Path(source)) if is_folder(entry)) or ("picture",)
 
 
-def _whole(source: str, images: Images) -> ImageSet:
+def _load_whole(source: str, images: Images) -> ImageSet:
     if source == "digits":
         return _digits(images)
     if source.endswith(".npz"):
@@ -78,26 +78,28 @@ def _check_folder(source: str) -> None:
             "Name a folder, an .npz file or 'digits'.",
         ) from fault
     if not stat.S_ISDIR(status.st_mode):
-        raise SourceUnreadable(f"{source} is a file, not a folder.", "Name the folder that the pictures are in, or an .npz file.")
+        raise SourceUnreadable(f"{source} is a file, not a folder.", "Name the folder that holds the pictures, or an .npz file.")
 
 
 def _digits(images: Images) -> ImageSet:
-    from sklearn.datasets import load_digits  # slow to import, and only this source needs it
+    from sklearn.datasets import load_digits  # slow to import; only this source needs it
 
     if len(images.classes) != 10:
-        raise UnknownClass(f"Digits have 10 classes, this task {len(images.classes)}.", "Name pictures that fit the task.")
+        raise UnknownClass(
+            f"The digits have 10 classes, this task has {len(images.classes)}.", "Name a source with the task's classes."
+        )
     scans, labels = load_digits(return_X_y=True)
     shape = (images.size, images.size)
-    grown = [
+    enlarged = [
         np.asarray(Image.fromarray(scan.reshape(8, 8).astype(np.float32)).resize(shape, Image.Resampling.BILINEAR))
         for scan in scans
     ]
-    grey = np.clip(np.round(np.stack(grown) * (255.0 / 16.0)), 0, 255).astype(np.uint8)
+    grey = np.clip(np.round(np.stack(enlarged) * (255.0 / 16.0)), 0, 255).astype(np.uint8)
     return image_set(np.repeat(grey[..., None], images.channels, axis=3), labels.astype(np.int64), images.classes)
 
 
 def _npz(path: Path, images: Images) -> ImageSet:
-    pictures, labels = _arrays(path)
+    pictures, labels = _read_arrays(path)
     if pictures.ndim == 3:
         pictures = pictures[..., None]
     fits = pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[3] in (1, 3) and min(pictures.shape[1:3]) > 0
@@ -107,16 +109,18 @@ def _npz(path: Path, images: Images) -> ImageSet:
             "Store pictures as uint8 [N,H,W,1 or 3] or [N,H,W] and labels as integers [N].",
         )
     if not len(pictures):
-        raise NoPictures(f"{path} holds arrays of no pictures.", "Name a file with at least one picture.")
+        raise NoPictures(f"{path} holds no pictures: its arrays are empty.", "Name a file with at least one picture.")
     classes = len(images.classes)
     wrong = labels[(labels < 0) | (labels >= classes)]
     if len(wrong):
-        raise UnknownClass(f"{path} has the label {wrong[0]}; the task has 0..{classes - 1}.", "Name pictures that fit the task.")
-    return image_set(_array_fitted(pictures, images), labels.astype(np.int64), images.classes)
+        raise UnknownClass(
+            f"{path} has the label {wrong[0]}; the task has 0..{classes - 1}.", "Name a source with the task's classes."
+        )
+    return image_set(_fit_array(pictures, images), labels.astype(np.int64), images.classes)
 
 
-def _arrays(path: Path) -> tuple[NDArray, NDArray]:
-    """(pictures, labels) as stored. No pickle, and nothing is unpacked before its size is known."""
+def _read_arrays(path: Path) -> tuple[NDArray, NDArray]:
+    """Return (pictures, labels) as stored. Reads no pickle, and checks the size before unpacking."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -131,14 +135,14 @@ def _arrays(path: Path) -> tuple[NDArray, NDArray]:
         raise SourceUnreadable(f"{path} does not exist.", "Name a folder, an .npz file or 'digits'.") from fault
     except SourceUnreadable:
         raise
-    except Exception as fault:  # zipfile, zlib and numpy raise whatever a broken file leads them to
+    except Exception as fault:  # a broken file can make zipfile, zlib and numpy raise anything
         why = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
         raise SourceUnreadable(f"{path} can't be read as .npz: {why}.", "Write it again with numpy.savez.") from fault
-    raise SourceUnreadable(f"{path} holds {names}.", "Store the pictures as train_x and train_y, or x and y.")
+    raise SourceUnreadable(f"{path} holds {names}.", "Name the arrays train_x and train_y, or x and y.")
 
 
-def _array_fitted(pictures: Pictures, images: Images) -> Pictures:
-    """uint8 [N,H,W,C'] → [N,S,S,C]: as it is, padded with black, or centre-cropped and resampled."""
+def _fit_array(pictures: Pictures, images: Images) -> Pictures:
+    """Bring uint8 [N,H,W,C'] to [N,S,S,C]: pad with black where the size nearly fits, else centre-crop and resample."""
     height, width, channels = pictures.shape[1:]
     size = images.size
     if channels == images.channels and PAD_FROM * size <= min(height, width) and max(height, width) <= size:
@@ -146,32 +150,32 @@ def _array_fitted(pictures: Pictures, images: Images) -> Pictures:
         edges = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
         return np.pad(pictures, edges)
     flat = pictures[..., 0] if channels == 1 else pictures
-    return np.stack([fitted(Image.fromarray(picture), images) for picture in flat])
+    return np.stack([fit_picture(Image.fromarray(picture), images) for picture in flat])
 
 
 def _folder(folder: Path, images: Images) -> ImageSet:
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     decoded: list[Pictures] = []
     labels: list[int] = []
-    for label, path in _labelled(folder, images.classes, skipped):
+    for label, path in _files_with_labels(folder, images.classes, skipped):
         try:
             decoded.append(read_picture(str(path), images))
             labels.append(label)
         except NotUsable as reason:
-            skipped.append(Skipped(shown(path, folder), str(reason)))
+            skipped.append(SkippedFile(printable_path(path, folder), str(reason)))
     if not decoded:
-        few = "; ".join(f"{file.path}: {file.reason}" for file in skipped[:LISTED])
+        examples = "; ".join(f"{file.path}: {file.reason}" for file in skipped[:MAX_EXAMPLES])
         raise NoPictures(
-            f"There is no usable picture in {folder}: {len(skipped)} skipped{f' ({few})' if few else ''}.",
+            f"There is no usable picture in {folder}: {len(skipped)} skipped{f' ({examples})' if examples else ''}.",
             "Put JPEG, PNG, WebP, GIF, BMP or TIFF files into it"
-            + (f", in sub-folders named {_few(images.classes)}." if len(images.classes) > 1 else "."),
+            + (f", in sub-folders named {_abridged(images.classes)}." if len(images.classes) > 1 else "."),
         )
     return image_set(np.stack(decoded), np.array(labels, dtype=np.int64), images.classes, skipped)
 
 
-def _labelled(folder: Path, classes: Sequence[str], skipped: list[Skipped]) -> list[tuple[int, Path]]:
-    """(label, file) of all files. A task of one class takes every file; else the sub-folder names the class."""
-    entries = listing(folder)
+def _files_with_labels(folder: Path, classes: Sequence[str], skipped: list[SkippedFile]) -> list[tuple[int, Path]]:
+    """Return (label, file) for every file: of one class, or of the class that its sub-folder names."""
+    entries = list_folder(folder)
     if len(classes) == 1:
         return [(0, path) for path in files_below(folder, skipped)]
     names = {name: label for label, name in enumerate(classes)}
@@ -179,12 +183,13 @@ def _labelled(folder: Path, classes: Sequence[str], skipped: list[Skipped]) -> l
     unknown = [entry.name for entry in folders if entry.name not in names]
     if unknown:
         raise UnknownClass(
-            f"{folder} has the sub-folder {unknown[0]!r}; the task's classes are {_few(classes)}.",
+            f"{folder} has the sub-folder {unknown[0]!r}; the task's classes are {_abridged(classes)}.",
             "Name each sub-folder after a class of the task, and move the others out.",
         )
-    skipped.extend(Skipped(shown(entry, folder), "in no class's sub-folder") for entry in entries if not is_folder(entry))
+    outside = [entry for entry in entries if not is_folder(entry)]
+    skipped.extend(SkippedFile(printable_path(entry, folder), "in no class's sub-folder") for entry in outside)
     return [(names[entry.name], path) for entry in folders for path in files_below(entry, skipped, folder)]
 
 
-def _few(names: Sequence[str]) -> str:
+def _abridged(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" … ({len(names)} in all)" if len(names) > 10 else "")

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network, noise, training in bounded slices, sampling, and weights in files."""
+"""Diffusion models: network, noise schedule, training in bounded slices, sampling, weights files and their screening."""
 
 from pdfed.diffusion.network import Weights, build_network, initial_weights
-from pdfed.diffusion.noise import loss_per_image
 from pdfed.diffusion.sampling import balanced_labels, grid, sample_all, samples
 from pdfed.diffusion.schema import schema
 from pdfed.diffusion.training import CheckpointUnreadable, Progress, TrainingDiverged, TrainingRun
@@ -20,7 +19,6 @@ __all__ = [
     "grid",
     "initial_weights",
     "load_weights",
-    "loss_per_image",
     "merge",
     "sample_all",
     "samples",

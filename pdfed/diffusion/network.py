@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of a task: diffusers' class-conditional UNet2DModel on pixel-unshuffled pictures."""
+"""Network of a task: diffusers' class-conditional UNet2DModel on pixel-unshuffled pictures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Weights = dict[str, Tensor]  # parameter name → float32 tensor on the CPU
 
 
 class Denoiser(nn.Module):
-    """x [B,C,S,S] → unshuffle → U-Net → shuffle → prediction [B,C,S,S]: a block of pixels costs as much as one pixel would.
+    """U-Net on pixel blocks: x [B,C,S,S] → unshuffle → U-Net → shuffle → prediction [B,C,S,S]. A block costs as much as a pixel.
 
-    `null_label`, one past the last class, stands for "no label" (classifier-free guidance, Ho & Salimans 2022).
+    `null_label`, one past the last class, means "no label" (classifier-free guidance, Ho & Salimans 2022).
     """
 
     def __init__(self, task: TaskSpec) -> None:
@@ -32,8 +32,8 @@ class Denoiser(nn.Module):
             out_channels=channels,
             num_class_embeds=self.null_label + 1,
             block_out_channels=network.channels,
-            down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attention),
-            up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)),
+            down_block_types=tuple("AttnDownBlock2D" if attends else "DownBlock2D" for attends in attention),
+            up_block_types=tuple("AttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attention)),
             layers_per_block=network.layers,
             norm_num_groups=network.groups,
             attention_head_dim=network.head,
@@ -41,26 +41,26 @@ class Denoiser(nn.Module):
         )
 
     def forward(self, x: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
-        """x: [B,C,S,S] in about −1..1. timestep: [B] in 0..999. labels: [B] int64, `null_label` for none. Returns [B,C,S,S]."""
+        """Predict noise or v, [B,C,S,S]. x: [B,C,S,S] in about −1..1. timestep: [B] in 0..999. labels: int64 [B]."""
         small = F.pixel_unshuffle(x, self.block)
         return F.pixel_shuffle(self.unet(small, timestep, class_labels=labels).sample, self.block)
 
 
 def build_network(task: TaskSpec) -> Denoiser:
-    """The task's network with PyTorch's own initial weights."""
+    """Return the task's network with PyTorch's default initialisation."""
     return Denoiser(task)
 
 
 def network_with(task: TaskSpec, weights: Weights) -> Denoiser:
-    """The task's network with a copy of these weights. Raises RuntimeError where a name or shape differs."""
-    with torch.device("meta"):  # no initial weights are drawn, so the process's random state stays as it is
+    """Return the task's network with a copy of these weights. Raises RuntimeError where a name or shape differs."""
+    with torch.device("meta"):  # draws no initial weights, so the global random state stays unchanged
         network = Denoiser(task)
     network.load_state_dict({name: value.detach().clone() for name, value in weights.items()}, assign=True)
     return network
 
 
 def initial_weights(task: TaskSpec, seed: int) -> Weights:
-    """Fresh weights, the same for the same seed."""
+    """Draw initial weights: equal for equal seeds."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return {name: value.detach() for name, value in Denoiser(task).state_dict().items()}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training in bounded slices. Progress is counted in images seen; a killed run goes on from its last checkpoint.
+"""Train a network in bounded slices. Progress is counted in images seen; an interrupted run resumes from its checkpoint.
 
-HF accelerate carries the loop, so that the same code runs on a CPU, a GPU or several (`accelerate launch`).
+HF accelerate runs the loop: the same code serves a CPU, a GPU or several (`accelerate launch`).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from pdfed.spec import TaskSpec
 
 WARMUP_STEPS = 10
 BETAS = (0.9, 0.99)
-MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW remembers of a parameter, beside the number of steps
+MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's state of a parameter, beside the step count
 STATE = "state.safetensors"
 
 
 class CheckpointUnreadable(PDFedError):
-    """A training checkpoint that can't be continued from."""
+    """A training checkpoint that can't be resumed."""
 
 
 class TrainingDiverged(PDFedError):
@@ -44,7 +44,8 @@ class TrainingDiverged(PDFedError):
 
 @dataclass(frozen=True)
 class Progress:
-    """After a slice. loss: mean over the slice's steps, nan for none; images_per_second: of the slice, wall time."""
+    """Progress after a slice. images_seen, steps: of the run. loss: mean over the slice's steps, nan if none. images_per_second:
+    of the slice, wall time."""
 
     images_seen: int
     steps: int
@@ -53,12 +54,11 @@ class Progress:
 
 
 class TrainingRun:
-    """One run: start weights, own pictures, a budget of images.
+    """One training run: start weights, own pictures, a budget of images.
 
-    images: uint8 [N,S,S,C], at least one; labels: int64 [N]. The learning rate warms up over ten steps and falls to 0 with the
-    square root of what is left of `budget` (images seen), so that each submission ends calm. Everything random comes from
-    `seed` and the step's number: the same arguments give the same weights. threads: CPU threads of torch during a slice
-    (default: as the process has them).
+    images: uint8 [N,S,S,C], N ≥ 1; labels: int64 [N]. budget: images to see. The learning rate warms up over ten steps and
+    falls to 0 with the square root of the remaining budget. All randomness comes from `seed` and the step number: the same
+    arguments give the same weights. threads: torch's CPU threads during a slice (default: the process's).
     """
 
     def __init__(
@@ -87,8 +87,10 @@ class TrainingRun:
         self._alpha, self._sigma = (table.to(device) for table in signal_and_noise(task.training))
 
     def step(self, seconds: float, until: int | None = None) -> Progress:
-        """Train for about this long: at least one optimiser step, at most to `until` images seen and to the end of the budget
-        (default: only that), which the last batch may pass. Raises TrainingDiverged."""
+        """Train one slice: about `seconds`, at least one optimiser step, at most to the end of the budget.
+
+        until: also stop at this number of images seen. The last batch may exceed both. Raises TrainingDiverged.
+        """
         start, before = time.monotonic(), self.images_seen
         end = self.budget if until is None else min(until, self.budget)
         losses = []
@@ -100,26 +102,26 @@ class TrainingRun:
         loss = float(torch.stack(losses).mean()) if losses else float("nan")
         if losses and not np.isfinite(loss):
             raise TrainingDiverged(
-                f"Training diverged after {self.images_seen} images: its loss is {loss}.",
+                f"Training diverged after {self.images_seen} images: the loss is {loss}.",
                 "Continue from another model; if it happens again, the task's learning rate is too high for your pictures.",
             )
         spent = max(time.monotonic() - start, 1e-9)
         return Progress(self.images_seen, self.steps, loss, (self.images_seen - before) / spent)
 
     def ema(self) -> Weights:
-        """The averaged weights: what is judged and submitted. float32, CPU."""
+        """Return the EMA weights, float32 on the CPU: these are scored and submitted."""
         averaged = zip(self._parameters(), self._ema.shadow_params, strict=True)
         return {name: value.detach().cpu().clone() for name, value in averaged}
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint: one safetensors file, replaced whole or not at all."""
+        """Write a checkpoint atomically: one safetensors file in `folder`."""
         if not self._accelerator.is_main_process:
             return
         tensors: Weights = {}
         for (name, parameter), averaged in zip(self._parameters().items(), self._ema.shadow_params, strict=True):
             tensors |= {f"model.{name}": parameter.detach(), f"ema.{name}": averaged}
-            remembered = self._optimiser.state.get(parameter, {})
-            tensors |= {f"{moment}.{name}": remembered[moment] for moment in MOMENTS if moment in remembered}
+            state = self._optimiser.state.get(parameter, {})
+            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
         position = {"images_seen": self.images_seen, "steps": self.steps, "seed": self.seed, "budget": self.budget}
         with replacing(folder / STATE) as fresh:
             save_file(
@@ -128,7 +130,7 @@ class TrainingRun:
 
     @classmethod
     def saved(cls, folder: Path) -> bool:
-        """Whether there is a checkpoint to resume."""
+        """True if `folder` has a checkpoint to resume."""
         return (folder / STATE).is_file()
 
     @classmethod
@@ -141,7 +143,7 @@ class TrainingRun:
         *,
         threads: int | None = None,
     ) -> TrainingRun:
-        """Go on from a checkpoint, bit for bit as if never stopped, with the same pictures. Raises CheckpointUnreadable."""
+        """Resume from a checkpoint with the same pictures, bit for bit as if uninterrupted. Raises CheckpointUnreadable."""
         try:
             with safe_open(folder / STATE, framework="pt") as stored:
                 position = json.loads(stored.metadata()["position"])
@@ -151,7 +153,7 @@ class TrainingRun:
             run._restore(tensors, position)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as fault:
             raise CheckpointUnreadable(
-                f"The checkpoint in {folder} can't be continued: {fault}.", "Delete that folder: this training begins again."
+                f"The checkpoint in {folder} can't be resumed: {fault}.", "Delete that folder: this training starts over."
             ) from fault
         return run
 
@@ -161,8 +163,8 @@ class TrainingRun:
         for (name, parameter), averaged in zip(self._parameters().items(), self._ema.shadow_params, strict=True):
             averaged.copy_(tensors[f"ema.{name}"])
             if self.steps:
-                remembered = {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
-                self._optimiser.state[parameter] = {"step": torch.tensor(float(self.steps)), **remembered}
+                moments = {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS}
+                self._optimiser.state[parameter] = {"step": torch.tensor(float(self.steps)), **moments}
 
     def _parameters(self) -> dict[str, Tensor]:
         network: Denoiser = self._accelerator.unwrap_model(self._network)
@@ -178,14 +180,14 @@ class TrainingRun:
             torch.set_num_threads(before)
 
     def _optimise(self) -> Tensor:
-        """One optimiser step on a random batch. Returns its loss, without gradient."""
+        """Take one optimiser step on a random batch; return its loss, detached."""
         training = self.task.training
         x, target, t, labels = self._batch()
         for group in self._optimiser.param_groups:
             group["lr"] = training.learning_rate * self._rate()
         with torch.autocast(x.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
-            predicted = self._network(x, t, labels)
-        loss = (predicted.float() - target).square().mean()
+            prediction = self._network(x, t, labels)
+        loss = (prediction.float() - target).square().mean()
         self._optimiser.zero_grad(set_to_none=True)
         self._accelerator.backward(loss)
         self._accelerator.clip_grad_norm_(self._network.parameters(), training.clip)
@@ -196,9 +198,9 @@ class TrainingRun:
         return loss.detach()
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(x_t, target, t, labels) of random pictures, mirrored where the task says so, some labels dropped.
+        """Draw (x_t, target, t, labels) of random pictures: mirrored at random if the task says so, some labels dropped.
 
-        The times of a batch are spread evenly over 0..999 with one random offset: less variance than drawing each.
+        A batch's timesteps are spread evenly over 0..999 with one random offset: less variance than independent draws.
         """
         training, device = self.task.training, self._images.device
         random = generator("training", self.seed, self._accelerator.process_index, self.steps)
@@ -216,6 +218,6 @@ class TrainingRun:
         return x, target, t, labels
 
     def _rate(self) -> float:
-        """Share of the learning rate: up over the first steps, down with the square root of the budget left."""
-        left = max(0.0, 1.0 - self.images_seen / self.budget)
-        return min(1.0, (self.steps + 1) / WARMUP_STEPS) * left**0.5
+        """Return the factor of the learning rate: linear warm-up times the square root of the remaining share of the budget."""
+        remaining = max(0.0, 1.0 - self.images_seen / self.budget)
+        return min(1.0, (self.steps + 1) / WARMUP_STEPS) * remaining**0.5

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seeds' experiments and the economics: one module and one YAML of presets each, run by `ape run experiment NAME`."""
+"""The papers' experiments and the economics: one module and one YAML of presets each, run by `ape run experiment NAME`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every metric of one set of generated pictures, with the copies in it that are known."""
+"""All metrics of one set of generated pictures, and how many of the copies planted in it are identified."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pdfed.experiments.cases import Parts
+from pdfed.experiments.cases import Splits
 from pdfed.scoring import (
     MetricUndefined,
     Ruler,
@@ -23,10 +23,13 @@ from pdfed.spec import TaskSpec
 
 
 @dataclass(frozen=True)
-class Judged:
-    """planted, others: copies in the set, and the rest. identified: copies that were confirmed; right_source: of those, with
-    the training picture they were made of. alarms: others that were confirmed; identified_share, alarm_share: 0..1, nan for
-    none. The rest: the metrics, with the units of `pdfed.scoring`."""
+class MetricValues:
+    """Values for one generated set.
+
+    planted, others: numbers of copies in the set, and of other pictures. identified: copies that were confirmed; right_source:
+    of these, confirmed with the training picture that was copied. alarms: others that were confirmed. identified_share,
+    alarm_share: 0..1, nan if there are no copies or no others. The rest: the metrics, with the units of `pdfed.scoring`.
+    """
 
     planted: int
     others: int
@@ -48,43 +51,43 @@ class Judged:
     coverage: float
 
 
-class Bench:
-    """One node's ruler and the comparison metrics, all on the task's fingerprints."""
+class AllMetrics:
+    """One node's Q-N score and the comparison metrics, all on the task's fingerprints."""
 
-    def __init__(self, scorers: Scorers, task: TaskSpec, parts: Parts) -> None:
-        self._of = scorers.fingerprinter.fingerprints
-        mine, test = parts.train, parts.test.images
-        self._ruler = Ruler(scorers, task.scoring, mine.images, mine.labels, test, flip=task.images.flip)
-        self._train, self._test = self._of(parts.train.images), self._of(parts.test.images)
+    def __init__(self, scorers: Scorers, task: TaskSpec, splits: Splits) -> None:
+        train, test = splits.train, splits.test
+        self._fingerprints = scorers.fingerprinter.fingerprints
+        self._ruler = Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=task.images.flip)
+        self._train, self._test = self._fingerprints(train.images), self._fingerprints(test.images)
 
-    def judge(self, images: np.ndarray, labels: np.ndarray, planted: np.ndarray) -> Judged:
-        """uint8 [n,H,W,C] with labels int [n], of which the first are copies of the training pictures `planted` int [k]."""
-        prints = self._of(images)
+    def measure(self, images: np.ndarray, labels: np.ndarray, planted: np.ndarray) -> MetricValues:
+        """Measure uint8 [n,H,W,C] with labels int [n]; the first k are copies of the training pictures `planted` int [k]."""
+        generated = self._fingerprints(images)
         score = self._ruler.score(images, labels)
         count, others = len(planted), len(images) - len(planted)
-        found = [pair for pair in score.pairs if pair.sample < count]
-        right = sum(1 for pair in found if pair.training == planted[pair.sample])
-        alarms = len(score.pairs) - len(found)
+        identified = [pair for pair in score.pairs if pair.sample < count]
+        right = sum(1 for pair in identified if pair.training == planted[pair.sample])
+        alarms = len(score.pairs) - len(identified)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MetricUndefined)
-            ct = ct_score(self._train, self._test, prints)
-        return Judged(
+            ct = ct_score(self._train, self._test, generated)
+        return MetricValues(
             planted=count,
             others=others,
-            identified=len(found),
+            identified=len(identified),
             right_source=right,
             alarms=alarms,
-            identified_share=len(found) / count if count else float("nan"),
+            identified_share=len(identified) / count if count else float("nan"),
             alarm_share=alarms / others if others else float("nan"),
             qn=score.value,
             fid=score.fid,
             va=score.va,
             vc=score.vc,
             rc=score.rc,
-            fld=fld(self._train, self._test, prints),
-            fld_gap=fld(self._train, self._test, prints, against="gap"),
-            overfit=overfit_gaussians_pct(self._train, self._test, prints),
-            auth=auth_pct(self._train, prints),
+            fld=fld(self._train, self._test, generated),
+            fld_gap=fld(self._train, self._test, generated, against="gap"),
+            overfit=overfit_gaussians_pct(self._train, self._test, generated),
+            auth=auth_pct(self._train, generated),
             ct=ct,
-            coverage=precision_recall(self._test, prints).coverage,
+            coverage=precision_recall(self._test, generated).coverage,
         )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the scoring experiments have in common: pictures in disjoint parts, a diffusion model, scoring models.
+"""Shared by the scoring experiments: a data set in disjoint splits, its scoring models, a diffusion model and samples of it.
 
-Models are kept in `models/` beside the experiments' folders, each named by a hash of its whole recipe: experiments share
-them, a killed training goes on from its checkpoint, and a run with other settings makes its own.
+Models are stored in `models/` beside the experiments' folders, each under a hash of its whole recipe: experiments share
+them, a killed training resumes from its checkpoint, and a run with other settings trains its own.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ SLICE_SECONDS = 20.0  # between two checkpoints
 
 
 @dataclass(frozen=True)
-class Case:
-    """One kind of pictures, and how they are divided.
+class DatasetCase:
+    """One data set of an experiment, the sizes of its splits, and how its models are trained.
 
-    name: of tables and figures. source: what `pdfed.data.load` takes. size, channels: of a picture. classes: how many.
-    flip: mirror pictures while training. widths, unshuffle: of the diffusion network. scorers, pool, train, test, held_out:
-    pictures in each disjoint part: for the scoring models, for the diffusion model, the node's own training and test
-    pictures, and those that nobody trains on. pool_images, scorer_images: images seen by the diffusion model and by each
-    scoring model. steps: network evaluations per sample. guidance: of classifier-free guidance. intra_class: of eq. 5.
+    name: used in names of tables and figures. source: as for `pdfed.data.load`. size, channels: of a picture; size in pixels.
+    classes: number of classes. flip: train on mirrored pictures too. widths, unshuffle: of the diffusion network. scorers, pool,
+    train, test, held_out: number of pictures in each disjoint split: for the scoring models, for the diffusion model, the node's
+    training and test pictures, and pictures that no model trains on. pool_images, scorer_images: images seen in training by the
+    diffusion model and by each scoring model. steps: network evaluations per sample. guidance: scale of classifier-free
+    guidance. intra_class: of eq. 5.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Case:
 
     @property
     def task(self) -> TaskSpec:
-        """The task these pictures would be, scored by their own fingerprints."""
+        """Task of this data set, scored by fingerprints trained on it."""
         return TaskSpec(
             name=self.name,
             images=Images(size=self.size, channels=self.channels, classes=tuple(map(str, range(self.classes))), flip=self.flip),
@@ -74,8 +75,8 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """Disjoint sets of different pictures, as `Case` describes them."""
+class Splits:
+    """Disjoint sets of different pictures, as `DatasetCase` describes them."""
 
     scorers: ImageSet
     pool: ImageSet
@@ -84,36 +85,40 @@ class Parts:
     held_out: ImageSet
 
 
-def parts_of(case: Case, seed: int) -> Parts:
-    """The pictures of `case`, without exact duplicates, dealt out at random. Raises ExperimentError if there are too few."""
+def splits_of(case: DatasetCase, seed: int) -> Splits:
+    """Load the pictures of `case`, drop exact duplicates and split at random. Raises ExperimentError if there are too few."""
     pictures = load(case.source, case.task.images)
-    firsts = sorted({digest: at for at, digest in reversed(list(enumerate(pictures.hashes)))}.values())
+    unique = sorted({digest: index for index, digest in reversed(list(enumerate(pictures.hashes)))}.values())
     sizes = (case.scorers, case.pool, case.train, case.test, case.held_out)
-    if sum(sizes) > len(firsts):
+    if sum(sizes) > len(unique):
         raise ExperimentError(
-            f"{case.source} holds {len(firsts)} different pictures; {case.name} needs {sum(sizes)}.",
-            "Name a larger source, or make the parts smaller with --set.",
+            f"{case.source} holds {len(unique)} different pictures; {case.name} needs {sum(sizes)}.",
+            "Choose a larger source, or make the splits smaller with --set.",
         )
-    order = np.random.default_rng(seed).permutation(firsts)
-    cuts = np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])
-    return Parts(*(pictures.subset(chosen) for chosen in cuts))
+    order = np.random.default_rng(seed).permutation(unique)
+    indices = np.split(order[: sum(sizes)], np.cumsum(sizes)[:-1])
+    return Splits(*(pictures.subset(chosen) for chosen in indices))
 
 
-def scorers_of(case: Case, parts: Parts, seed: int, record: Record) -> tuple[Scorers, TaskSpec]:
-    """Scoring models trained on the `scorers` part, and the task with their FID scale; kept, and resumed where it was killed."""
-    task, pictures = case.task, parts.scorers
+def scorers_of(case: DatasetCase, splits: Splits, seed: int, record: Record) -> tuple[Scorers, TaskSpec]:
+    """Train scoring models on the `scorers` split, or load the stored ones; return them and the task with their FID scale.
+
+    A killed training resumes."""
+    task, pictures = case.task, splits.scorers
     recipe = {"pictures": _digest(pictures), "scoring": task.scoring.model_dump(), "seed": seed}
     folder = _folder(record, f"scorers-{case.name}", recipe)
     with record.progress(2 * case.scorer_images, f"scoring models of {case.name}, images seen") as bar:
-        told = {"fingerprinter": 0.0, "verifier": 0.0}
+        shares = {"fingerprinter": 0.0, "verifier": 0.0}
 
         def tell(what: str, share: float) -> None:
-            bar.advance((share - told[what]) * case.scorer_images)
-            told[what] = share
+            bar.advance((share - shares[what]) * case.scorer_images)
+            shares[what] = share
 
-        found = make_scorers(pictures.images, pictures.labels, parts.test.images, task.scoring, folder, seed=seed, progress=tell)
-    record.fact(f"{case.name}_scorers", found.facts())
-    record.table(f"scorers-{case.name}", [asdict(row) for row in found.changes])
+        quality = make_scorers(
+            pictures.images, pictures.labels, splits.test.images, task.scoring, folder, seed=seed, progress=tell
+        )
+    record.fact(f"{case.name}_scorers", quality.facts())
+    record.table(f"scorers-{case.name}", [asdict(row) for row in quality.changes])
     scorers = Scorers.load(folder, task.scoring, task.images)
     scale = noise_fid_scale(scorers, pictures.images)
     return scorers, task.model_copy(update={"scoring": task.scoring.model_copy(update={"fid_scale": scale})})
@@ -122,9 +127,9 @@ def scorers_of(case: Case, parts: Parts, seed: int, record: Record) -> tuple[Sco
 def diffusion_model(
     task: TaskSpec, pictures: ImageSet, images_seen: int, seed: int, record: Record, *, start: Weights | None = None, of: str = ""
 ) -> tuple[Weights, Path]:
-    """The EMA weights of the task's network after `images_seen` images of `pictures`, and the folder they are kept in.
+    """Train the task's network on `images_seen` images of `pictures`; return its EMA weights and the folder that stores them.
 
-    A killed training goes on where it was. start: weights to begin with, of the model kept in folder `of`; else fresh ones."""
+    A killed training resumes. start: weights to begin with, stored in folder `of`; None: fresh ones."""
     recipe = {
         "images": task.images.model_dump(),
         "network": task.network.model_dump(),
@@ -134,13 +139,13 @@ def diffusion_model(
         "seed": seed,
     }
     folder = _folder(record, f"diffusion-{task.name}", {**recipe, "of": of} if of else recipe)
-    done, checkpoint = folder / "model.safetensors", folder / "training"
-    if not done.exists():
+    model, checkpoint = folder / "model.safetensors", folder / "training"
+    if not model.exists():
         if TrainingRun.saved(checkpoint):
             run = TrainingRun.resume(checkpoint, task, pictures.images, pictures.labels)
         else:
-            begin = initial_weights(task, seed) if start is None else start
-            run = TrainingRun(task, pictures.images, pictures.labels, begin, seed=seed, budget=images_seen)
+            first = initial_weights(task, seed) if start is None else start
+            run = TrainingRun(task, pictures.images, pictures.labels, first, seed=seed, budget=images_seen)
         with record.progress(images_seen, f"diffusion model of {task.name}, images seen") as bar:
             bar.advance(run.images_seen)
             while run.images_seen < images_seen:
@@ -148,31 +153,31 @@ def diffusion_model(
                 run.step(SLICE_SECONDS)
                 run.save(checkpoint)
                 bar.advance(run.images_seen - before)
-        save_weights(run.ema(), done, task)
-    return load_weights(done, task), folder
+        save_weights(run.ema(), model, task)
+    return load_weights(model, task), folder
 
 
 def samples_of(
     weights: Weights, folder: Path, task: TaskSpec, count: int, seed: int, record: Record
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(uint8 [count,H,W,C], int64 [count]): samples of the model kept in `folder`, as many of each class; kept there too."""
+    """Sample the model stored in `folder`, equally by class, and store the samples there: uint8 [count,H,W,C], int64 [count]."""
     sampling = task.sampling
-    kept = folder / f"samples-{count}-{sampling.steps}-{sampling.guidance:g}-{seed}.npz"
-    if not kept.exists():
-        drawn = []
+    file = folder / f"samples-{count}-{sampling.steps}-{sampling.guidance:g}-{seed}.npz"
+    if not file.exists():
+        batches = []
         with record.progress(count, f"samples of {task.name}") as bar:
             for batch, labels in samples(weights, task, seed=seed, n=count):
-                drawn.append((batch, labels))
+                batches.append((batch, labels))
                 bar.advance(len(batch))
-        images, drawn_labels = (np.concatenate(each) for each in zip(*drawn, strict=True))
-        with replacing(kept) as fresh, fresh.open("wb") as file:
-            np.savez_compressed(file, images=images, labels=drawn_labels)
-    with np.load(kept, allow_pickle=False) as stored:
+        images, all_labels = (np.concatenate(column) for column in zip(*batches, strict=True))
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, images=images, labels=all_labels)
+    with np.load(file, allow_pickle=False) as stored:
         return stored["images"], stored["labels"]
 
 
 def _folder(record: Record, kind: str, recipe: dict[str, Any]) -> Path:
-    """Where the model with this recipe is kept."""
+    """Return the folder of the model with this recipe; create it if it is missing."""
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
     folder = record.folder.parent / "models" / f"{kind}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)

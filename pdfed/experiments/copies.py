@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much luck has a copy of somebody's model that was changed a little?
+"""The copies experiment: how much luck (measurement error) of its own has a slightly changed copy of somebody's model?
 
-docs/economics.md lets every submission have luck of its own, copies too. In a federation each voter draws all models from
-the same noise (paired votes), so a copy shares the luck of its original as long as it draws nearly the same pictures. Here
-copies are shaken (noise on all weights), or trained a little on other pictures, and scored by several voters.
+The games of the economics experiment give every submission an independent error, copies too. Real voters sample all models with
+the same noise (paired votes), so a copy shares the error of its original as long as its samples are nearly the same. Here several
+voters score copies that are shaken (noise on all weights) or trained a little on other pictures.
 """
 
 from __future__ import annotations
@@ -19,25 +19,24 @@ from pydantic import Field
 
 from pdfed.data import ImageSet
 from pdfed.diffusion import Weights, sample_all, weights_distance
-from pdfed.experiments.cases import Case, Count, Parts, diffusion_model, parts_of, scorers_of
-from pdfed.experiments.record import Record, Steps
+from pdfed.experiments.cases import Count, DatasetCase, Splits, diffusion_model, scorers_of, splits_of
+from pdfed.experiments.record import ProgressBar, Record
 from pdfed.experiments.runner import ExperimentError
 from pdfed.mechanism import STEPS_PER_HALVING
 from pdfed.scoring import Ruler, Scorers
 from pdfed.spec import TaskSpec
 
 FEWEST = 4  # test pictures of a voter
-OTHER_NOISE = 1_000_003  # added to a voter's seed: noise it does not use
+OTHER_NOISE = 1_000_003  # added to a voter's seed for a measurement with other noise
 
 
 @dataclass(frozen=True)
 class Settings:
-    """case: the pictures. The baseline is trained on its `pool` part, the original goes on from there for `images` more;
-    `train` and `test` are shared out among `voters`; `held_out` is what an overtaker trains on. samples: of each evaluation.
-    shakes: size of the noise in proportion to each tensor. trained: images that an overtaker's copy sees. copies: of each
-    kind."""
+    """case: the data set. The baseline is trained on its `pool` split, the original continues from it for `images` more;
+    `train` and `test` are divided among `voters`; an overtaker trains on `held_out`. samples: per evaluation. shakes: norm of the
+    noise, as a share of the norm of each tensor. trained: images that an overtaker's copy sees. copies: number of each kind."""
 
-    case: Case
+    case: DatasetCase
     images: Count
     voters: Annotated[int, Field(ge=2)]
     samples: Annotated[int, Field(ge=2)]
@@ -49,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Voter:
-    """Own pictures (in the ruler), own noise."""
+    """A voter: its pictures (in the ruler) and the seed of its noise."""
 
     ruler: Ruler
     noise: int
@@ -57,38 +56,41 @@ class Voter:
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """A changed copy of the original, and what kind of change it was."""
+    """A changed copy of the original; `kind`: the change, in words."""
 
     kind: str
     weights: Weights
 
 
 def run(settings: Settings, record: Record) -> None:
-    """All copies before all voters; one row per kind."""
+    """Let all voters score all copies; write one row per kind of copy."""
     case = settings.case
     if min(case.pool, case.held_out) < 1 or case.test < FEWEST * settings.voters:
-        raise ExperimentError("copies needs pictures in pool and held_out, and 4 in test for each voter.", "Make them larger.")
-    parts = parts_of(case, settings.seed)
-    scorers, task = scorers_of(case, parts, settings.seed, record)
+        raise ExperimentError(
+            "copies needs pictures in pool and held_out, and 4 in test for each voter.", "Make these splits larger."
+        )
+    splits = splits_of(case, settings.seed)
+    scorers, task = scorers_of(case, splits, settings.seed, record)
     task = task.model_copy(update={"sampling": task.sampling.model_copy(update={"images": settings.samples})})
-    baseline, folder = diffusion_model(task, parts.pool, case.pool_images, settings.seed, record)
-    original, at = diffusion_model(task, parts.pool, settings.images, settings.seed + 1, record, start=baseline, of=folder.name)
+    baseline, folder = diffusion_model(task, splits.pool, case.pool_images, settings.seed, record)
+    original, at = diffusion_model(task, splits.pool, settings.images, settings.seed + 1, record, start=baseline, of=folder.name)
     copies = list(_shaken(original, settings))
-    copies += _trained(original, at.name, task, parts.held_out, settings, record)
-    voters = [Voter(_ruler(scorers, task, parts, turn, settings.voters), settings.seed + turn) for turn in range(settings.voters)]
+    copies += _trained(original, at.name, task, splits.held_out, settings, record)
+    rulers = [_ruler(scorers, task, splits, turn, settings.voters) for turn in range(settings.voters)]
+    voters = [Voter(ruler, settings.seed + turn) for turn, ruler in enumerate(rulers)]
 
     rows = []
     with record.progress(len(voters) * (len(copies) + 3), "models scored") as bar:
         levels = _levels(baseline, task, voters, bar) - (level := _levels(original, task, voters, bar))
         record.fact("gain of the original, by voter", levels.tolist())
-        again = [Voter(voter.ruler, voter.noise + OTHER_NOISE) for voter in voters]
-        luck = [level - _levels(original, task, again, bar)]
+        other_noise = [Voter(voter.ruler, voter.noise + OTHER_NOISE) for voter in voters]
+        luck = [level - _levels(original, task, other_noise, bar)]
         rows.append(_row("the same weights, other noise", 0.0, luck))
         for kind in dict.fromkeys(copy.kind for copy in copies):
-            chosen = [copy.weights for copy in copies if copy.kind == kind]
-            gains = [level - _levels(weights, task, voters, bar) for weights in chosen]
-            moved = float(np.mean([weights_distance(weights, original) for weights in chosen]))
-            rows.append(_row(kind, moved, gains))
+            of_kind = [copy.weights for copy in copies if copy.kind == kind]
+            gains = [level - _levels(weights, task, voters, bar) for weights in of_kind]
+            distance = float(np.mean([weights_distance(weights, original) for weights in of_kind]))
+            rows.append(_row(kind, distance, gains))
             record.table("copies", rows)
     _draw(rows, record)
 
@@ -101,7 +103,7 @@ def _shaken(original: Weights, settings: Settings) -> Iterator[Copy]:
 
 
 def _shake(value: torch.Tensor, shake: float, dice: torch.Generator) -> torch.Tensor:
-    """Gaussian noise whose norm is `shake` times that of the tensor."""
+    """Add Gaussian noise whose norm is `shake` times the norm of the tensor."""
     noise = torch.randn(value.shape, generator=dice)
     return (value.float() + noise * (shake * value.float().norm() / noise.norm().clamp_min(1e-9))).to(value.dtype)
 
@@ -116,29 +118,30 @@ def _trained(
             yield Copy(f"trained on {images} images", weights)
 
 
-def _ruler(scorers: Scorers, task: TaskSpec, parts: Parts, turn: int, voters: int) -> Ruler:
-    """Every `voters`-th picture is this voter's."""
-    train, test = (part.subset(np.arange(turn, len(part), voters)) for part in (parts.train, parts.test))
+def _ruler(scorers: Scorers, task: TaskSpec, splits: Splits, turn: int, voters: int) -> Ruler:
+    """Return the ruler of voter number `turn`: every `voters`-th picture is its own."""
+    train, test = (split.subset(np.arange(turn, len(split), voters)) for split in (splits.train, splits.test))
     return Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=task.images.flip)
 
 
-def _levels(weights: Weights, task: TaskSpec, voters: list[Voter], bar: Steps) -> np.ndarray:
-    """float [voters]: what each voter finds, in steps (1/64 halving of Q-N); lower is better."""
-    found = []
+def _levels(weights: Weights, task: TaskSpec, voters: list[Voter], bar: ProgressBar) -> np.ndarray:
+    """float [voters]: level of the model by each voter, in steps (1/64 halving of Q-N); lower is better."""
+    levels = []
     for voter in voters:
         score = voter.ruler.score(*sample_all(weights, task, seed=voter.noise)).value
-        found.append(STEPS_PER_HALVING * math.log2(max(score, 1e-6)))
+        levels.append(STEPS_PER_HALVING * math.log2(max(score, 1e-6)))
         bar.advance()
-    return np.array(found)
+    return np.array(levels)
 
 
-def _row(kind: str, moved: float, gains: list[np.ndarray]) -> dict[str, Any]:
-    """gains: per copy, float [voters], over the original, in steps. `luck`: standard deviation of one voter's finding around
-    the mean of all; `median`: what the contract would take."""
+def _row(kind: str, distance: float, gains: list[np.ndarray]) -> dict[str, Any]:
+    """Summarise the gains over the original of all copies of one kind. gains: per copy, float [voters], steps.
+
+    "luck of one vote": standard deviation over voters and copies; "median": of the voters, as the contract takes it."""
     medians = [float(np.median(gain)) for gain in gains]
     return {
         "copy": kind,
-        "weights moved": moved,
+        "weights moved": distance,
         "gain over the original": float(np.mean(gains)),
         "luck of one vote": float(np.std(gains)),
         "median vote": float(np.mean(medians)),
@@ -147,7 +150,7 @@ def _row(kind: str, moved: float, gains: list[np.ndarray]) -> dict[str, Any]:
 
 
 def _draw(rows: list[dict[str, Any]], record: Record) -> None:
-    """Gain over the original and its luck, by how far the weights moved."""
+    """Plot the gain over the original, and its luck, against the distance of the weights."""
     with record.figure("copies", width=7, height=3.2) as figure:
         axes = figure.add_subplot()
         for start, colour in (("shaken", "#c8553d"), ("trained", "#1b6ca8")):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs an experiment by name and keeps what it found beside the settings it was found with.
+"""Run an experiment by name, and store its results beside its settings.
 
-An experiment is a module of this room with `Settings`, a frozen dataclass whose fields include `seed`, and
-`run(settings, record)`. Its presets stand in a YAML file of the same name: `smoke` takes seconds, `cpu` under an hour
-on two cores, `paper` a GPU. The same seed gives the same numbers.
+An experiment is a module of this package with `Settings`, a frozen dataclass whose fields include `seed`, and
+`run(settings, record)`. Its presets are in a YAML file of the same name: `smoke` takes seconds, `cpu` under an hour on two
+cores, `paper` needs a GPU. The same seed gives the same numbers.
 """
 
 from __future__ import annotations
@@ -25,47 +25,49 @@ from pydantic import TypeAdapter, ValidationError
 from pdfed.errors import PDFedError
 from pdfed.experiments.record import Record
 
-HERE = Path(__file__).parent
+PRESETS = Path(__file__).parent  # folder of the YAML files
 PACKAGES = ("torch", "diffusers", "transformers", "faiss-cpu", "numpy", "scipy", "scikit-learn")
 
 
 class ExperimentError(PDFedError):
-    """An experiment or a preset that does not exist, or a setting it can't take."""
+    """An unknown experiment, preset or setting, or a value that does not fit."""
 
 
 def experiments() -> dict[str, tuple[str, ...]]:
-    """Every experiment's name with its presets."""
-    return {path.stem.replace("_", "-"): tuple(_read_presets(path)) for path in sorted(HERE.glob("*.yaml"))}
+    """Return the names of all experiments, each with its presets."""
+    return {path.stem.replace("_", "-"): tuple(_read_presets(path)) for path in sorted(PRESETS.glob("*.yaml"))}
 
 
 def settings_of(name: str, preset: str, changes: Mapping[str, str]) -> Any:
-    """The resolved `Settings` of experiment `name`: the preset's values, with `changes` (YAML text by field) on top.
+    """Return the `Settings` of experiment `name`: the preset's values, with `changes` (YAML text by field) on top.
 
-    Raises ExperimentError for a name, preset, field or value that does not fit."""
-    path = HERE / f"{name.replace('-', '_')}.yaml"
+    Raises ExperimentError for an unknown name, preset or field, and for a value that does not fit.
+    """
+    path = PRESETS / f"{name.replace('-', '_')}.yaml"
     if name not in experiments():
         raise ExperimentError(f"There is no experiment {name!r}.", f"Choose one of: {', '.join(experiments())}.")
     presets = _read_presets(path)
     if preset not in presets:
         raise ExperimentError(f"{name} has no preset {preset!r}.", f"Choose one of: {', '.join(presets)}.")
     kind = _module(name).Settings
-    given = {**presets[preset], **{field: _value(field, text) for field, text in changes.items()}}
+    values = {**presets[preset], **{field: _value(field, text) for field, text in changes.items()}}
     known = [field.name for field in fields(kind)]
-    for field in given:
+    for field in values:
         if field not in known:
             raise ExperimentError(f"{name} has no setting {field!r}.", f"Its settings are: {', '.join(known)}.")
     try:
-        return TypeAdapter(kind).validate_python(given)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as fault:
         first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ExperimentError(f"{name}: {place}: {first['msg']}.", "Mend that setting and run again.") from fault
+        field = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ExperimentError(f"{name}: {field}: {first['msg']}.", "Correct that setting and run again.") from fault
 
 
 def run_experiment(name: str, preset: str, changes: Mapping[str, str], record: Record) -> None:
     """Run experiment `name` and write its tables, figures, results.json and config.json into the record's folder.
 
-    A folder that holds the results of other settings is refused (ExperimentError): it would mix two runs' work."""
+    Raises ExperimentError if the folder holds a run with other settings, so that no folder mixes two runs.
+    """
     settings = settings_of(name, preset, changes)
     config = {"experiment": name, "preset": preset, "settings": asdict(settings)}
     record.folder.mkdir(parents=True, exist_ok=True)
@@ -78,14 +80,15 @@ def run_experiment(name: str, preset: str, changes: Mapping[str, str], record: R
 
 
 def _claim(path: Path, config: dict[str, Any]) -> None:
+    """Write `config`, the machine and the package versions to `path`; refuse a folder of a run with another config."""
     if path.exists():
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as fault:
-            raise ExperimentError(f"{path} can't be read.", "Name another --out folder, or remove this one.") from fault
+            raise ExperimentError(f"{path} can't be read.", "Choose another --out folder, or delete this one.") from fault
         if {key: earlier.get(key) for key in config} != config:
             raise ExperimentError(
-                f"{path.parent} holds a run with other settings.", "Name another --out folder, or remove this one."
+                f"{path.parent} holds a run with other settings.", "Choose another --out folder, or delete this one."
             )
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
     config = {**config, "machine": machine, "packages": {package: version(package) for package in PACKAGES}}
@@ -105,4 +108,4 @@ def _value(field: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as fault:
-        raise ExperimentError(f"The value of {field} is not YAML: {text!r}.", "Write numbers, words or [lists].") from fault
+        raise ExperimentError(f"The value of {field} is not YAML: {text!r}.", "Write a number, a word or a [list].") from fault

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's votes: committed when scored, revealed when reveals open, remembered in between.
+"""Votes of one node: committed once the model is scored, revealed when reveals open.
 
-The score and the salt are stored in the transaction that queues the commit. If the journal is lost, both come back: the
-salt from the node's secret, the score from the `sealed` word of the commit's own event.
+The score of a vote is stored before its commit is sent: score and salt are in the journal transaction that queues the commit.
+If the journal is lost, both are recovered: the salt from the node's secret, the score from the `sealed` word of the commit's
+own event.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pdfed.chain.outbox import Outbox
 from pdfed.mechanism import BallotState, Phase, Role, Score
 from pdfed.node.context import NodeContext
 from pdfed.node.evaluation import OwnScore, vote
-from pdfed.node.strategy import crowded, crowding
+from pdfed.node.strategy import flooding_authors, vote_waits
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS ballot (
@@ -24,15 +25,15 @@ CREATE TABLE IF NOT EXISTS ballot (
 
 
 class Ballots:
-    """Queues commits, reveals and late votes of one node."""
+    """Queues the commits, reveals and late votes of one node."""
 
     def __init__(self, ctx: NodeContext, outbox: Outbox) -> None:
         self._ctx = ctx
         self._outbox = outbox
         ctx.journal.declare(_TABLES)
 
-    def queue(self, model: ModelFacts, ledger: Ledger, own: dict[int, OwnScore], now: int) -> str | None:
-        """Queue what this node owes `model` now; says what was queued, None if nothing."""
+    def queue(self, model: ModelFacts, ledger: Ledger, own_scores: dict[int, OwnScore], now: int) -> str | None:
+        """Queue the vote transaction on `model` that is due at `now` (Unix seconds); return a line about it, None if none is."""
         me = self._ctx.address
         if model.id == GENESIS or model.author == me:
             return None
@@ -40,18 +41,19 @@ class Ballots:
         phase = ledger.phase(model.id, now)
         if ballot is not None and ballot.state == BallotState.COMMITTED and phase == Phase.REVEALING:
             return self._reveal(model, ballot.sealed)
-        if ballot is None and model.id in own and model.baseline in own and self._may_vote(model, ledger):
-            score = vote(own[model.id], own[model.baseline])
+        if ballot is None and model.id in own_scores and model.baseline in own_scores and self._may_vote(model, ledger):
+            score = vote(own_scores[model.id], own_scores[model.baseline])
             if phase == Phase.VOTING:
                 return self._commit(model, score)
             return self._put("late", model, "lateVote", (model.id, astuple(score)))
         return None
 
     def _may_vote(self, model: ModelFacts, ledger: Ledger) -> bool:
+        """True if the contract would accept a vote of this node on the model, and no flood holds it back."""
         node = ledger.nodes.get(self._ctx.address)
         if node is None or node.role == Role.NONE or node.exit_at:
             return False
-        if crowded(model, crowding(ledger, self._ctx.address), self._ctx.address):
+        if vote_waits(model, flooding_authors(ledger, self._ctx.address), self._ctx.address):
             return False
         needed = self._ctx.terms.commit_bond * (node.open_commits + 1)
         return node.joined_at < model.submitted_at and node.stake >= needed and ledger.on_jury(model.id, self._ctx.address)
@@ -59,7 +61,7 @@ class Ballots:
     def _commit(self, model: ModelFacts, score: Score) -> str | None:
         ctx = self._ctx
         if self._outbox.state(_key("commit", model)) is not None:
-            return None  # what it hides is remembered: it is what the reveal must say
+            return None  # queued before: the reveal must match the score stored then
         salt = ctx.secret.salt(model.bundle, model.id)
         sealed = ctx.secret.seal(score, model.bundle, model.id)
         commitment = vote_commitment(ctx.client.chain_id, ctx.client.address, model.id, model.baseline, ctx.address, score, salt)
@@ -72,6 +74,7 @@ class Ballots:
             return self._put("commit", model, "commitVote", arguments, model.submitted_at + ctx.terms.commit_window)
 
     def _reveal(self, model: ModelFacts, sealed: bytes) -> str | None:
+        """Queue the reveal of the stored score, or of the one in the commit's `sealed` word if the journal was lost."""
         rows = self._ctx.journal.rows(
             "SELECT qn, baseline_qn, memorized, salt FROM ballot WHERE bundle = ? AND model = ?", (model.bundle, model.id)
         )
@@ -87,7 +90,7 @@ class Ballots:
         self, kind: str, model: ModelFacts, function: str, arguments: tuple[object, ...], valid_until: int | None = None
     ) -> str | None:
         key = _key(kind, model)
-        # A reorg may have made a reveal fail; while reveals are open, the bond is at stake.
+        # A reveal that failed, after a reorg for instance, is sent again: its bond is at stake while reveals are open.
         if not (self._outbox.retry(key) if kind == "reveal" else self._outbox.state(key) is None):
             return None
         self._outbox.put(key, function, arguments, valid_until=valid_until)
@@ -99,5 +102,5 @@ def _key(kind: str, model: ModelFacts) -> str:
 
 
 def astuple(score: Score) -> tuple[int, int, int]:
-    """A score in the order of the contract's struct."""
+    """Return a score as a tuple in the order of the contract's struct."""
     return (score.qn, score.baseline_qn, score.memorized)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bundle → samples → score, on one node's own data. Remembers every score, so that a model is sampled once per node.
+"""Weights → samples → Q-N score, on one node's own data. Scores are stored, so a node samples each model once.
 
-Paired votes: every model is sampled from the same noise, drawn from a secret of this node's own, so that what the noise
-adds to a score cancels in the ratio of a model's score and its baseline's (design: contract.md, "Life of a model").
+Paired votes: a node samples every model from the same noise, derived from its own secret, so the contribution of the noise
+cancels in the ratio of a model's score to its baseline's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pdfed.mechanism import Score
 from pdfed.scoring import QNScore, Ruler
 from pdfed.spec import TaskSpec
 
-MICRO = 1_000_000  # the contract counts Q-N in millionths
-CACHE_BYTES = 256_000_000  # of samples on disk, beside the journal: those of 250 models at 32 px; the oldest go first
+MICRO = 1_000_000  # Q-N on chain is in millionths
+CACHE_BYTES = 256_000_000  # of samples on disk, beside the journal: 250 models at 32 px; the oldest are deleted first
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS evaluation_score (
@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS evaluation_data (only_row INTEGER PRIMARY KEY CHECK (
 
 @dataclass(frozen=True)
 class OwnScore:
-    """What one node found of one model. qn, fid: lower is better; memorized: ppm of the samples; samples: how many."""
+    """One node's score of one model. qn, fid: lower is better. va, vc, rc: parts of Q-N (`pdfed.scoring.qn_score`).
+    memorized: ppm of the samples. samples: how many were drawn."""
 
     qn: float
     fid: float
@@ -47,31 +48,33 @@ class OwnScore:
 
     @property
     def micro(self) -> int:
-        """Q-N in micro-units, at least 1: the contract takes logarithms."""
+        """Q-N in micro-units, at least 1, because the contract takes logarithms."""
         return max(1, round(self.qn * MICRO))
 
 
 def vote(model: OwnScore, baseline: OwnScore) -> Score:
-    """The paired score that goes on chain."""
+    """Return the paired score that goes on chain."""
     return Score(qn=model.micro, baseline_qn=baseline.micro, memorized=model.memorized)
 
 
 def weights_key(weights: Path) -> bytes:
-    """sha256 of a weights file: the name under which its score is remembered."""
+    """Return the sha256 of a weights file, the key of its stored score."""
     with weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def known_score(journal: Journal, key: bytes) -> OwnScore | None:
-    """What this journal's node found of the weights with this key, if it scored them."""
+    """Return the stored score of the weights with this key, None if this journal's node has not scored them."""
     journal.declare(_TABLES)
-    found = journal.rows("SELECT qn, fid, va, vc, rc, memorized, samples FROM evaluation_score WHERE weights = ?", (key,))
-    return OwnScore(*found[0]) if found else None
+    rows = journal.rows("SELECT qn, fid, va, vc, rc, memorized, samples FROM evaluation_score WHERE weights = ?", (key,))
+    return OwnScore(*rows[0]) if rows else None
 
 
-def keep_scores_of(journal: Journal, data: bytes) -> bool:
-    """Forget all scores, if those remembered were measured on other data; whether any were forgotten. data: digest of the task
-    and of the node's pictures, as they are shared out. A model and its baseline must be measured on the same ones."""
+def forget_scores_on_other_data(journal: Journal, data: bytes) -> bool:
+    """Delete all stored scores if they were measured on other data; True if any were deleted.
+
+    data: digest of the task and the node's train/test split. A model and its baseline must be measured on the same data.
+    """
     journal.declare(_TABLES)
     with journal.transaction() as db:
         before = db.execute("SELECT digest FROM evaluation_data").fetchone()
@@ -82,7 +85,7 @@ def keep_scores_of(journal: Journal, data: bytes) -> bool:
 
 
 class Evaluator:
-    """Scores models on this node's data with this node's noise. Samples are kept in `samples/` beside the journal."""
+    """Scores models on this node's data, from this node's noise. Samples are cached in `samples/` beside the journal."""
 
     def __init__(self, task: TaskSpec, ruler: Ruler, noise: bytes, journal: Journal) -> None:
         self._task = task
@@ -92,16 +95,16 @@ class Evaluator:
         self._cache = None if journal.path == ":memory:" else Path(journal.path).parent / "samples"
         journal.declare(_TABLES)
 
-    def known(self, key: bytes) -> OwnScore | None:
-        """The score of the weights with this key, if they were scored before."""
+    def score_of(self, key: bytes) -> OwnScore | None:
+        """Return the stored score of the weights with this key, None if there is none."""
         return known_score(self._journal, key)
 
     def scoring(self, weights: Path) -> Generator[str, None, QNScore]:
-        """Score a weights file, a bounded piece of work per `next`; yields what it is doing, returns the score.
+        """Score a weights file, a bounded piece of work per `next`; yield progress lines, return the score.
 
-        Nothing is remembered yet: call `keep` with the result. Raises WeightsRejected.
+        The score is not stored yet: pass it to `store`. Raises WeightsRejected.
         """
-        drawn = yield from self._drawing(weights)
+        drawn = yield from self._sample(weights)
         judging = self._ruler.scoring(drawn, balanced_labels(self._task, len(drawn)))
         while True:
             try:
@@ -111,29 +114,29 @@ class Evaluator:
                 return result
             yield "judging"
 
-    def _drawing(self, weights: Path) -> Generator[str, None, np.ndarray]:
-        """uint8 [n,S,S,C]: what these weights draw from this node's noise, batch after batch. What was drawn before, by this
-        process or one that was killed, is read from disk."""
+    def _sample(self, weights: Path) -> Generator[str, None, np.ndarray]:
+        """Sample a weights file from this node's noise, a batch per `next`; return uint8 [n,S,S,C]. Batches that an earlier
+        process drew are read from the cache."""
         state = load_weights(weights, self._task)
-        wanted, side, channels = self._task.sampling.images, self._task.images.size, self._task.images.channels
-        kept: ArrayCache | None = None
+        count, side, channels = self._task.sampling.images, self._task.images.size, self._task.images.channels
+        cache: ArrayCache | None = None
         batches: list[np.ndarray] = []
         if self._cache is not None:
-            drawing = hashlib.sha256(weights_key(weights) + self._task.model_dump_json().encode() + self._noise).hexdigest()
-            kept = ArrayCache(self._cache / drawing, (side, side, channels), "uint8")
-            keep_within(self._cache, CACHE_BYTES, drawing)
-            batches.append(kept.read()[:wanted])
+            name = hashlib.sha256(weights_key(weights) + self._task.model_dump_json().encode() + self._noise).hexdigest()
+            cache = ArrayCache(self._cache / name, (side, side, channels), "uint8")
+            keep_within(self._cache, CACHE_BYTES, name)
+            batches.append(cache.read()[:count])
         done = sum(map(len, batches))
-        for batch, _ in samples(state, self._task, seed=self._noise, n=wanted, skip=done):
-            if kept is not None:
-                kept.append(batch)
+        for batch, _ in samples(state, self._task, seed=self._noise, n=count, skip=done):
+            if cache is not None:
+                cache.append(batch)
             batches.append(batch)
             done += len(batch)
-            yield f"sampling {done}/{wanted}"
+            yield f"sampling {done}/{count}"
         return np.concatenate(batches)
 
-    def keep(self, key: bytes, score: QNScore) -> OwnScore:
-        """Remember a score. Call it inside the transaction that also counts what the score found."""
+    def store(self, key: bytes, score: QNScore) -> OwnScore:
+        """Store a score. Call it in the transaction that also counts the memorised pictures."""
         own = OwnScore(score.value, score.fid, score.va, score.vc, score.rc, score.memorized_ppm, score.n_generated)
         with self._journal.transaction() as db:
             db.execute(

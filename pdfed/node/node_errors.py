@@ -7,7 +7,7 @@ from pdfed.errors import PDFedError
 
 
 class StakeTooLow(PDFedError):
-    """The stake offered is below the task's minimum."""
+    """The node's stake is below the task's minimum."""
 
 
 class NodeBusy(PDFedError):

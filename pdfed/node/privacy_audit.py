@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each scored model gives away about the own pictures: measured beside Q-N, kept in the journal, told to nobody."""
+"""Privacy audit of each scored model with 100 + 100 of the node's own pictures: membership inference between training and
+held-out ones. Stored in the journal beside Q-N, never shared."""
 
 from __future__ import annotations
 
@@ -8,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pdfed.data import ImageSet
 from pdfed.diffusion import load_weights
 from pdfed.diffusion.membership_scores import membership_scores
 from pdfed.journal import Journal
 from pdfed.node.context import NodeContext
 from pdfed.scoring import Membership, PrivacyAudit, QNScore, membership
 
-PICTURES = 100  # of training and of held-out ones each: the AUC is then known to ±0.04, for a quarter of the cost of Q-N
+PICTURES = 100  # of training and of held-out ones each: the AUC is exact to ±0.04, for a quarter of the cost of Q-N
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS privacy_audit (
@@ -26,19 +26,20 @@ CREATE TABLE IF NOT EXISTS privacy_audit (
 
 
 def auditing(ctx: NodeContext, weights: Path, score: QNScore, label: str) -> Generator[str, None, PrivacyAudit]:
-    """Attack a model of which `score` was found, a bounded piece per `next`: own training against own held-out pictures."""
+    """Audit a model whose score is `score`, a bounded piece per `next`: attack its membership scores of the node's training
+    pictures (members) and held-out pictures (strangers). `label` heads each progress line; returns the audit."""
     ctx.journal.declare(_TABLES)
     state = load_weights(weights, ctx.task)
     count = min(PICTURES, len(ctx.train), len(ctx.test))
-    found = []
-    for which, pictures in (("members", ctx.train), ("strangers", ctx.test)):
-        chosen = _some(pictures, count, ctx.config.seed)
-        parts = []
-        for part in membership_scores(state, ctx.task, chosen.images, chosen.labels, ctx.config.seed):
-            parts.append(part)
-            yield f"{label}: privacy audit, {which}"
-        found.append([np.concatenate(column) for column in zip(*parts, strict=True)])
-    (loss, sima), (loss_of_strangers, sima_of_strangers) = found
+    attacks = []
+    for group, pictures in (("members", ctx.train), ("strangers", ctx.test)):
+        sample = pictures.sample(count, ctx.config.seed)  # the same pictures for every model
+        batches = []
+        for batch in membership_scores(state, ctx.task, sample.images, sample.labels, ctx.config.seed):
+            batches.append(batch)
+            yield f"{label}: privacy audit, {group}"
+        attacks.append([np.concatenate(column) for column in zip(*batches, strict=True)])
+    (loss, sima), (loss_of_strangers, sima_of_strangers) = attacks
     return PrivacyAudit(
         loss=membership(loss, loss_of_strangers),
         sima=membership(sima, sima_of_strangers),
@@ -49,7 +50,7 @@ def auditing(ctx: NodeContext, weights: Path, score: QNScore, label: str) -> Gen
 
 
 def keep_audit(journal: Journal, key: bytes, audit: PrivacyAudit) -> None:
-    """Remember the audit of the weights with this key. Call it inside the transaction that keeps their score."""
+    """Store the audit of the weights with this key. Call it in the transaction that stores their score."""
     loss, sima = audit.loss, audit.sima
     values = (key, loss.auc, loss.tpr, sima.auc, sima.tpr, loss.error, audit.pictures, audit.extracted, audit.samples)
     with journal.transaction() as db:
@@ -57,7 +58,7 @@ def keep_audit(journal: Journal, key: bytes, audit: PrivacyAudit) -> None:
 
 
 def known_audit(journal: Journal, key: bytes) -> PrivacyAudit | None:
-    """The audit of the weights with this key, if there was one."""
+    """Return the stored audit of the weights with this key, None if there is none."""
     journal.declare(_TABLES)
     columns = "loss_auc, loss_tpr, sima_auc, sima_tpr, error, pictures, extracted, samples"
     rows = journal.rows(f"SELECT {columns} FROM privacy_audit WHERE weights = ?", (key,))
@@ -67,8 +68,3 @@ def known_audit(journal: Journal, key: bytes) -> PrivacyAudit | None:
     return PrivacyAudit(
         Membership(loss_auc, loss_tpr, error), Membership(sima_auc, sima_tpr, error), pictures, extracted, samples
     )
-
-
-def _some(pictures: ImageSet, count: int, seed: int) -> ImageSet:
-    """The same `count` pictures for every model, drawn at random."""
-    return pictures.subset(np.random.default_rng(seed).permutation(len(pictures))[:count])

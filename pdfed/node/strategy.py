@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's local strategy: whom to believe, what to continue from, whether to submit. Pure decisions, never the protocol's.
+"""A node's local strategy: whose votes to believe, which models to continue from, whether to submit. Pure functions of the
+ledger, the node's own scores and its config; no rule of the protocol.
 
-Scores of different nodes are measured on different data, so they are never compared as they are. Everything is brought to
-*levels*: halvings of Q-N below the genesis, a model's level being its baseline's plus log2(baseline's Q-N / its Q-N), both
-measured by the same node.
+Q-N of different nodes is measured on different data and never compared directly. Models are compared by *level*: halvings of
+Q-N below the genesis. A model's level is its baseline's plus log2(Q-N of the baseline / Q-N of the model), both measured by
+the same node.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from pdfed.mechanism import STEPS_PER_HALVING, BallotState, Role
 from pdfed.node.evaluation import OwnScore
 from pdfed.spec import NodeConfig
 
-OPEN_PER_AUTHOR = 8  # votes that a node has open on models of one author: a flood of junk takes no more of its bonds and time
+OPEN_PER_AUTHOR = 8  # a node's open votes on models of one author: the limit of the bonds and time that a flood of junk takes
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to continue from: ids of models (genesis 0), and how much of each."""
+    """The parents to train from: model ids (genesis 0) and their coefficients in the merge."""
 
     parents: tuple[int, ...]
     coefficients: tuple[float, ...]
 
 
-def believed(voter: str, ledger: Ledger, config: NodeConfig) -> bool:
-    """Whether this node listens to `voter`."""
+def believes(voter: str, ledger: Ledger, config: NodeConfig) -> bool:
+    """True if this node believes the votes of `voter`, by its config: `deny`, `allow`, `believe`."""
     if voter in config.deny or (config.allow and voter not in config.allow):
         return False
     if config.believe == "self":
@@ -39,81 +40,83 @@ def believed(voter: str, ledger: Ledger, config: NodeConfig) -> bool:
     if config.believe == "all":
         return True
     node = ledger.nodes.get(voter)
-    wanted = Role.TRAINER if config.believe == "trainers" else Role.VALIDATOR
-    return node is not None and node.role == wanted
+    role = Role.TRAINER if config.believe == "trainers" else Role.VALIDATOR
+    return node is not None and node.role == role
 
 
-def opinion(model: ModelFacts, ledger: Ledger, own: Mapping[int, OwnScore], config: NodeConfig) -> float | None:
-    """The level of a model in halvings: median of the own measurement and those of the believed; None if nobody measured."""
+def opinion(model: ModelFacts, ledger: Ledger, own_scores: Mapping[int, OwnScore], config: NodeConfig) -> float | None:
+    """Return a model's level in halvings: the median of the node's own measurement and the believed votes; None without any."""
     if model.id == GENESIS:
         return 0.0
-    below = ledger.models[model.baseline].level / STEPS_PER_HALVING
-    measured = [
-        below + math.log2(vote.score.baseline_qn / vote.score.qn)
+    baseline_level = ledger.models[model.baseline].level / STEPS_PER_HALVING
+    levels = [
+        baseline_level + math.log2(vote.score.baseline_qn / vote.score.qn)
         for vote in ledger.votes.get(model.id, ())
-        if believed(vote.voter, ledger, config)
+        if believes(vote.voter, ledger, config)
     ]
-    if model.id in own and model.baseline in own:
-        measured.append(below + math.log2(own[model.baseline].micro / own[model.id].micro))
-    return statistics.median(measured) if measured else None
+    if model.id in own_scores and model.baseline in own_scores:
+        levels.append(baseline_level + math.log2(own_scores[model.baseline].micro / own_scores[model.id].micro))
+    return statistics.median(levels) if levels else None
 
 
-def alarmed(model_id: int, ledger: Ledger, own: Mapping[int, OwnScore], config: NodeConfig) -> bool:
-    """Whether someone believed, or the node itself, found more memorised samples in the model than it tolerates."""
-    heard = [v.score.memorized for v in ledger.votes.get(model_id, ()) if believed(v.voter, ledger, config)]
-    if model_id in own:
-        heard.append(own[model_id].memorized)
-    return model_id != GENESIS and any(ppm > config.alarm for ppm in heard)
+def exceeds_alarm(model_id: int, ledger: Ledger, own_scores: Mapping[int, OwnScore], config: NodeConfig) -> bool:
+    """True if a believed vote, or the node's own score, reports more memorised samples than the config's `alarm` (ppm). The
+    genesis never does."""
+    shares = [vote.score.memorized for vote in ledger.votes.get(model_id, ()) if believes(vote.voter, ledger, config)]
+    if model_id in own_scores:
+        shares.append(own_scores[model_id].memorized)
+    return model_id != GENESIS and any(ppm > config.alarm for ppm in shares)
 
 
-def ranking(ledger: Ledger, own: Mapping[int, OwnScore], config: NodeConfig) -> list[tuple[float, int]]:
-    """(level, id) of every model this node has scored itself, best first; alarmed ones left out, the genesis always in."""
+def ranking(ledger: Ledger, own_scores: Mapping[int, OwnScore], config: NodeConfig) -> list[tuple[float, int]]:
+    """Return (level, id) of every model that this node has scored, best first, without those that exceed the alarm."""
     ranked = []
-    for model_id in own:
+    for model_id in own_scores:
         model = ledger.models.get(model_id)
-        if model is None or alarmed(model_id, ledger, own, config):
+        if model is None or exceeds_alarm(model_id, ledger, own_scores, config):
             continue
-        level = opinion(model, ledger, own, config)
+        level = opinion(model, ledger, own_scores, config)
         if level is not None:
             ranked.append((level, model_id))
     return sorted(ranked, key=lambda entry: (-entry[0], entry[1]))
 
 
-def choose_parents(ledger: Ledger, own: Mapping[int, OwnScore], config: NodeConfig) -> Choice | None:
-    """What to continue from; None while this node has scored nothing.
+def choose_parents(ledger: Ledger, own_scores: Mapping[int, OwnScore], config: NodeConfig) -> Choice | None:
+    """Choose the models to continue from; None while this node has scored none.
 
-    best: the highest level. mean: the `top` highest, each weighted by 2^level (half the Q-N counts double).
+    With the config's `parent`: "best", the highest level; "mean", the `top` highest, each with a coefficient in proportion to
+    2^level, so that half the Q-N counts double.
     """
-    ranked = ranking(ledger, own, config)
+    ranked = ranking(ledger, own_scores, config)
     if not ranked:
         return None
     if config.parent == "mean":
-        kept = ranked[: config.top]
-        weights = [2.0**level for level, _ in kept]
-        return Choice(tuple(i for _, i in kept), tuple(w / sum(weights) for w in weights))
+        top = ranked[: config.top]
+        weights = [2.0**level for level, _ in top]
+        return Choice(tuple(i for _, i in top), tuple(w / sum(weights) for w in weights))
     return Choice((ranked[0][1],), (1.0,))
 
 
-def crowding(ledger: Ledger, me: str) -> set[str]:
-    """The authors on whose models `me` has so many votes open that others have to wait."""
+def flooding_authors(ledger: Ledger, me: str) -> set[str]:
+    """Return the authors on whose models `me` has OPEN_PER_AUTHOR votes or more committed and not revealed."""
     votes = ((model.author, model.ballots.get(me)) for model in ledger.unsettled())
     open_votes = Counter(author for author, ballot in votes if ballot is not None and ballot.state == BallotState.COMMITTED)
     return {author for author, count in open_votes.items() if count >= OPEN_PER_AUTHOR}
 
 
-def crowded(model: ModelFacts, authors: Collection[str], me: str) -> bool:
-    """Whether a vote of `me` on this model has to wait; authors: those that are `crowding`."""
-    return model.author in authors and me not in model.ballots
+def vote_waits(model: ModelFacts, flooding: Collection[str], me: str) -> bool:
+    """True if `me` does not vote on this model yet, because its author is one of `flooding_authors`."""
+    return model.author in flooding and me not in model.ballots
 
 
 def may_begin(ledger: Ledger, me: str) -> bool:
-    """Whether `me` trains another model now. Each submission costs a fee, and others give no author more than so many votes at
-    once: what goes beyond that waits for the settlement of what is under way."""
+    """True if `me` may train another model now: it has fewer than OPEN_PER_AUTHOR unsettled ones. Each submission costs a fee,
+    and beyond this number others would not vote on it yet."""
     return sum(model.author == me for model in ledger.unsettled()) < OPEN_PER_AUTHOR
 
 
 def should_submit(candidate: OwnScore, champion: OwnScore, config: NodeConfig) -> bool:
-    """Only what beats the champion on the own data, and copies no more of it than tolerated."""
+    """True if the candidate beats the champion on the node's own data and does not exceed the alarm, or with `submit_worse`."""
     if config.submit_worse:
         return True
     return candidate.qn < champion.qn and candidate.memorized <= config.alarm

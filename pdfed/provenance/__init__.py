@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C2PA manifests of models and pictures: who made them, from what, and the proof by the author's wallet."""
+"""C2PA manifests of models and pictures: authors, parents, training facts, and proofs by the authors' wallets."""
 
 from pdfed.provenance.claims import (
     Claim,

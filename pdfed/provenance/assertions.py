@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The assertions of a model's manifest: written from facts, and read back as strictly as they are written.
+"""C2PA assertions of a model's manifest: write them from training facts and a claim, and read them back strictly.
 
-A writer checks its own facts with the reader's rules, so that nobody signs what others must refuse.
+Writing applies the reader's checks, so nobody signs a manifest that others must refuse.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from pdfed.provenance.claims import LEFT_ALONE, Claim, TrainingFacts
-from pdfed.provenance.provenance_errors import ManifestInvalid
+from pdfed.provenance.claims import Claim, TrainingFacts
+from pdfed.provenance.provenance_errors import DO_NOT_USE, ManifestInvalid
 
 ACTIONS, ASSET_TYPE, ASSET_REF = "c2pa.actions.v2", "c2pa.asset-type.v2", "c2pa.asset-ref"
 DISCLOSURE, MINING = "c2pa.ai-disclosure", "cawg.training-mining"
@@ -31,7 +31,7 @@ MINING_USES = ("cawg.ai_generative_training", "cawg.ai_inference", "cawg.ai_trai
 
 MAX_PARENTS = 64
 MAX_TITLE = 200
-_MAX_WORDS = 64
+_MAX_WORD = 64
 _MAX_COUNT = 2**63 - 1
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -39,15 +39,15 @@ _SIGNATURE = re.compile(r"[0-9a-f]{130}")
 _CID = re.compile(r"[A-Za-z0-9]{20,120}")
 
 
-def plain(text: str, limit: int = MAX_TITLE) -> str:
-    """`text` as one printable line of at most `limit` characters."""
+def one_line(text: str, limit: int = MAX_TITLE) -> str:
+    """Return `text` as one printable line of at most `limit` characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)[:limit].strip()
 
 
 def model_assertions(
     title: str, facts: TrainingFacts, claim: Claim, signature: bytes, weights_cid: str, actions: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Every assertion of a model's manifest, in the library's form. Raises ManifestInvalid for facts that no reader accepts."""
+    """Build all assertions of a model's manifest for the C2PA library. Raises ManifestInvalid for facts that readers refuse."""
     content: dict[str, dict[str, Any]] = {
         ACTIONS: {"actions": list(actions)},
         ASSET_TYPE: {"types": [{"type": MODEL_TYPE}]},
@@ -69,108 +69,108 @@ def model_assertions(
     return [{"label": label, "data": data, "created": True} for label, data in content.items()]
 
 
-def created(manifest: Mapping[str, Any], label: str) -> Mapping[str, Any]:
-    """The data of the one assertion `label` that the signer itself made. Raises ManifestInvalid for none or several."""
-    every = _list(manifest, "assertions")
-    named = [entry for entry in every if isinstance(entry, dict) and str(entry.get("label")).split("__")[0] == label]
-    if len(named) != 1 or named[0].get("created") is not True or not isinstance(named[0].get("data"), dict):
-        raise _invalid(f"there are {len(named)} assertions {label}, or not by its signer")
-    data: Mapping[str, Any] = named[0]["data"]
+def assertion_data(manifest: Mapping[str, Any], label: str) -> Mapping[str, Any]:
+    """Return the data of the only assertion `label`. Raises ManifestInvalid unless there is one, created by the signer itself."""
+    entries = _read_list(manifest, "assertions")
+    matches = [entry for entry in entries if isinstance(entry, dict) and str(entry.get("label")).split("__")[0] == label]
+    if len(matches) != 1 or matches[0].get("created") is not True or not isinstance(matches[0].get("data"), dict):
+        raise _invalid(f"it has {len(matches)} assertions {label}, or one that its signer did not create")
+    data: Mapping[str, Any] = matches[0]["data"]
     return data
 
 
 def read_title(manifest: Mapping[str, Any]) -> str:
-    """The title of a manifest, made safe to show."""
+    """Read a manifest's title as one printable line. Raises ManifestInvalid."""
     title = manifest.get("title")
     if not isinstance(title, str) or len(title) > MAX_TITLE:
-        raise _invalid("it has no title, or a long one")
-    return plain(title)
+        raise _invalid(f"it has no title of at most {MAX_TITLE} characters")
+    return one_line(title)
 
 
 def read_facts(data: Mapping[str, Any]) -> TrainingFacts:
-    """The training facts, each of its type and in range. Raises ManifestInvalid."""
-    only(data, TRAINING, {field.name for field in fields(TrainingFacts)})
+    """Read training facts and check type and range of each. Raises ManifestInvalid."""
+    check_fields(data, TRAINING, {field.name for field in fields(TrainingFacts)})
     epsilon = data["epsilon"]
     if epsilon is not None:
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not math.isfinite(epsilon) or epsilon <= 0:
             raise _invalid(f"epsilon is {str(epsilon)[:40]!r}, not a positive number")
         epsilon = float(epsilon)
     return TrainingFacts(
-        objective=words(data, "objective"),
-        optimiser=words(data, "optimiser"),
-        images_seen=count(data, "images_seen"),
-        steps=count(data, "steps"),
-        seed=count(data, "seed"),
-        exchange=words(data, "exchange"),
-        private_images=count(data, "private_images"),
-        dataset_root=_match(data, "dataset_root", _HASH),
-        excluded=count(data, "excluded"),
+        objective=read_word(data, "objective"),
+        optimiser=read_word(data, "optimiser"),
+        images_seen=read_count(data, "images_seen"),
+        steps=read_count(data, "steps"),
+        seed=read_count(data, "seed"),
+        exchange=read_word(data, "exchange"),
+        private_images=read_count(data, "private_images"),
+        dataset_root=_read_match(data, "dataset_root", _HASH),
+        excluded=read_count(data, "excluded"),
         epsilon=epsilon,
     )
 
 
 def read_claim(data: Mapping[str, Any]) -> tuple[Claim, bytes]:
-    """The claim, addresses checksummed, and the wallet's signature. Raises ManifestInvalid."""
-    only(data, WALLET, {"author", "chain_id", "contract", "parents", "signature"})
-    parents = _list(data, "parents")
+    """Read the claim (addresses checksummed) and the wallet's signature. Raises ManifestInvalid."""
+    check_fields(data, WALLET, {"author", "chain_id", "contract", "parents", "signature"})
+    parents = _read_list(data, "parents")
     if len(parents) > MAX_PARENTS or not all(isinstance(parent, str) and _HASH.fullmatch(parent) for parent in parents):
-        raise _invalid("its parents are no bundle digests, or too many")
+        raise _invalid(f"its parents are not at most {MAX_PARENTS} bundle digests")
     if len(set(parents)) != len(parents):
         raise _invalid("it names a parent twice")
     claim = Claim(
-        author=to_checksum_address(_match(data, "author", _ADDRESS)),
-        chain_id=count(data, "chain_id"),
-        contract=to_checksum_address(_match(data, "contract", _ADDRESS)),
+        author=to_checksum_address(_read_match(data, "author", _ADDRESS)),
+        chain_id=read_count(data, "chain_id"),
+        contract=to_checksum_address(_read_match(data, "contract", _ADDRESS)),
         parents=tuple(bytes.fromhex(parent) for parent in parents),
     )
-    return claim, bytes.fromhex(_match(data, "signature", _SIGNATURE))
+    return claim, bytes.fromhex(_read_match(data, "signature", _SIGNATURE))
 
 
 def read_weights_cid(data: Mapping[str, Any]) -> str:
-    """The CID of the weights. Raises ManifestInvalid."""
-    references = _list(data, "references")
+    """Read the CID of the weights. Raises ManifestInvalid."""
+    references = _read_list(data, "references")
     reference = references[0].get("reference") if len(references) == 1 and isinstance(references[0], dict) else None
     uri = reference.get("uri") if isinstance(reference, dict) else None
     scheme, _, cid = uri.partition("ipfs://") if isinstance(uri, str) else ("", "", "")
     if scheme or not _CID.fullmatch(cid):
-        raise _invalid(f"its {ASSET_REF} names no CID")
+        raise _invalid(f"its {ASSET_REF} has no CID")
     return cid
 
 
 def _invalid(cause: str) -> ManifestInvalid:
-    return ManifestInvalid(f"The manifest can't be accepted: {cause}.", LEFT_ALONE)
+    return ManifestInvalid(f"The manifest can't be accepted: {cause}.", DO_NOT_USE)
 
 
-def only(data: Mapping[str, Any], label: str, names: set[str]) -> None:
-    """Raises ManifestInvalid unless `data` has exactly these fields."""
+def check_fields(data: Mapping[str, Any], label: str, names: set[str]) -> None:
+    """Raise ManifestInvalid unless `data` has exactly these fields."""
     if set(data) != names:
-        raise _invalid(f"{label} holds other fields than it should")
+        raise _invalid(f"{label} has missing or unknown fields")
 
 
-def _list(data: Mapping[str, Any], name: str) -> list[Any]:
+def _read_list(data: Mapping[str, Any], name: str) -> list[Any]:
     value = data.get(name)
     if not isinstance(value, list):
-        raise _invalid(f"{name} is no list")
+        raise _invalid(f"{name} is not a list")
     return value
 
 
-def words(data: Mapping[str, Any], name: str) -> str:
-    """A short printable field. Raises ManifestInvalid."""
+def read_word(data: Mapping[str, Any], name: str) -> str:
+    """Read a printable field of 1 to 64 characters. Raises ManifestInvalid."""
     value = data[name]
-    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= _MAX_WORDS:
-        raise _invalid(f"{name} is not a short word")
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= _MAX_WORD:
+        raise _invalid(f"{name} is not a printable text of 1 to {_MAX_WORD} characters")
     return value
 
 
-def count(data: Mapping[str, Any], name: str) -> int:
-    """A field that counts, 0..2⁶³−1. Raises ManifestInvalid."""
+def read_count(data: Mapping[str, Any], name: str) -> int:
+    """Read an integer field, 0..2⁶³−1. Raises ManifestInvalid."""
     value = data[name]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
         raise _invalid(f"{name} is {str(value)[:40]!r}, not a count from 0 to 2⁶³−1")
     return value
 
 
-def _match(data: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+def _read_match(data: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
     value = data[name]
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise _invalid(f"{name} is malformed")

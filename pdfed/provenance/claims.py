@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said about a model, by whom, and the proof that this wallet said it (EIP-712)."""
+"""Data classes of a verified manifest, and the author's wallet proof (EIP-712)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,35 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.address import to_checksum_address
 
-from pdfed.provenance.provenance_errors import WalletProofInvalid
+from pdfed.provenance.provenance_errors import DO_NOT_USE, WalletProofInvalid
 
 SIGNATURE_BYTES = 65
-LEFT_ALONE = "The model is left alone."
 
 WalletSigner = Callable[[dict[str, Any]], bytes]
 """Signs EIP-712 typed data (types, domain, primaryType, message) and returns 65 bytes r ‖ s ‖ v."""
 
 
+class Relationship(StrEnum):
+    """Relationship of an ingredient to the manifest that names it (C2PA). BASE: the first parent; INPUT: all others."""
+
+    BASE = "parentOf"
+    INPUT = "inputTo"
+
+
+class ValidationState(StrEnum):
+    """Result of a successful validation (C2PA). TRUSTED: the signer's certificate chains to an anchor of the caller."""
+
+    VALID = "Valid"
+    TRUSTED = "Trusted"
+
+
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How a model was trained, as its author says. Nothing here lets anyone read or recognise a private picture.
+    """Training of one model, as its author states it. Reveals nothing of a private picture.
 
-    images_seen, steps: of this training alone, not of its parents'. private_images: used in training, after the exclusion of
-    `excluded` that the model was found to copy. dataset_root: hex of the salted Merkle root. epsilon: of differential
-    privacy, None without it.
+    images_seen, steps: of this training alone, without the parents'. private_images: pictures used in training, without the
+    `excluded` ones, which the model was found to copy. dataset_root: hex of the salted Merkle root of all training pictures,
+    excluded ones too. epsilon: of differential privacy, None without it.
     """
 
     objective: str
@@ -45,7 +59,7 @@ class TrainingFacts:
 
 @dataclass(frozen=True)
 class Claim:
-    """What the wallet signs, together with the sha256 of the weights and the hash of the manifest signer's public key.
+    """Authorship claim. The wallet signs it with the sha256 of the weights and the hash of the manifest signer's public key.
 
     author, contract: addresses ("0x…"; the zero address for a genesis). parents: bundle digests (32 bytes), base first.
     """
@@ -58,7 +72,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Parent:
-    """A model that another is made from, with what is needed to verify it. digest, cid: of its bundle."""
+    """A parent model and the files that verify it. digest, cid: of its bundle; weights: file; manifest: C2PA store."""
 
     digest: bytes
     cid: str
@@ -69,22 +83,25 @@ class Parent:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A parent as its child's manifest names it. relationship: "parentOf" | "inputTo".
+    """A parent as listed in its child's manifest.
 
-    manifest_hash: sha256 of the parent's own manifest as carried; equal to the parent's `manifest_hash` when it is really
-    the parent's. None where only the CID is carried (a fresh chain).
+    manifest_hash: sha256 of the parent's manifest as the child carries it; it is genuine if it equals the parent's own
+    `Record.manifest_hash`. None if the child names the parent by CID only (a fresh chain).
     """
 
     digest: bytes
     cid: str
-    relationship: str
+    relationship: Relationship
     title: str
     manifest_hash: bytes | None
 
 
 @dataclass(frozen=True)
 class Record:
-    """One model's own manifest, its wallet proof checked. signer_key_hash: sha256 of the signer's public key (SPKI DER)."""
+    """One model's manifest with a verified wallet proof. manifest_hash: sha256 of the manifest's box in its store.
+
+    signer_key_hash: sha256 of the manifest signer's public key (SPKI DER).
+    """
 
     claim: Claim
     facts: TrainingFacts
@@ -98,18 +115,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Provenance(Record):
-    """A verified model. state: "Valid", or "Trusted" when the signer's certificate leads to a given anchor.
+    """A verified model. depth: generations of ancestors whose manifests it carries, 0 for none.
 
-    depth: generations whose manifests are carried, 0 for none. lineage: every carried ancestor, nearest first, each once.
+    lineage: every carried ancestor, nearest first, each once.
     """
 
-    state: str
+    state: ValidationState
     depth: int
     lineage: tuple[Record, ...]
 
 
 def eip712_message(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes) -> dict[str, Any]:
-    """The typed data that the author's wallet signs; bytes as 0x-hex, so that any wallet software takes it."""
+    """Build the typed data that the author's wallet signs; bytes are 0x-hex, which any wallet software accepts."""
     return {
         "types": {
             "EIP712Domain": [
@@ -142,17 +159,18 @@ def eip712_message(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes) 
 
 
 def check_wallet_proof(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes, signature: bytes) -> None:
-    """Raises WalletProofInvalid unless `signature` over exactly this recovers to the claim's author."""
-    found = _recovered(claim, weights_sha256, signer_key_hash, signature)
+    """Raise WalletProofInvalid unless the signer recovered from `signature` is the claim's author."""
+    signer = _recover_signer(claim, weights_sha256, signer_key_hash, signature)
     author = to_checksum_address(claim.author)
-    if found is None:
-        raise WalletProofInvalid(f"The wallet signature of {author} is malformed.", LEFT_ALONE)
-    if found != author:
-        raise WalletProofInvalid(f"The manifest names {author} as author, but {found} signed.", LEFT_ALONE)
+    if signer is None:
+        raise WalletProofInvalid(f"The wallet signature of {author} is malformed.", DO_NOT_USE)
+    if signer != author:
+        raise WalletProofInvalid(f"The manifest names {author} as author, but {signer} signed.", DO_NOT_USE)
 
 
-@functools.lru_cache(maxsize=4096)  # the same ancestors come with every descendant, and a recovery takes milliseconds
-def _recovered(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes, signature: bytes) -> str | None:
+@functools.lru_cache(maxsize=4096)  # every descendant carries the same ancestors, and a recovery takes milliseconds
+def _recover_signer(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes, signature: bytes) -> str | None:
+    """Return the checksummed address that signed, None for a malformed signature."""
     if len(signature) != SIGNATURE_BYTES:
         return None
     message = encode_typed_data(full_message=eip712_message(claim, weights_sha256, signer_key_hash))

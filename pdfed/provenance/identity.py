@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keys with which a node signs manifests: its own CA, and an ES256 leaf that carries the wallet's address as its name.
+"""Signing keys of a node: its own CA, and an ES256 leaf certificate with the wallet's address as its common name.
 
-A wallet's key (secp256k1) may not sign C2PA claims, so a wallet proof inside the manifest binds the leaf to the wallet.
-Manifests carry no time stamp (that would need a server), so a leaf's end is its manifests' end: it lives long, and is
-renewed long before.
+C2PA does not allow a wallet's curve (secp256k1) for claims, so a wallet proof inside the manifest binds the leaf to the wallet.
+Manifests carry no time stamp (that would need a server) and expire with their leaf, so leaves are valid for long and are
+renewed long before they expire.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pdfed.atomic import OWNER_ONLY, write_atomic
 from pdfed.provenance.provenance_errors import IdentityUnreadable
 
 CA_YEARS, LEAF_YEARS = 40, 20
-RENEW_YEARS = 10  # before its end: for so long, at least, whatever a leaf signs can be verified
+RENEW_YEARS = 10  # before a leaf expires: every signature can be verified for at least this long
 _YEAR = datetime.timedelta(days=365)
 _CLOCK_SKEW = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Keys:
-    """A certificate with its private key. chain: PEM from the leaf to the CA, as C2PA wants it."""
+    """A certificate and its private key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
@@ -51,55 +51,56 @@ class Keys:
         der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha256(der).digest()
 
-    def ends_within(self, span: datetime.timedelta) -> bool:
+    def expires_within(self, span: datetime.timedelta) -> bool:
         return self.certificate.not_valid_after_utc < _now() + span
 
 
 class Identity:
-    """A wallet's signing keys in a folder that only its owner may enter: ca.pem and leaf.pem, each key and certificate."""
+    """A wallet's signing keys in a private folder: ca.pem and leaf.pem, each with key and certificate."""
 
     def __init__(self, folder: Path, wallet: str) -> None:
         self._folder, self.wallet = folder, wallet
 
     @classmethod
     def load_or_create(cls, folder: Path, wallet: str) -> Identity:
-        """The identity kept in `folder` (0700; files 0600), made if it is not there. Raises IdentityUnreadable."""
+        """Load the identity in `folder` (0700; files 0600), or create it. Raises IdentityUnreadable."""
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         identity = cls(folder, wallet)
         with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # of processes that start at once in a new home, one makes the keys
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes starting in a new home, only one creates the keys
             identity.leaf()
         return identity
 
     @property
     def anchor(self) -> str:
-        """PEM of the CA: who trusts it sees this node's manifests as Trusted."""
+        """PEM of the CA. Verifiers that trust it report this node's manifests as Trusted."""
         return self._ca().pem.decode()
 
     @property
     def chain(self) -> bytes:
-        """PEM of leaf and CA."""
+        """PEM of leaf and CA, in the order that C2PA requires."""
         return self.leaf().pem + self._ca().pem
 
     def leaf(self) -> Keys:
-        """The keys to sign with now; new ones when the old come near their end, or name another wallet."""
+        """Return the current signing keys. Replaces keys that expire soon, name another wallet or have another CA."""
         file = self._folder / "leaf.pem"
         ca = self._ca()
         if file.exists():
             keys = _read(file)
             issued = keys.certificate.issuer == ca.certificate.subject and _signed_by(keys.certificate, ca)
-            if issued and _name(keys.certificate) == self.wallet and not keys.ends_within(RENEW_YEARS * _YEAR):
+            if issued and _name(keys.certificate) == self.wallet and not keys.expires_within(RENEW_YEARS * _YEAR):
                 return keys
         keys = _issue("PDFed participant", self.wallet, LEAF_YEARS, ca)
         _write(file, keys)
         return keys
 
     def _ca(self) -> Keys:
+        """Return the CA. Issues a new one if the old would expire before its next leaf."""
         file = self._folder / "ca.pem"
         if file.exists():
             keys = _read(file)
-            if not keys.ends_within(LEAF_YEARS * _YEAR):
+            if not keys.expires_within(LEAF_YEARS * _YEAR):
                 return keys
         keys = _issue("PDFed", f"PDFed node {os.urandom(4).hex()}", CA_YEARS, None)
         _write(file, keys)
@@ -117,13 +118,13 @@ def _name(certificate: x509.Certificate) -> str:
 def _signed_by(certificate: x509.Certificate, ca: Keys) -> bool:
     try:
         certificate.verify_directly_issued_by(ca.certificate)
-    except Exception:  # InvalidSignature, ValueError or TypeError: a leaf of another CA, to be replaced
+    except Exception:  # InvalidSignature, ValueError or TypeError: the leaf of another CA
         return False
     return True
 
 
 def _issue(organisation: str, name: str, years: int, ca: Keys | None) -> Keys:
-    """A self-signed CA (ca=None), or a leaf by `ca`, with the extensions of the C2PA certificate profile (spec 14.5.1)."""
+    """Issue a self-signed CA (ca=None) or a leaf of `ca`, with the extensions of the C2PA certificate profile (spec 14.5.1)."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation), x509.NameAttribute(NameOID.COMMON_NAME, name)]
@@ -173,10 +174,10 @@ def _read(file: Path) -> Keys:
     except (OSError, ValueError, TypeError) as fault:
         raise IdentityUnreadable(
             f"The signing keys in {file} can't be read: {fault}.",
-            "Move the file away: new keys are made, and what the old ones signed stays valid.",
+            "Move the file away: new keys will be created, and manifests signed with the old ones stay valid.",
         ) from fault
 
 
 def _write(file: Path, keys: Keys) -> None:
-    """Key and certificate in one file, replaced at once: a stop in between can't part them."""
+    """Write key and certificate to one file, atomically, so that they can't get out of step."""
     write_atomic(file, keys.private_pem + keys.pem, mode=OWNER_ONLY)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A proof that one picture is among those that a manifest commits to, as a file to hand out. It opens that one picture only.
+"""Inclusion proof: shows that one picture is among those that a manifest commits to, and reveals nothing of the others.
 
-Received proofs are hostile: bounded, and checked field by field before use.
+It is a JSON file to hand out. Proofs of others are untrusted: size and every field are checked before use.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdfed.provenance.commitment import HASH_BYTES, dataset_root, inclusion_path, leaf_salt, root_above
+from pdfed.provenance.commitment import HASH_BYTES, dataset_root, inclusion_path, leaf_salt, root_from_path
 from pdfed.provenance.provenance_errors import ProofInvalid
 from pdfed.untrusted_json import read_json
 
 MAX_PROOF_BYTES = 20_000
 MAX_PICTURES = 2**40
-MAX_PATH = 40  # levels of a tree of so many pictures
+MAX_PATH = 40  # levels of a tree of MAX_PICTURES
 SIDES, CHANNELS = range(8, 513), (1, 3)  # of a task's pictures
 KIND = "pdfed-inclusion-1"
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -27,9 +27,9 @@ _FIELDS = {"kind", "dataset_root", "pictures", "index", "salt", "picture_sha256"
 
 @dataclass(frozen=True)
 class InclusionProof:
-    """One opened leaf. root: the commitment in manifests. pictures: how many it covers; index: this one's place, from 0.
+    """Proof of one leaf. root: the commitment in manifests. pictures: number of leaves; index: of this one, from 0.
 
-    salt: of this leaf alone. picture: sha256 of its pixels as trained on: uint8, size × size × channels. path: see
+    salt: of this leaf alone. picture: sha256 of the pixels as used in training: uint8, size × size × channels. path: see
     `commitment.inclusion_path`.
     """
 
@@ -43,7 +43,7 @@ class InclusionProof:
     channels: int
 
     def json(self) -> str:
-        """The proof as a file."""
+        """Serialise the proof as the text of a file."""
         return json.dumps(
             {
                 "kind": KIND,
@@ -52,7 +52,7 @@ class InclusionProof:
                 "index": self.index,
                 "salt": self.salt.hex(),
                 "picture_sha256": self.picture.hex(),
-                "path": [beside.hex() for beside in self.path],
+                "path": [sibling.hex() for sibling in self.path],
                 "size": self.size,
                 "channels": self.channels,
             },
@@ -61,62 +61,62 @@ class InclusionProof:
 
 
 def prove_inclusion(hashes: Sequence[bytes], salt: bytes, picture: bytes, *, size: int, channels: int) -> InclusionProof:
-    """Open the first picture with this hash among the committed ones. hashes, salt: as for `dataset_root`.
+    """Prove the inclusion of the first picture with the hash `picture`. hashes, salt: as for `dataset_root`.
 
-    Raises ValueError where the picture is not among them.
+    Raises ValueError if the picture is not among them.
     """
     index = list(hashes).index(picture)
-    path, opened = tuple(inclusion_path(hashes, salt, index)), leaf_salt(salt, picture, index)
-    return InclusionProof(dataset_root(hashes, salt), len(hashes), index, opened, picture, path, size, channels)
+    path, own_salt = tuple(inclusion_path(hashes, salt, index)), leaf_salt(salt, picture, index)
+    return InclusionProof(dataset_root(hashes, salt), len(hashes), index, own_salt, picture, path, size, channels)
 
 
 def read_inclusion_proof(content: bytes) -> InclusionProof:
-    """The proof in a file, its path checked to lead to its root. Raises ProofInvalid.
+    """Parse a proof and check that its path leads to its root. Raises ProofInvalid.
 
-    It says nothing yet of a picture or a model: compare `picture` with the picture at hand, `root` with a model's manifest.
+    The caller compares `picture` with the hash of a picture, and `root` with the commitment in a model's manifest.
     """
     try:
-        found = read_json(content, MAX_PROOF_BYTES)
+        fields = read_json(content, MAX_PROOF_BYTES)
     except ValueError as fault:
-        raise _invalid(f"it is no JSON: {fault}") from fault
-    if not isinstance(found, dict) or found.get("kind") != KIND or set(found) != _FIELDS:
-        raise _invalid("it does not hold the fields of a proof of inclusion")
-    path = found["path"]
+        raise _invalid(f"it is not JSON: {fault}") from fault
+    if not isinstance(fields, dict) or fields.get("kind") != KIND or set(fields) != _FIELDS:
+        raise _invalid("it does not have the fields of an inclusion proof")
+    path = fields["path"]
     if not isinstance(path, list) or len(path) > MAX_PATH:
-        raise _invalid("its path is no list, or too long")
+        raise _invalid(f"its path is not a list of at most {MAX_PATH} hashes")
     proof = InclusionProof(
-        root=_hash(found["dataset_root"]),
-        pictures=_count(found, "pictures", range(MAX_PICTURES + 1)),
-        index=_count(found, "index", range(MAX_PICTURES)),
-        salt=_hash(found["salt"]),
-        picture=_hash(found["picture_sha256"]),
-        path=tuple(_hash(beside) for beside in path),
-        size=_count(found, "size", SIDES),
-        channels=_count(found, "channels", CHANNELS),
+        root=_hash(fields["dataset_root"]),
+        pictures=_count(fields, "pictures", range(MAX_PICTURES + 1)),
+        index=_count(fields, "index", range(MAX_PICTURES)),
+        salt=_hash(fields["salt"]),
+        picture=_hash(fields["picture_sha256"]),
+        path=tuple(_hash(sibling) for sibling in path),
+        size=_count(fields, "size", SIDES),
+        channels=_count(fields, "channels", CHANNELS),
     )
     try:
-        root = root_above(proof.picture, proof.salt, proof.index, proof.pictures, proof.path)
+        root = root_from_path(proof.picture, proof.salt, proof.index, proof.pictures, proof.path)
     except ValueError as fault:
         raise _invalid(str(fault)) from fault
     if root != proof.root:
-        raise _invalid("its path leads to another commitment than it names")
+        raise _invalid("its path leads to another commitment than the one it names")
     return proof
 
 
 def _invalid(cause: str) -> ProofInvalid:
     return ProofInvalid(
-        f"The proof does not hold: {cause}.", "Ask its author for the file as `ape run prove-inclusion` wrote it."
+        f"The inclusion proof is invalid: {cause}.", "Ask its author for the file as `ape run prove-inclusion` wrote it."
     )
 
 
 def _hash(value: Any) -> bytes:
     if not isinstance(value, str) or not _HASH.fullmatch(value):
-        raise _invalid(f"a hash in it is not {HASH_BYTES} bytes in hexadecimal")
+        raise _invalid(f"it has a hash that is not {HASH_BYTES} bytes in hexadecimal")
     return bytes.fromhex(value)
 
 
-def _count(found: Mapping[str, Any], name: str, possible: range | tuple[int, ...]) -> int:
-    value = found[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value not in possible:
-        raise _invalid(f"{name} is {str(value)[:40]!r}, which no proof can have")
+def _count(fields: Mapping[str, Any], name: str, allowed: range | tuple[int, ...]) -> int:
+    value = fields[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise _invalid(f"{name} is {str(value)[:40]!r}, which is out of range")
     return value

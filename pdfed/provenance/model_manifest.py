@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signing and verifying a model: an external C2PA manifest for a weights file, its parents as ingredients, a wallet's proof.
+"""Sign and verify a model: an external C2PA manifest for a weights file, with its parents as ingredients and a wallet proof.
 
-parents, verified → ingredients ┐
-weights → sha256 ─► wallet signs ┴► assertions ─► ES256 leaf signs ─► manifest store (kept beside the weights)
+parents, verified ─► ingredients ─┐
+weights ─► sha256 ─► wallet signs ┴► assertions ─► ES256 leaf signs ─► manifest store (a file beside the weights)
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from c2pa import Builder, C2paError, C2paSignerInfo, Signer
 
 from pdfed.provenance import assertions, manifest_reading
 from pdfed.provenance.claims import (
-    LEFT_ALONE,
     Claim,
     Parent,
     Provenance,
+    Relationship,
     TrainingFacts,
+    ValidationState,
     WalletSigner,
     check_wallet_proof,
     eip712_message,
 )
 from pdfed.provenance.identity import Identity
-from pdfed.provenance.manifest_reading import BASE, DATASET_ID, INPUT, IPFS, MAX_GENERATIONS, MODEL_FORMAT, Report
+from pdfed.provenance.manifest_reading import DATASET_ID, IPFS, MAX_GENERATIONS, MODEL_FORMAT, Report
 from pdfed.provenance.manifest_store import MAX_STORE_BYTES, SignedManifest, signed_manifests
-from pdfed.provenance.provenance_errors import IngredientsDiffer, ManifestInvalid, WalletProofInvalid, WeightsAltered
+from pdfed.provenance.provenance_errors import DO_NOT_USE, IngredientsDiffer, ManifestInvalid, WalletProofInvalid, WeightsAltered
 
-CARRIED_BYTES = MAX_STORE_BYTES * 5 // 8  # of parents' stores; beyond, a parent is named by its CID only
-# Who pads a manifest beyond these would cut its ancestors off from everything made of the model. An honest one of eight
-# parents, as many as the contract takes, has 50 KB of its own and 8 KB of results: what a reader finds, which goes into
-# whatever carries the model. Parents at the limits still leave room for a child, and any model for a picture.
+CARRIED_BYTES = MAX_STORE_BYTES * 5 // 8  # of parents' stores; beyond it a parent is named by its CID only
+# Limits against padding: a padded manifest would leave no room to carry its ancestors in children and pictures of the model.
+# An honest manifest with eight parents (the contract's maximum) has 50 KB of its own, and 8 KB of validation results, which
+# each child and picture stores. Parents at these limits still leave room for a child, and any model for a picture.
 MAX_MODEL_BYTES = MAX_STORE_BYTES * 7 // 8
 MAX_OWN_BYTES = 600_000
 MAX_RESULTS_BYTES = 50_000
@@ -43,7 +44,7 @@ BASE_LABEL = "base"
 
 
 class NullSink(io.RawIOBase):
-    """Takes and forgets: the library copies the asset to a sink even when the manifest stays outside of it."""
+    """Discards all writes: the library copies the asset to a sink even if the manifest stays outside of it."""
 
     def __init__(self) -> None:
         self._at = self._size = 0
@@ -84,13 +85,13 @@ def sign_model(
     identity: Identity,
     sign: WalletSigner,
 ) -> bytes:
-    """The manifest store of `weights`, to be kept beside it. parents: as in the claim, base first; none for a genesis.
+    """Sign `weights` and return the manifest store, to be kept beside the file.
 
-    Each parent is verified before it is carried; after MAX_GENERATIONS a fresh chain begins, with parents by CID only.
-    Raises ProvenanceError, also for what `verify_model` would refuse.
+    parents: as in the claim, base first; none for a genesis. Each is verified first; after MAX_GENERATIONS a fresh chain
+    begins, with parents by CID only. Raises ProvenanceError, also for facts or claims that `verify_model` would refuse.
     """
     if tuple(parent.digest for parent in parents) != claim.parents:
-        raise IngredientsDiffer("The claim names other parents than are given.", "Give the claim's parents in its order.")
+        raise IngredientsDiffer("The parents to sign differ from those in the claim.", "Pass the claim's parents in its order.")
     if identity.wallet.lower() != claim.author.lower():
         raise WalletProofInvalid(
             f"The signing keys belong to {identity.wallet}, the claim to {claim.author}.", "Sign with the author's own identity."
@@ -98,8 +99,8 @@ def sign_model(
     digest, key_hash = file_sha256(weights), identity.leaf().key_hash
     signature = sign(eip712_message(claim, digest, key_hash))
     check_wallet_proof(claim, digest, key_hash, signature)
-    ingredients, resources = carried(parents)
-    definition = model_definition(assertions.plain(title), facts, claim, signature, weights_cid, ingredients)
+    ingredients, resources = parent_ingredients(parents)
+    definition = model_definition(assertions.one_line(title), facts, claim, signature, weights_cid, ingredients)
     with weights.open("rb") as asset:
         return build(definition, resources, identity, MODEL_FORMAT, asset, NullSink(), embed=False)
 
@@ -112,7 +113,7 @@ def model_definition(
     weights_cid: str,
     ingredients: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """What the library is to sign: the parents as ingredients, the data set beside them, and every assertion."""
+    """Build the definition for the C2PA library: parents and data set as ingredients, and all assertions."""
     actions = _actions(facts, len(ingredients))
     return {
         "claim_generator_info": [assertions.GENERATOR],
@@ -124,19 +125,19 @@ def model_definition(
 
 
 def verify_model(weights: Path, manifest: bytes, *, anchors: str | None = None) -> Provenance:
-    """Check a model's manifest against its weights and all that it carries; nothing is fetched.
+    """Verify a model's manifest, its weights and all carried ancestors, offline.
 
     anchors: PEM of CA certificates whose leaves count as Trusted. Raises ManifestInvalid, WeightsAltered, AncestorAltered,
-    WalletProofInvalid or IngredientsDiffer. That a carried parent is really the named bundle's takes that bundle: compare
-    `ingredient.manifest_hash` with the parent's own `manifest_hash`.
+    WalletProofInvalid or IngredientsDiffer. Does not check that a carried manifest is the one in the parent's bundle: for
+    that, compare `ingredient.manifest_hash` with the `manifest_hash` of the parent.
     """
     return _verified(weights, manifest, anchors)[0]
 
 
 def read_manifest(manifest: bytes, *, anchors: str | None = None) -> Provenance:
-    """As `verify_model` without the weights: who made a model from what, all signatures and wallet proofs checked.
+    """As `verify_model`, without the weights file: verifies all signatures and wallet proofs.
 
-    Whether a file is the one with `weights_sha256` is left to the caller. Raises as `verify_model` but for WeightsAltered.
+    The caller compares `weights_sha256` with a file. Raises as `verify_model`, except WeightsAltered.
     """
     signed = signed_manifests(manifest)
     report = manifest_reading.read(MODEL_FORMAT, io.BytesIO(), manifest, signed, anchors, without_asset=True)
@@ -150,56 +151,59 @@ def _verified(weights: Path, manifest: bytes, anchors: str | None) -> tuple[Prov
             report = manifest_reading.read(MODEL_FORMAT, asset, manifest, signed, anchors)
     except manifest_reading.AssetAltered as fault:
         raise _weights_altered(weights) from fault
-    found = _provenance(report, signed, len(manifest), anchors)
-    if found.weights_sha256 != file_sha256(weights):
+    provenance = _provenance(report, signed, len(manifest), anchors)
+    if provenance.weights_sha256 != file_sha256(weights):
         raise _weights_altered(weights)
-    return found, report
+    return provenance, report
 
 
 def _provenance(report: Report, signed: Mapping[str, SignedManifest], size: int, anchors: str | None) -> Provenance:
-    _refuse_padding(None if anchors else report.results, signed[report.active].size, size)
-    records, depth = manifest_reading.lineage(report, [report.active])
+    _check_sizes(None if anchors else report.results, signed[report.active].size, size)
+    records, depth = manifest_reading.read_lineage(report, [report.active])
     if set(records) != set(signed):
-        raise ManifestInvalid("The manifest carries other manifests than its lineage.", LEFT_ALONE)
+        raise ManifestInvalid("The manifest carries other manifests than its lineage.", DO_NOT_USE)
     own = records.pop(report.active)
-    return Provenance(**vars(own), state=report.state, depth=depth, lineage=tuple(records.values()))
+    return Provenance(**vars(own), state=ValidationState(report.state), depth=depth, lineage=tuple(records.values()))
 
 
-def _refuse_padding(results: Mapping[str, Any] | None, own: int, whole: int) -> None:
-    """That whatever is made from a model can carry its manifest. own, whole: bytes of it. results: None if they were found with
-    trust anchors, which add a line for each ancestor: nobody carries these. Raises ManifestInvalid."""
-    for what, size, limit in (
-        ("The manifest and those that it carries have", whole, MAX_MODEL_BYTES),
+def _check_sizes(results: Mapping[str, Any] | None, own: int, total: int) -> None:
+    """Raise ManifestInvalid if children and pictures of the model could not carry its manifest.
+
+    own, total: bytes of the manifest without and with its ancestors. results: None if validated with trust anchors, which
+    add a line per ancestor that no child stores.
+    """
+    for subject, size, limit in (
+        ("The manifest and its ancestors have", total, MAX_MODEL_BYTES),
         ("The manifest itself has", own, MAX_OWN_BYTES),
-        ("What is found in the manifest has", len(json.dumps(results or {})), MAX_RESULTS_BYTES),
+        ("The validation results of the manifest have", len(json.dumps(results or {})), MAX_RESULTS_BYTES),
     ):
         if size > limit:
-            raise ManifestInvalid(f"{what} {size} bytes, over {limit}: no picture or child could carry them.", LEFT_ALONE)
+            raise ManifestInvalid(f"{subject} {size} bytes, over {limit}: no picture or child could carry them.", DO_NOT_USE)
 
 
 def _weights_altered(weights: Path) -> WeightsAltered:
-    return WeightsAltered(f"{weights.name} is not the file that its manifest was signed for.", LEFT_ALONE)
+    return WeightsAltered(f"{weights.name} is not the file that its manifest was signed for.", DO_NOT_USE)
 
 
-def carried(parents: Sequence[Parent], *, always: bool = False) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Parents as ingredients, and the stores to add as resources. Raises ProvenanceError for one that does not verify.
+def parent_ingredients(parents: Sequence[Parent], *, always: bool = False) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Verify parents and return them as ingredients, with their stores as resources. Raises ProvenanceError.
 
-    A parent whose own store spans MAX_GENERATIONS, or has no room, is named by its CID only: a fresh chain begins.
-    always: for what nobody carries any further: it has room for every model that verifies, so none is left out.
+    A parent whose store spans MAX_GENERATIONS or exceeds CARRIED_BYTES is named by its CID only: a fresh chain begins.
+    always: carry the store in any case. For pictures and exports, which nothing else carries, there is room for every model.
 
-    The library's own add_ingredient drops the store of formats it does not know, so the verified one is put in by hand.
+    The library's own add_ingredient drops the store of unknown formats, so the verified store is added by hand.
     """
     entries: list[dict[str, Any]] = []
     resources: dict[str, bytes] = {}
     for index, parent in enumerate(parents):
-        if manifest_reading.digest_in(parent.cid) != parent.digest:
-            raise IngredientsDiffer(f"The CID {parent.cid} is not that of its digest.", "Name the parent's own bundle.")
+        if manifest_reading.digest_of_cid(parent.cid) != parent.digest:
+            raise IngredientsDiffer(f"The CID {parent.cid} is not that of its digest.", "Use the CID of the parent's bundle.")
         provenance, report = _verified(parent.weights, parent.manifest, None)
         entry: dict[str, Any] = {
-            "title": assertions.plain(parent.title),
+            "title": assertions.one_line(parent.title),
             "format": MODEL_FORMAT,
             "instance_id": IPFS + parent.cid,
-            "relationship": INPUT if index else BASE,
+            "relationship": Relationship.INPUT if index else Relationship.BASE,
             "label": ingredient_label(index),
             "data_types": [{"type": assertions.MODEL_TYPE}],
         }
@@ -217,7 +221,7 @@ def carried(parents: Sequence[Parent], *, always: bool = False) -> tuple[list[di
 
 
 def ingredient_label(index: int) -> str:
-    """How actions refer to the parent number `index` while a manifest is built."""
+    """Label by which actions refer to the parent number `index` while a manifest is built."""
     return f"parent-{index}" if index else BASE_LABEL
 
 
@@ -231,12 +235,15 @@ def build(
     *,
     embed: bool,
 ) -> bytes:
-    """Sign `definition` over `asset` with the identity's leaf; the store. Raises ManifestInvalid."""
+    """Sign `definition` over `asset` with the identity's leaf and return the store. Raises ManifestInvalid.
+
+    media: media type of the asset. embed: write the asset with the store inside to `sink`.
+    """
     try:
-        # No time stamp server; the library takes an empty one for an address, so it must be None.
+        # No time stamp server: None, because the library takes an empty text for an address.
         with (
             Signer.from_info(C2paSignerInfo(b"es256", identity.chain, identity.leaf().private_pem, None)) as signer,
-            Builder(dict(definition), context=manifest_reading.offline()) as builder,
+            Builder(dict(definition), context=manifest_reading.offline_context()) as builder,
         ):
             for name, content in resources.items():
                 builder.add_resource(name, io.BytesIO(content))
@@ -244,34 +251,33 @@ def build(
                 builder.set_no_embed()
             store = bytes(builder.sign(signer, media, asset, sink))
     except C2paError as fault:
-        cause = f"The manifest can't be signed: {assertions.plain(str(fault))}."
-        raise ManifestInvalid(cause, "Nothing was submitted.") from fault
+        cause = f"The manifest can't be signed: {assertions.one_line(str(fault))}."
+        raise ManifestInvalid(cause, "Nothing was signed.") from fault
     if len(store) > MAX_STORE_BYTES:
-        raise ManifestInvalid(
-            f"The manifest would have {len(store)} bytes, over {MAX_STORE_BYTES}.", "Continue from fewer parents."
-        )
+        raise ManifestInvalid(f"The manifest would have {len(store)} bytes, over {MAX_STORE_BYTES}.", "Use fewer parents.")
     return store
 
 
 def file_sha256(path: Path) -> bytes:
-    """sha256 of a file's content, 32 bytes."""
+    """Compute the sha256 of a file's content, 32 bytes."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").digest()
 
 
 def _dataset(facts: TrainingFacts) -> dict[str, Any]:
-    """The private pictures as an ingredient: how many, and the commitment to them."""
+    """Build the ingredient of the private pictures: their number and the commitment to them."""
     return {
         "title": f"{facts.private_images} private pictures, by their commitment",
         "format": MODEL_FORMAT,
         "instance_id": DATASET_ID + facts.dataset_root,
-        "relationship": INPUT,
+        "relationship": Relationship.INPUT,
         "label": "dataset",
         "data_types": [{"type": "c2pa.types.dataset"}],
     }
 
 
 def _actions(facts: TrainingFacts, parents: int) -> list[dict[str, Any]]:
+    """Build the actions: training from scratch (no parents), or opening the base and training it. parents: their number."""
     inputs = [ingredient_label(index) for index in range(1, parents)] + ["dataset"]
     trained = {
         "digitalSourceType": assertions.TRAINED_DATA,

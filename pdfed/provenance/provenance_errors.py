@@ -1,42 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with a model's history. Each is final: the same bytes will fail again."""
+"""Provenance errors: a manifest, a file or a proof fails verification. All but IdentityUnreadable are final for these bytes."""
 
 from __future__ import annotations
 
 from pdfed.errors import PDFedError
 
+DO_NOT_USE = "Do not use this file: the same bytes will fail again."
+"""Remedy where nothing but another file helps."""
+
 
 class ProvenanceError(PDFedError):
-    """The history of a model or a picture does not hold."""
+    """Provenance can't be verified or signed."""
 
 
 class ManifestInvalid(ProvenanceError):
-    """The manifest itself is malformed, oversized, wrongly signed, or says something out of range."""
+    """The manifest itself is malformed, oversized, wrongly signed, or has a value out of range."""
 
 
 class WeightsAltered(ProvenanceError):
-    """The weights are not those that the manifest was signed for."""
+    """The weights differ from those that the manifest was signed for."""
 
 
 class PictureAltered(ProvenanceError):
-    """The picture is not the one that its Content Credentials were signed for."""
+    """The picture differs from the one that its Content Credentials were signed for."""
 
 
 class AncestorAltered(ProvenanceError):
-    """The model's own manifest is whole, but one of the manifests that it carries was changed."""
+    """The model's own manifest is intact, but an ancestor's manifest that it carries was changed."""
 
 
 class WalletProofInvalid(ProvenanceError):
-    """The wallet that is named as the author did not sign this claim."""
+    """The wallet named as the author did not sign this claim."""
 
 
 class IngredientsDiffer(ProvenanceError):
-    """The parents that the wallet signed are not the ingredients that the manifest carries."""
+    """The parents in the wallet's claim differ from the ingredients of the manifest."""
 
 
 class ProofInvalid(ProvenanceError):
-    """A proof of inclusion that is malformed, or proves nothing."""
+    """A proof of inclusion is malformed or wrong."""
 
 
 class IdentityUnreadable(ProvenanceError):
-    """The folder with this node's signing keys is damaged."""
+    """The files with this node's signing keys are damaged."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people see of a federation: tables in the terminal. Reads the ledger, audits and journals; nothing reads it."""
+"""Output for people and programs: terminal tables, JSON facts, the web page of a demo."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One web page of a federation's summary: pictures, the course of the Q-N score, who made what, who was paid."""
+"""The web page of a demo: pictures, the Q-N score over time, models with their authors, privacy audits, rewards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-ETHER = 10**18
+from pdfed.chain.ledger import GENESIS
+from pdfed.mechanism import STEPS_PER_HALVING
+from pdfed.spec.money import ETHER
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; } th, td { text-align: left; padding: .3rem .6rem; }
@@ -18,7 +21,7 @@ code { font-size: 12px; word-break: break-all; } .ok { color: #17722c; } .bad { 
 
 
 def write_page(folder: Path, summary: dict[str, Any]) -> Path:
-    """Write report.html beside samples.png; everything is inside the one file."""
+    """Write report.html, one self-contained file, to the folder that holds samples.png; return its path."""
     curve = folder / "curve.png"
     draw_curve(summary, curve)
     audit = summary["audit"]
@@ -28,16 +31,16 @@ def write_page(folder: Path, summary: dict[str, Any]) -> Path:
     body = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>PDFed federation</title><style>{STYLE}</style>
 <h1>A federation, end to end</h1>
 <p>Contract <code>{escape(summary["contract"])}</code>. {len(summary["models"]) - 1} submissions, {len(summary["votes"])} votes,
-{summary["seconds"]:.0f} s. A classifier trained on real pictures recognises {summary["accuracy"]:.1%} of its champion's.</p>
+{summary["seconds"]:.0f} s. A classifier trained on real pictures recognises {summary["accuracy"]:.1%} of the champion's.</p>
 {verdict}
 <h2>Pictures by the champion (model {summary["champion"]})</h2>{embedded(folder / "samples.png", "samples by class")}
 <h2>Quality and novelty</h2>{embedded(curve, "Q-N of each submission and of the champion")}
-<p>Lower is better. Measured by the validator on data that nobody trained on or saw.</p>
+<p>Lower is better. Measured by the validator on its private pictures, which no model was trained on.</p>
 <h2>Models</h2>{models_table(summary)}
-<h2>What the champions give away</h2>{own_table(summary)}
-<p>Each node's own measurements on its own pictures: part of no vote, told to nobody; they stand here because all these nodes
-are yours. Copies: samples that reproduce one of the node's training pictures. AUC: how well an attack tells the node's
-training pictures from others; 0.50 is chance.</p>
+<h2>Privacy audit of the champions</h2>{privacy_table(summary)}
+<p>Measured by each node on its own pictures. Nodes neither vote on these figures nor publish them; this page shows them because
+all nodes of a demo are yours. Copies: samples that reproduce one of the node's training pictures. AUC: how well an attack tells
+the node's training pictures from others; 0.50 is chance.</p>
 <h2>Rewards withdrawn</h2>{rewards_table(summary)}
 </html>"""
     page = folder / "report.html"
@@ -46,7 +49,7 @@ training pictures from others; 0.50 is chance.</p>
 
 
 def draw_curve(summary: dict[str, Any], target: Path) -> None:
-    """Q-N of every submission in order, and of the champion of the time."""
+    """Plot Q-N of every submission in order, and of the champion at that time."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -55,7 +58,7 @@ def draw_curve(summary: dict[str, Any], target: Path) -> None:
     scored = [model for model in summary["models"] if model["qn"] is not None]
     qn = {model["id"]: model["qn"] for model in scored}
     best: list[float] = []
-    champions = set(summary["champions"]) | {0}
+    champions = {GENESIS, *summary["champions"]}
     for model in scored:
         best.append(qn[model["id"]] if model["id"] in champions else best[-1])
     figure, axes = plt.subplots(figsize=(8, 3.5), dpi=110)
@@ -69,27 +72,28 @@ def draw_curve(summary: dict[str, Any], target: Path) -> None:
 
 
 def models_table(summary: dict[str, Any]) -> str:
+    """All models; the champion in bold."""
     rows = "".join(
         f'<tr class="{"champion" if model["id"] == summary["champion"] else ""}"><td>{model["id"]}</td>'
         f"<td><code>{escape(model['author'])}</code></td><td>{escape(', '.join(map(str, model['parents'])))}</td>"
-        f"<td>{escape(model['phase'])}</td><td>{model['gain'] / 64:+.2f}</td>"
+        f"<td>{escape(model['phase'])}</td><td>{model['gain'] / STEPS_PER_HALVING:+.2f}</td>"
         f"<td>{'' if model['qn'] is None else format(model['qn'], '.1f')}</td>"
         f"<td>{int(model['payout']) / ETHER:.4f}</td><td><code>{escape(model['bundle'])}</code></td></tr>"
         for model in summary["models"]
     )
-    heads = ("id", "author", "from", "phase", "gain (halvings)", "Q-N", "payout ETH", "bundle")
+    heads = ("id", "author", "parents", "phase", "gain (halvings)", "Q-N", "payout ETH", "bundle")
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table>"
 
 
-def own_table(summary: dict[str, Any]) -> str:
-    """Q-N beside the privacy audit, of the champions, node by node."""
-    champions = {0, *summary["champions"]}
-    rows = "".join(_own_row(row) for row in summary["own"] if row["model"] in champions)
+def privacy_table(summary: dict[str, Any]) -> str:
+    """Q-N beside the privacy audit of the genesis and the champions, one row per node and model."""
+    champions = {GENESIS, *summary["champions"]}
+    rows = "".join(_privacy_row(row) for row in summary["own"] if row["model"] in champions)
     heads = ("node", "model", "Q-N", "FID", "copies", "AUC loss", "AUC SimA")
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table>"
 
 
-def _own_row(row: dict[str, Any]) -> str:
+def _privacy_row(row: dict[str, Any]) -> str:
     audit = row["privacy"]
     cells = [f"<code>{escape(row['node'])}</code>", str(row["model"]), f"{row['qn']:.1f}", f"{row['fid']:.1f}"]
     if audit is not None:
@@ -99,6 +103,7 @@ def _own_row(row: dict[str, Any]) -> str:
 
 
 def rewards_table(summary: dict[str, Any]) -> str:
+    """Withdrawn rewards by account."""
     rows = "".join(
         f"<tr><td><code>{escape(address)}</code></td><td>{int(amount) / ETHER:.6f}</td></tr>"
         for address, amount in summary["rewards"].items()
@@ -107,5 +112,6 @@ def rewards_table(summary: dict[str, Any]) -> str:
 
 
 def embedded(image: Path, alt: str) -> str:
+    """Return an img element that contains the PNG file itself."""
     content = base64.b64encode(image.read_bytes()).decode()
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{content}">'

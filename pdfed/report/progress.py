@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Up- and downloads on the terminal, in bytes."""
+"""Progress bar of an upload or download, in bytes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 Result = TypeVar("Result")
 
 
-def show_bytes(what: str, steps: Generator[int, None, Result], total: int | None = None) -> Result:
-    """Take all steps of an up- or download, showing what they yield; returns what they return. total: in bytes, if known."""
+def show_bytes(title: str, steps: Generator[int, None, Result], total: int | None = None) -> Result:
+    """Run an upload or download that yields the bytes done so far; return its result. total: bytes, if known."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(title, total=total)
         while True:
             try:
                 bar.update(task, completed=next(steps))

@@ -1,83 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables for the terminal, from ledger facts."""
+"""Tables and lines for the terminal: models, nodes, audits, withdrawals, credentials, and the display of a demo."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pdfed.audit import AuditReport, Check, ModelAudit, Withdrawal
-from pdfed.chain.ledger import Ledger
+from pdfed.audit import AuditReport, Check, CheckState, ModelAudit, Withdrawal
+from pdfed.chain.ledger import GENESIS, Ledger
 from pdfed.errors import visible
-from pdfed.provenance import Credentials
+from pdfed.inclusion import DataSetModels
+from pdfed.mechanism import STEPS_PER_HALVING
+from pdfed.provenance import Credentials, InclusionProof
+from pdfed.report.facts import credentials_facts
+from pdfed.spec.money import ETHER
 from pdfed.storage import cid_from_digest
 
-ETHER = 10**18
-STEPS_PER_HALVING = 64
-ROWS = 14  # of the live table; the newest stay
+LIVE_ROWS = 14  # of the live table: the newest models
+LEGEND = "★ champion, ☆ earlier champion. Gain: halvings of Q-N."
+COLOURS = {CheckState.OK: "green", CheckState.FAILED: "red", CheckState.UNAVAILABLE: "yellow"}
 
 
 def models_table(ledger: Ledger, now: int, newest: int | None = None, names: dict[str, str] | None = None) -> Table:
-    """Every model: who made it from what, how far its life is, what it gained and earned. ★ marks champions."""
-    table = Table(title="Models", title_justify="left", expand=False)
-    for column, justify in (("id", "right"), ("author", "left"), ("from", "left"), ("phase", "left"), ("votes", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for column in ("gain", "Q-N of genesis", "payout ETH"):
-        table.add_column(column, justify="right")
+    """All models, or the `newest` ones: author, parents, phase, votes, gain, payout. names: address → name to show."""
+    table = _table("Models", ("id", "author", "parents", "phase", "votes", "gain", "Q-N vs. genesis", "payout ETH"))
+    table.caption = LEGEND
     models = list(ledger.models.values())
     for model in models[-newest:] if newest else models:
         phase = ledger.phase(model.id, now).name.lower()
-        star = "★" if model.id == ledger.champion else ("☆" if model.id in ledger.champions else "")
         scored = phase == "scored"
         table.add_row(
-            f"{star}{model.id}",
-            "genesis" if model.id == 0 else short(model.author, names),
+            _starred(model.id, ledger.champion, ledger.champions),
+            "genesis" if model.id == GENESIS else short(model.author, names),
             ", ".join(map(str, model.parents)),
             phase,
             str(len(ledger.votes.get(model.id, ()))),
-            f"{model.gain / STEPS_PER_HALVING:+.2f}" if scored and model.id else "",
+            f"{model.gain / STEPS_PER_HALVING:+.2f}" if scored and model.id != GENESIS else "",
             f"{2.0 ** (-model.level / STEPS_PER_HALVING):.0%}" if scored else "",
             f"{model.payout / ETHER:.4f}" if model.payout else "",
         )
     return table
 
 
-def nodes_table(ledger: Ledger, names: dict[str, str] | None = None) -> Table:
-    """Every registered node: role, stake, submissions, votes, credit."""
-    table = Table(title="Nodes", title_justify="left")
-    for column in ("node", "role", "stake ETH", "submissions", "votes", "credit ETH"):
-        table.add_column(column)
+def nodes_table(ledger: Ledger) -> Table:
+    """All registered nodes: role, stake, submissions, votes, credit."""
+    table = _table("Nodes", ("node", "role", "stake ETH", "submissions", "votes", "credit ETH"))
     for address, node in ledger.nodes.items():
-        made = sum(1 for model in ledger.models.values() if model.author == address)
-        cast = sum(1 for votes in ledger.votes.values() for vote in votes if vote.voter == address)
+        submissions = sum(1 for model in ledger.models.values() if model.author == address)
+        votes = sum(1 for votes in ledger.votes.values() for vote in votes if vote.voter == address)
         role = node.role.name.lower() + (" (leaving)" if node.exit_at else "")
-        credit = ledger.credits.get(address, 0)
-        table.add_row(short(address, names), role, f"{node.stake / ETHER:.3f}", str(made), str(cast), f"{credit / ETHER:.4f}")
+        credit = f"{ledger.credits.get(address, 0) / ETHER:.4f}"
+        table.add_row(short(address), role, f"{node.stake / ETHER:.3f}", str(submissions), str(votes), credit)
     return table
 
 
 def audit_table(models: Iterable[ModelAudit]) -> Table:
-    """Every audited model with the checks that did not pass: red what failed, yellow what could not be fetched."""
+    """All audited models with the checks that are not OK: red if one failed, yellow if content was unavailable."""
     table = Table(title="Audit", title_justify="left")
     for column in ("id", "author", "CID", "checks", "result"):
         table.add_column(column, overflow="fold")
     for model in models:
-        bad = [check for check in model.checks if check.state != "ok"]
-        style = "red" if any(check.state == "failed" for check in bad) else "yellow"
-        result = _text(_told(bad), style) if bad else Text("ok", style="green")
+        state = CheckState.worst(check.state for check in model.checks)
+        result = text(_listed(model.problems) or "ok", COLOURS[state])
         table.add_row(str(model.id), short(model.author), model.cid, str(len(model.checks)), result)
     return table
 
 
 def audit_summary(report: AuditReport) -> Group:
-    """What an audit says below its table: the contract's books, the verdict, who made the last model."""
-    lines = [Text(f"{check.name}: {check.state} {check.detail}".rstrip()) for check in report.ledger]
+    """The lines below an audit's table: the contract's books, the authors' shares in the last model, the verdict."""
+    lines = [text(f"{check.name}: {check.state} {check.detail}".rstrip()) for check in report.ledger]
     last = report.models[-1]
     unknown = f"not known: {last.read} of {last.lineage} models of its lineage were read"
     for words, shares in (
@@ -86,149 +83,67 @@ def audit_summary(report: AuditReport) -> Group:
     ):
         if shares is None or shares:
             parts = unknown if shares is None else ", ".join(f"{author} {share:.0%}" for author, share in shares.items())
-            lines.append(Text(f"{words}: {parts}"))
-    failed, missing = report.count("failed"), report.count("unavailable")
-    verdict = f"{len(report.models)} models, {report.count('ok')} checks ok, {failed} failed, {missing} unavailable."
-    lines.append(Text(verdict, style="red" if failed else "yellow" if missing else "green"))
-    return Group(*lines)
+            lines.append(text(f"{words}: {parts}"))
+    ok, failed, unavailable = (report.count(state) for state in CheckState)
+    worst = CheckState.FAILED if failed else CheckState.UNAVAILABLE if unavailable else CheckState.OK
+    verdict = f"{len(report.models)} models, {ok} checks ok, {failed} failed, {unavailable} unavailable."
+    return Group(*lines, text(verdict, COLOURS[worst]))
 
 
 def audit_line(model: ModelAudit) -> str:
     """One model's audit in a line."""
-    bad = visible(_told(check for check in model.checks if check.state != "ok"))
-    return f"model {model.id}: {bad or 'ok (' + ', '.join(check.name for check in model.checks) + ')'}"
+    problems = visible(_listed(model.problems))
+    return f"model {model.id}: {problems or 'ok (' + ', '.join(check.name for check in model.checks) + ')'}"
 
 
-def _text(words: str, style: str = "") -> Text:
-    """Words that are other people's: a plain str would be read as markup, and control characters steer the terminal."""
-    return Text(visible(words), style=style)
-
-
-def _told(checks: Iterable[Check]) -> str:
+def _listed(checks: Iterable[Check]) -> str:
     return "; ".join(f"{check.name} {check.state}: {check.detail}" for check in checks)
 
 
-def status_facts(ledger: Ledger, now: int, contract: str) -> dict[str, Any]:
-    """What `ape run status --json` prints."""
-    return {
-        "contract": contract,
-        "champion": ledger.champion,
-        "frontier": ledger.frontier,
-        "pool": str(ledger.pool),
-        "nodes": [
-            {"address": address, "role": node.role.name.lower(), "stake": str(node.stake), "leaving": bool(node.exit_at)}
-            for address, node in ledger.nodes.items()
-        ],
-        "models": [
-            {
-                "id": model.id,
-                "author": model.author,
-                "bundle": cid_from_digest(model.bundle),
-                "parents": list(model.parents),
-                "baseline": model.baseline,
-                "phase": ledger.phase(model.id, now).name.lower(),
-                "gain": model.gain,
-                "level": model.level,
-                "payout": str(model.payout),
-            }
-            for model in ledger.models.values()
-        ],
-        "votes": [
-            {
-                "model": vote.model,
-                "voter": vote.voter,
-                "qn": vote.score.qn / 1e6,
-                "baseline_qn": vote.score.baseline_qn / 1e6,
-                "memorized": vote.score.memorized,
-                "late": vote.late,
-            }
-            for votes in ledger.votes.values()
-            for vote in votes
-        ],
-        "credits": {account: str(amount) for account, amount in ledger.credits.items()},
-    }
-
-
-def audit_facts(report: AuditReport) -> dict[str, Any]:
-    """What `ape run audit --json` prints."""
-    return {
-        "contract": report.contract,
-        "ok": report.ok,
-        "failed": report.count("failed"),
-        "unavailable": report.count("unavailable"),
-        "ledger": [vars_of(check) for check in report.ledger],
-        "models": [
-            {
-                "id": model.id,
-                "bundle": model.cid,
-                "author": model.author,
-                "parents": list(model.parents),
-                "checks": [vars_of(check) for check in model.checks],
-                "lineage": model.lineage,
-                "read": model.read,
-                "shares": None if model.shares is None else dict(model.shares),
-                "gains": dict(model.gains),
-            }
-            for model in report.models
-        ],
-    }
-
-
-def withdrawal_table(found: Withdrawal, ledger: Ledger) -> Group:
-    """What descends from a withdrawn data set, and where each line is free of it."""
-    table = Table(title=f"Data set {found.commitment}", title_justify="left")
-    for column in ("id", "author", "CID", "is"):
+def withdrawal_table(result: Withdrawal, ledger: Ledger) -> Group:
+    """The models that descend from a withdrawn data set, and the last model of each line that is free of it."""
+    if not result.trained:
+        none = text("No model that could be read was trained on this data set.", "yellow")
+        return Group(none, *_uncertain(result))
+    table = Table(title=f"Data set {result.commitment}", title_justify="left")
+    for column in ("id", "author", "CID", "relation"):
         table.add_column(column, overflow="fold")
-    words = [(found.trained, "trained on it"), (found.descendants, "descends from it"), (found.last_without, "last without it")]
-    for ids, what in words:
+    groups = (
+        (result.trained, "trained on it"),
+        (result.descendants, "descends from it"),
+        (result.last_without, "last without it"),
+    )
+    for ids, relation in groups:
         for id in ids:
             model = ledger.models[id]
-            table.add_row(str(id), short(model.author) if id else "genesis", cid_from_digest(model.bundle), what)
-    if not found.trained:
-        unknown = Text("No model that could be read was trained on this data set.", style="yellow")
-        return Group(unknown, *_uncertain(found))
-    return Group(table, *_uncertain(found))
+            table.add_row(str(id), short(model.author) if id != GENESIS else "genesis", cid_from_digest(model.bundle), relation)
+    return Group(table, *_uncertain(result))
 
 
-def _uncertain(found: Withdrawal) -> list[Text]:
+def _uncertain(result: Withdrawal) -> list[Text]:
     """A line for each model that was not judged by its own manifest."""
     carried = [
-        Text(f"model {id}: as its descendants carry it, its own manifest could not be fetched", style="yellow")
-        for id in found.carried
+        text(f"model {id}: as its descendants carry it; its own manifest could not be fetched", "yellow") for id in result.carried
     ]
-    unread = [_text(f"model {id}: not known, its manifest could not be read: {why}", "red") for id, why in found.unread.items()]
+    unread = [text(f"model {id}: not known, its manifest could not be read: {why}", "red") for id, why in result.unread.items()]
     return carried + unread
 
 
-def withdrawal_facts(found: Withdrawal, ledger: Ledger) -> dict[str, Any]:
-    """What `ape run audit --withdrawn … --json` prints."""
-    named = {
-        name: [{"id": id, "author": ledger.models[id].author, "bundle": cid_from_digest(ledger.models[id].bundle)} for id in ids]
-        for name, ids in (
-            ("trained", found.trained),
-            ("descendants", found.descendants),
-            ("last_without", found.last_without),
-            ("carried", found.carried),
-        )
-    }
-    return {"commitment": found.commitment, **named, "unread": {str(id): why for id, why in found.unread.items()}}
-
-
-def credentials_table(found: Credentials, id: int | None = None) -> Group:
-    """The credentials of a picture or of exported weights, for people. id: of that model, where it was found on the chain."""
-    facts = credentials_facts(found)
+def credentials_table(credentials: Credentials, id: int | None = None) -> Group:
+    """The credentials of a picture or of exported weights. id: of their model, if it was looked up on the chain."""
+    facts = credentials_facts(credentials)
     lines = [
-        f"{facts['title']}  ({found.state})",
-        f"made from model {found.model_title!r}, {found.model_cid}, as its maker says",
-        f"signed by {found.signer or 'nobody named'} (its maker: a certificate's name, no wallet's proof)",
+        f"made from model {credentials.model_title!r}, {credentials.model_cid}, as its maker says",
+        f"signed by {credentials.signer or 'nobody named'} (the maker's name in a certificate; no wallet proves it)",
     ]
     if facts.get("drawing"):
         lines.append("drawn with " + ", ".join(f"{name} {value}" for name, value in facts["drawing"].items() if value != ""))
     if "same_weights" in facts:
-        lines.append("the weights are " + ("the very ones its author signed" if facts["same_weights"] else "converted"))
+        lines.append("the weights are " + ("those its author signed" if facts["same_weights"] else "converted"))
     if id is not None:
         lines.append(
-            f"on the chain this is model {id}; author and parents of each line are the chain's (the genesis has no author there)"
+            f"on the chain this is model {id}; author and parents of each line agree with the chain, "
+            "which knows no author of the genesis"
         )
     table = Table(title="Who trained it (each line signed by that wallet)", title_justify="left")
     for column in ("model", "author", "images seen", "private pictures", "data set", "objective"):
@@ -236,73 +151,74 @@ def credentials_table(found: Credentials, id: int | None = None) -> Group:
     for entry in facts["lineage"]:
         numbers = (str(entry["images_seen"]), str(entry["private_images"]))
         cells = (entry["title"], entry["author"], *numbers, entry["dataset_root"][:16] + "…", entry["objective"])
-        table.add_row(*map(_text, cells))
-    rest = "" if found.complete else "Older ancestors are named by CID only: `ape run audit` follows them."
-    return Group(_text(lines[0], "bold"), *map(_text, lines[1:]), table, *([Text(rest, style="yellow")] if rest else []))
+        table.add_row(*map(text, cells))
+    older = [] if credentials.complete else ["Older ancestors are named by CID only: `ape run audit` follows them."]
+    title = text(f"{credentials.title}  ({credentials.state})", "bold")
+    return Group(title, *map(text, lines), table, *(text(line, "yellow") for line in older))
 
 
-def credentials_facts(found: Credentials) -> dict[str, Any]:
-    """What `ape run audit --file … --json` prints."""
-    lineage = [
-        {
-            "title": record.title,
-            "author": record.claim.author,
-            "chain_id": record.claim.chain_id,
-            "contract": record.claim.contract,
-            "weights": record.weights_cid,
-            "parents": [parent.cid for parent in record.ingredients],
-            **vars(record.facts),
-        }
-        for record in found.lineage
-    ]
-    special = {name: value for name, value in vars(found).items() if name in ("drawing", "same_weights")}
-    if special.get("drawing") is not None:
-        special["drawing"] = vars(special["drawing"])
-    return {
-        "title": found.title,
-        "state": found.state,
-        "signer": found.signer,
-        "model": found.model_cid,
-        "model_title": found.model_title,
-        **special,
-        "complete": found.complete,
-        "authors": list(found.authors),
-        "lineage": lineage,
-    }
-
-
-def vars_of(check: Any) -> dict[str, str]:
-    return {"name": check.name, "state": check.state, "detail": check.detail}
-
-
-def short(address: str, names: dict[str, str] | None = None) -> str:
-    """A name if there is one, else the ends of an address."""
-    return (names or {}).get(address, f"{address[:8]}…{address[-4:]}")
+def inclusion_lines(proof: InclusionProof, models: DataSetModels | None) -> list[str]:
+    """The result of a proof of inclusion. models: None if no contract was asked."""
+    place = f"The picture is number {proof.index} of {proof.pictures} in the data set {proof.root.hex()}."
+    if models is None:
+        size = f"{proof.size}×{proof.size} pixels"
+        return [place, f"Add --network and --contract to check which models name this data set and see pictures at {size}."]
+    unread = f"the manifests of {len(models.unread)} models could not be read."
+    if not models.authors:
+        none = "No model of this contract names this data set."
+        return [place, f"Which models name this data set is not known: {unread}" if models.unread else none]
+    listed = ", ".join(f"{id} (by {author})" for id, author in models.authors.items())
+    trained = f"Trained on it, as their authors signed: models {listed}."
+    return [place, trained, *([f"Perhaps others, too: {unread}"] if models.unread else [])]
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """The end of a demo: every model with the validator's own measurement of it."""
-    table = Table(title=f"{len(summary['models']) - 1} submissions in {summary['seconds']:.0f} s", title_justify="left")
-    for column in ("id", "author", "from", "Q-N", "FID", "memorised", "gain", "payout ETH"):
-        table.add_column(column, justify="left" if column in ("author", "from") else "right")
+    """The result of a demo: all models, with the validator's own scores."""
+    title = f"{len(summary['models']) - 1} submissions in {summary['seconds']:.0f} s"
+    table = _table(title, ("id", "author", "parents", "Q-N", "FID", "memorised", "gain", "payout ETH"))
+    table.caption = LEGEND
     for model in summary["models"]:
-        star = "★" if model["id"] == summary["champion"] else ("☆" if model["id"] in summary["champions"] else "")
-        measured = ["", "", ""]
+        scores = ["", "", ""]
         if model["qn"] is not None:
-            measured = [f"{model['qn']:.1f}", f"{model['fid']:.1f}", f"{model['memorized'] / 1e4:.1f} %"]
+            scores = [f"{model['qn']:.1f}", f"{model['fid']:.1f}", f"{model['memorized'] / 1e4:.1f} %"]
         table.add_row(
-            f"{star}{model['id']}",
-            short(model["author"]) if model["id"] else "genesis",
+            _starred(model["id"], summary["champion"], summary["champions"]),
+            short(model["author"]) if model["id"] != GENESIS else "genesis",
             ", ".join(map(str, model["parents"])),
-            *measured,
-            f"{model['gain'] / STEPS_PER_HALVING:+.2f}" if model["id"] else "",
+            *scores,
+            f"{model['gain'] / STEPS_PER_HALVING:+.2f}" if model["id"] != GENESIS else "",
             f"{int(model['payout']) / ETHER:.4f}" if int(model["payout"]) else "",
         )
     return table
 
 
+TEXT_COLUMNS = ("author", "parents", "phase", "node", "role")  # aligned left; columns of numbers are aligned right
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if column in TEXT_COLUMNS else "right"
+        table.add_column(column, justify=justify)
+    return table
+
+
+def _starred(id: int, champion: int, champions: Iterable[int]) -> str:
+    return f"{'★' if id == champion else '☆' if id in champions else ''}{id}"
+
+
+def short(address: str, names: dict[str, str] | None = None) -> str:
+    """Return the name of an address if there is one, else its two ends."""
+    return (names or {}).get(address, f"{address[:8]}…{address[-4:]}")
+
+
+def text(content: str, style: str = "") -> Text:
+    """Return text that others may have written, so that it neither styles the output nor steers the terminal."""
+    return Text(visible(content), style=style)
+
+
 class SeatLike(Protocol):
-    """What the live display needs of a demo's seat."""
+    """The part of a demo's seat that the display shows."""
 
     who: Any
     node: Any
@@ -311,7 +227,7 @@ class SeatLike(Protocol):
 
 
 class LiveDisplay:
-    """A demo's display: a live table in a terminal, plain lines elsewhere."""
+    """Progress of a demo: a live table in a terminal, plain lines elsewhere."""
 
     REFRESH_SECONDS = 0.25
 
@@ -319,7 +235,7 @@ class LiveDisplay:
         self._console = console
         self._live: Live | None = None
         self._shown = 0.0
-        self._told: dict[int, str] = {}
+        self._reported: dict[int, str] = {}
 
     def say(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -330,12 +246,12 @@ class LiveDisplay:
         self._shown = time.monotonic()
         names = {seat.node.ctx.address: seat.who.name for seat in seats}
         if not self._console.is_terminal:
-            self._tell(ledger, names, seconds)
+            self._report(ledger, names, seconds)
             return
         if self._live is None:
             self._live = Live(console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
-        self._live.update(Group(self._seats(seats, ledger, seconds), models_table(ledger, int(time.time()), ROWS, names)))
+        self._live.update(Group(self._seats(seats, ledger, seconds), models_table(ledger, int(time.time()), LIVE_ROWS, names)))
 
     def audited(self, model: ModelAudit) -> None:
         self.close()
@@ -351,18 +267,18 @@ class LiveDisplay:
         for column in ("node", "role", "doing", "submissions"):
             table.add_column(column, min_width=60 if column == "doing" else None)
         for seat in seats:
-            table.add_row(seat.who.name, seat.who.role, _text(f"{seat.last.kind}: {seat.last.text}"), str(seat.submissions))
+            table.add_row(seat.who.name, seat.who.role, text(f"{seat.last.kind}: {seat.last.text}"), str(seat.submissions))
         return table
 
-    def _tell(self, ledger: Ledger, names: dict[str, str], seconds: float) -> None:
-        """One line per new model and per settlement."""
+    def _report(self, ledger: Ledger, names: dict[str, str], seconds: float) -> None:
+        """Print one line per new model and per settlement."""
         for model in ledger.models.values():
-            if model.id == 0:
+            if model.id == GENESIS:
                 continue
             state = "settled" if model.settled else "submitted"
-            if self._told.get(model.id) == state:
+            if self._reported.get(model.id) == state:
                 continue
-            self._told[model.id] = state
+            self._reported[model.id] = state
             result = ""
             if model.settled:
                 mark = ", new champion" if model.id in ledger.champions else ""

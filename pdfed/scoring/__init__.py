@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images and features only: fingerprint, verifier, memorisation search, Q-N, and the metrics it is compared with."""
+"""Scoring: fingerprinter, verifier, memorisation search, Q-N, the metrics Q-N is compared with, and the privacy audit.
+
+Works on images and features only: no diffusion model is loaded or sampled here.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ if TYPE_CHECKING:
     from pdfed.scoring.dinov2 import Dinov2
     from pdfed.scoring.fingerprinter import Fingerprinter
     from pdfed.scoring.membership_audit import Membership, PrivacyAudit, membership
+    from pdfed.scoring.metrics.auth_pct import auth_pct
+    from pdfed.scoring.metrics.ct_score import ct_score
     from pdfed.scoring.metrics.fld import fld
-    from pdfed.scoring.metrics.frechet import frechet_distance, inception_score
-    from pdfed.scoring.metrics.nearest import Manifolds, auth_pct, ct_score, precision_recall
+    from pdfed.scoring.metrics.frechet import frechet_distance
+    from pdfed.scoring.metrics.inception_score import inception_score
     from pdfed.scoring.metrics.overfit_gaussians import overfit_gaussians_pct
+    from pdfed.scoring.metrics.precision_recall import Manifolds, precision_recall
     from pdfed.scoring.qn import Pair, QNScore, qn_score
     from pdfed.scoring.ruler import Ruler, noise_fid_scale
     from pdfed.scoring.scorers import Scorers
@@ -27,45 +33,35 @@ if TYPE_CHECKING:
     )
     from pdfed.scoring.search import MemorizationSearch
     from pdfed.scoring.training.quality import Quality, scorer_quality
-    from pdfed.scoring.training.scorer_training import ScorerTraining, train_scorers
-    from pdfed.scoring.training.train_scorers import make_scorers
+    from pdfed.scoring.training.scorer_training import ScorerTraining
+    from pdfed.scoring.training.train_scorers import make_scorers, train_scorers
     from pdfed.scoring.verifier import Verifier
 
-# Where each name lives. They are imported when first used: Q-N and most metrics need no torch, and few need transformers.
-_HOMES = {
-    "BadFeatures": "scoring_errors",
-    "BadPictures": "scoring_errors",
-    "CheckpointUnfit": "scoring_errors",
-    "Dinov2": "dinov2",
-    "Fingerprinter": "fingerprinter",
-    "Manifolds": "metrics.nearest",
-    "Membership": "membership_audit",
-    "MemorizationSearch": "search",
-    "MetricUndefined": "scoring_errors",
-    "ModelMissing": "scoring_errors",
-    "Pair": "qn",
-    "PrivacyAudit": "membership_audit",
-    "QNScore": "qn",
-    "Quality": "training.quality",
-    "Ruler": "ruler",
-    "ScorerTraining": "training.scorer_training",
-    "Scorers": "scorers",
-    "ScorersRejected": "scoring_errors",
-    "Verifier": "verifier",
-    "auth_pct": "metrics.nearest",
-    "ct_score": "metrics.nearest",
-    "fld": "metrics.fld",
-    "frechet_distance": "metrics.frechet",
-    "inception_score": "metrics.frechet",
-    "make_scorers": "training.train_scorers",
-    "membership": "membership_audit",
-    "noise_fid_scale": "ruler",
-    "overfit_gaussians_pct": "metrics.overfit_gaussians",
-    "precision_recall": "metrics.nearest",
-    "qn_score": "qn",
-    "scorer_quality": "training.quality",
-    "train_scorers": "training.scorer_training",
-}
+# Names by module, imported at first use: Q-N and most metrics need no torch, and few need transformers.
+_EXPORTS = {
+    "dinov2": ("Dinov2",),
+    "fingerprinter": ("Fingerprinter",),
+    "membership_audit": ("Membership", "PrivacyAudit", "membership"),
+    "metrics.auth_pct": ("auth_pct",),
+    "metrics.ct_score": ("ct_score",),
+    "metrics.fld": ("fld",),
+    "metrics.frechet": ("frechet_distance",),
+    "metrics.inception_score": ("inception_score",),
+    "metrics.overfit_gaussians": ("overfit_gaussians_pct",),
+    "metrics.precision_recall": ("Manifolds", "precision_recall"),
+    "qn": ("Pair", "QNScore", "qn_score"),
+    "ruler": ("Ruler", "noise_fid_scale"),
+    "scorers": ("Scorers",),
+    "scoring_errors": (
+        "BadFeatures", "BadPictures", "CheckpointUnfit", "MetricUndefined", "ModelMissing", "ScorersRejected",
+    ),
+    "search": ("MemorizationSearch",),
+    "training.quality": ("Quality", "scorer_quality"),
+    "training.scorer_training": ("ScorerTraining",),
+    "training.train_scorers": ("make_scorers", "train_scorers"),
+    "verifier": ("Verifier",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "BadFeatures",
@@ -104,6 +100,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

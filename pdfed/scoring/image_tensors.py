@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures as they travel between rooms (uint8 [N,H,W,C]) and as networks take them (float32 [N,C,H,W] in 0..1)."""
+"""Check pictures (uint8 [N,H,W,C]) and labels; convert pictures to what networks take (float32 [N,C,H,W] in 0..1)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from pdfed.scoring.scoring_errors import BadPictures
 
 
-def checked(images: np.ndarray, *, at_least: int = 0) -> np.ndarray:
-    """`images`, if they are uint8 [N,H,W,C] with C of 1 or 3 and N ≥ `at_least`. Raises BadPictures."""
+def check_images(images: np.ndarray, *, at_least: int = 0) -> np.ndarray:
+    """Return `images` if they are uint8 [N,H,W,C] with C of 1 or 3 and N ≥ `at_least`. Raises BadPictures."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
         raise BadPictures(
             f"Pictures are {images.dtype} of shape {images.shape}.",
@@ -21,8 +21,8 @@ def checked(images: np.ndarray, *, at_least: int = 0) -> np.ndarray:
     return images
 
 
-def checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
-    """`labels` as int64 [count]. Raises BadPictures."""
+def check_labels(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return `labels` as int64 [count]. Raises BadPictures."""
     labels = np.asarray(labels)
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise BadPictures(
@@ -32,5 +32,5 @@ def checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """uint8 [N,H,W,C] → float32 [N,C,H,W] in 0..1."""
+    """Convert uint8 [N,H,W,C] to float32 [N,C,H,W] in 0..1."""
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 255

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can somebody who holds a model tell which pictures it was trained on? Membership inference, judged on own pictures.
+"""Privacy audit by membership inference: can a model's holder tell which pictures it was trained on?
 
-Two attacks give each picture a number, lower for members; `pdfed.diffusion.membership_scores` takes them:
+Two attacks give each picture a score, lower for members; `pdfed.diffusion.membership_scores` computes them:
 
-    loss    the error of the network's prediction on the noisy picture (Yeom et al. 2018, "loss threshold")
-    sima    the norm of the noise predicted for the picture itself, nothing added (Rao et al. 2025, SimA)
+    loss    error of the network's prediction on the noisy picture (Yeom et al. 2018, "loss threshold")
+    sima    norm of the noise predicted for the picture itself, without added noise (SimA, Rao et al. 2025)
 
-AUC is the chance that a member has the lower number of a random pair; TPR at 1 % FPR is the share of members recognised
-where 1 % of the strangers are taken for members (Carlini et al. 2022). 0.5 and 0.01 mean: nothing leaks.
+AUC is the probability that of a random member and a random non-member the member has the lower score. TPR at 1 % FPR is the
+share of members recognised where 1 % of non-members are mistaken for members (Carlini et al. 2022). 0.5 and 0.01: no leak.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from scipy.stats import rankdata
 
 from pdfed.scoring.scoring_errors import BadFeatures
 
-FALSE_POSITIVES = 0.01
+FALSE_POSITIVE_RATE = 0.01
 
 
 @dataclass(frozen=True)
 class Membership:
-    """One attack's success. auc, tpr: 0..1. error: standard error of the AUC where nothing leaks."""
+    """Success of one attack. auc, tpr (at 1 % FPR): 0..1. error: standard error of the AUC if nothing leaks."""
 
     auc: float
     tpr: float
@@ -32,16 +32,16 @@ class Membership:
 
     @property
     def leaks(self) -> bool:
-        """Whether the AUC is above chance by more than two standard errors."""
+        """True if the AUC exceeds 0.5 by more than two standard errors."""
         return self.auc > 0.5 + 2 * self.error
 
 
 @dataclass(frozen=True)
 class PrivacyAudit:
-    """What one model gives away about one node's pictures; for the node alone.
+    """Privacy audit of one model on one node's pictures; never leaves the node.
 
-    loss, sima: the two attacks on `pictures` own training pictures and as many held-out ones. extracted: own training
-    pictures found among the model's samples (the confirmed pairs of Q-N). samples: how many were looked through.
+    loss, sima: the two attacks, on `pictures` own training pictures and as many held-out ones. extracted: own training pictures
+    found among the model's `samples` samples (the confirmed pairs of Q-N).
     """
 
     loss: Membership
@@ -51,24 +51,25 @@ class PrivacyAudit:
     samples: int
 
 
-def membership(members: np.ndarray, strangers: np.ndarray) -> Membership:
-    """The success of an attack that gives `members` [n] and `strangers` [m], n, m ≥ 1, these numbers (lower: a member).
+def membership(members: np.ndarray, nonmembers: np.ndarray) -> Membership:
+    """Measure an attack by its scores of members [n] and non-members [m], n, m ≥ 1 (lower means: member).
 
-    Ties count half in the AUC; at the threshold they are no members, so that constant numbers recognise nobody. With fewer
-    than 100 strangers, 1 % of them is none: the TPR is then that of no false positive at all. Raises BadFeatures.
+    Ties count half in the AUC. A score equal to the threshold is no member, so that constant scores recognise nobody. With
+    fewer than 100 non-members, the TPR is the one without any false positive. Raises BadFeatures.
     """
     try:
-        members, strangers = (np.asarray(given, dtype=np.float64) for given in (members, strangers))
+        members, nonmembers = (np.asarray(scores, dtype=np.float64) for scores in (members, nonmembers))
     except (TypeError, ValueError) as fault:
-        raise BadFeatures("Membership scores are no numbers.", "Give one number per picture, of both kinds.") from fault
-    if members.ndim != 1 or strangers.ndim != 1 or not len(members) or not len(strangers):
+        raise BadFeatures("Membership scores are not numbers.", "Give one number per picture, of both kinds.") from fault
+    if members.ndim != 1 or nonmembers.ndim != 1 or not len(members) or not len(nonmembers):
         raise BadFeatures(
-            f"Membership scores have shapes {members.shape} and {strangers.shape}.", "Give one number per picture, of both kinds."
+            f"Membership scores have shapes {members.shape} and {nonmembers.shape}.",
+            "Give one number per picture, of both kinds.",
         )
-    if not (np.isfinite(members).all() and np.isfinite(strangers).all()):
+    if not (np.isfinite(members).all() and np.isfinite(nonmembers).all()):
         raise BadFeatures("A membership score is NaN or infinite.", "Leave out the model that gave it.")
-    n, m = len(members), len(strangers)
-    ranks = rankdata(np.concatenate([members, strangers]))
+    n, m = len(members), len(nonmembers)
+    ranks = rankdata(np.concatenate([members, nonmembers]))
     auc = 1 - (ranks[:n].sum() - n * (n + 1) / 2) / (n * m)
-    threshold = np.sort(strangers)[int(FALSE_POSITIVES * m)]  # as many strangers as are allowed lie below it
+    threshold = np.sort(nonmembers)[int(FALSE_POSITIVE_RATE * m)]  # the allowed number of non-members lies below it
     return Membership(float(auc), float((members < threshold).mean()), float(np.sqrt((n + m + 1) / (12 * n * m))))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The quality–novelty score (PDFed, eq. 6) and the one-to-one counting of memorised samples. Lower is better.
+"""Q-N, the quality–novelty score (PDFed, eq. 6), and the one-to-one matching of memorised samples. Lower is better.
 
-Unit trap. With R_C as a ratio, as eq. 6 says, the novelty term is at most `novelty_weight` (1000) and small in practice,
+Unit of R_C: with R_C as a ratio, as eq. 6 says, the novelty term is at most `novelty_weight` (1000) and small in practice,
 against FIDs of hundreds. The paper's Table 1 (Q-N 3721 beside FID 624) only fits R_C in percent: `novelty_weight` 100 000
-(the preset `table1`) remakes the table; 1000 is eq. 6 to the letter and the default.
+(the preset `table1`) reproduces the table; the default, 1000, is eq. 6 as printed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numbers import Real
 
 import numpy as np
 
-from pdfed.scoring.matrices import whole_number
+from pdfed.scoring.matrices import check_whole_number
 from pdfed.scoring.scoring_errors import BadFeatures
 
 PPM = 1_000_000
@@ -26,7 +26,7 @@ Pairs = tuple[Sequence[int] | np.ndarray, Sequence[int] | np.ndarray, Sequence[f
 
 @dataclass(frozen=True)
 class Pair:
-    """A generated sample confirmed as a copy. `sample`, `training`: positions in the two sets; `score`: 0..1."""
+    """A generated sample confirmed as a copy. `sample`, `training`: positions in the two sets; `score`: the verifier's, 0..1."""
 
     sample: int
     training: int
@@ -35,10 +35,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class QNScore:
-    """One model's score on one node's data; lower is better.
+    """Score of one model on one node's data; lower is better.
 
-    `value`: Q-N. `fid`: ≥ 0, already scaled. `va`, `vc`: mean similarity 0..1 of the checked and of the confirmed pairs.
-    `rc`: confirmed / generated, 0..1. `pairs`: the confirmed pairs, one-to-one, highest score first.
+    `value`: Q-N, ≥ 0. `fid`: ≥ 0, scaled. `va`, `vc`: V_A and V_C, mean verifier scores, 0..1, of all verified and of the
+    confirmed pairs. `rc`: R_C = confirmed / generated, 0..1. `pairs`: the confirmed pairs, one-to-one, highest score first.
     """
 
     value: float
@@ -51,20 +51,20 @@ class QNScore:
 
     @property
     def memorized_ppm(self) -> int:
-        """Confirmed copies per million generated samples, 0..1e6: what goes on chain."""
+        """Confirmed copies per million generated samples, 0..1e6: the figure that a vote carries."""
         return round(self.rc * PPM)
 
 
 def one_to_one(pairs: Pairs, threshold: float) -> tuple[Pair, ...]:
-    """The pairs with score ≥ `threshold`, each generated and each training image at most once, highest score first.
+    """Match pairs with score ≥ `threshold`, each generated and each training picture at most once; highest score first.
 
-    Greedy, as section 3 of the paper says; equal scores go by sample, then by training image, so the result never depends
-    on the order of `pairs` (generated ids, training ids, scores in 0..1). Raises BadFeatures.
+    Greedy (PDFed, section 3). Ties go by sample, then by training picture: the result does not depend on the order of `pairs`
+    (generated ids, training ids, scores in 0..1). Raises BadFeatures.
     """
-    _bounded("The threshold", threshold, "Give a number of 0 to 1.", most=1.0)
-    generated, training, scores = _checked(pairs)
+    _check_bounds("The threshold", threshold, "Give a number of 0 to 1.", most=1.0)
+    generated, training, scores = _columns(pairs)
     order = np.lexsort((training, generated, -scores))
-    chosen: list[Pair] = []
+    matches: list[Pair] = []
     used_samples: set[int] = set()
     used_training: set[int] = set()
     for at in order:
@@ -74,21 +74,21 @@ def one_to_one(pairs: Pairs, threshold: float) -> tuple[Pair, ...]:
         if sample not in used_samples and original not in used_training:
             used_samples.add(sample)
             used_training.add(original)
-            chosen.append(Pair(sample, original, score))
-    return tuple(chosen)
+            matches.append(Pair(sample, original, score))
+    return tuple(matches)
 
 
 def qn_score(fid: float, pairs: Pairs, n_generated: int, *, threshold: float = 0.8, novelty_weight: float = 1000.0) -> QNScore:
-    """Q-N = (FID + w·V_C·V_A·R_C) / 2 (eq. 6). `pairs`: every pair the verifier checked, not yet matched.
+    """Q-N = (FID + w·V_C·V_A·R_C) / 2 (PDFed, eq. 6), ≥ 0. `pairs`: every pair that the verifier scored, not yet matched.
 
-    V_A is the mean over all checked pairs; V_C and R_C are over the one-to-one confirmed ones. Empty sets give 0.
-    `n_generated` ≥ 1 samples were judged. fid, novelty_weight: finite, ≥ 0; threshold: 0..1; ids: whole, ≥ 0, those of
-    samples below n_generated. Raises BadFeatures.
+    V_A is the mean score of all pairs; V_C and R_C are over the one-to-one confirmed ones. Empty sets give 0. n_generated:
+    samples scored, ≥ 1. fid, novelty_weight (w): finite, ≥ 0. threshold: 0..1. ids: whole, ≥ 0; of samples, below n_generated.
+    Raises BadFeatures.
     """
-    whole_number("n_generated", n_generated, at_least=1)
-    _bounded("The FID", fid, "Score a model that gives finite pictures.")
-    _bounded("The novelty weight", novelty_weight, "Give a finite number of 0 or more.")
-    generated, _, scores = _checked(pairs)
+    check_whole_number("n_generated", n_generated, at_least=1)
+    _check_bounds("The FID", fid, "Score a model that gives finite pictures.")
+    _check_bounds("The novelty weight", novelty_weight, "Give a finite number of 0 or more.")
+    generated, _, scores = _columns(pairs)
     if len(generated) and generated.max() >= n_generated:
         raise BadFeatures(
             f"A pair names generated sample {int(generated.max())}, but there are {n_generated}.",
@@ -102,22 +102,22 @@ def qn_score(fid: float, pairs: Pairs, n_generated: int, *, threshold: float = 0
     return QNScore(value, float(fid), va, vc, rc, n_generated, confirmed)
 
 
-def _bounded(name: str, given: float, remedy: str, *, most: float = sys.float_info.max) -> None:
-    if not isinstance(given, Real) or not 0 <= given <= most:  # nor is nan
-        raise BadFeatures(f"{name} is {given!r}.", remedy)
+def _check_bounds(name: str, value: float, remedy: str, *, most: float = sys.float_info.max) -> None:
+    if not isinstance(value, Real) or not 0 <= value <= most:  # false for nan, too
+        raise BadFeatures(f"{name} is {value!r}.", remedy)
 
 
-def _checked(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three columns of `pairs` as int64, int64 and float64 of one length."""
+def _columns(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check the three columns of `pairs` and return them as int64, int64 and float64 of one length."""
     try:
         generated, training, scores = (np.asarray(column).reshape(-1) for column in pairs)
     except (TypeError, ValueError) as fault:
-        raise BadFeatures("Pairs are not three columns.", COLUMNS) from fault
+        raise BadFeatures("The pairs do not have three columns.", COLUMNS) from fault
     if not len(generated) == len(training) == len(scores):
-        raise BadFeatures(f"Pairs have columns of {len(generated)}, {len(training)} and {len(scores)} entries.", COLUMNS)
+        raise BadFeatures(f"The pairs' columns have {len(generated)}, {len(training)} and {len(scores)} entries.", COLUMNS)
     for ids in (generated, training):
         if len(ids) and (ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() > np.iinfo(np.int64).max):
-            raise BadFeatures("A pair's id is no position in a set.", "Number samples and training pictures from 0.")
+            raise BadFeatures("A pair's id is no position in its set.", "Number samples and training pictures from 0.")
     if len(scores) and (scores.dtype.kind not in "fiu" or not (scores.min() >= 0 and scores.max() <= 1)):
-        raise BadFeatures("A pair's score is outside 0..1.", "Verifier scores are probabilities.")
+        raise BadFeatures("A pair's score is outside 0..1.", "Give the verifier's scores, which are probabilities.")
     return generated.astype(np.int64), training.astype(np.int64), scores.astype(np.float64)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two scoring models of a task: kept as safetensors in the genesis bundle, received as hostile input."""
+"""Scoring models of a task: save and load the fingerprinter and the verifier (safetensors in the genesis bundle).
+
+A received file is hostile input: its size, header and values are screened.
+"""
 
 from __future__ import annotations
 
@@ -20,32 +23,32 @@ from pdfed.untrusted_json import read_json
 FINGERPRINTER = "fingerprinter.safetensors"
 VERIFIER = "verifier.safetensors"
 MAX_HEADER = 1_000_000  # bytes; a ResNet-50's is 40 kB
-NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
+DTYPE_NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}  # of safetensors
 REMEDY = "Fetch the genesis bundle again; if it is the same, the task's creator must make a new one."
 
 
 class Scorers:
-    """`fingerprinter` and `verifier`, ready to judge. The same for every node of a task."""
+    """Fingerprinter and verifier in evaluation mode; equal for every node of a task."""
 
     def __init__(self, fingerprinter: Fingerprinter, verifier: Verifier) -> None:
         self.fingerprinter = fingerprinter.eval().requires_grad_(False)
         self.verifier = verifier.eval().requires_grad_(False)
 
     def rounded(self) -> Scorers:
-        """These scorers with their weights as `save` keeps them, so that who trained them scores like who loads them."""
+        """Round the weights in place to the precision of `save`, so that the trainer scores like everyone who loads them."""
         for model in (self.fingerprinter, self.verifier):
-            model.load_state_dict({key: value.float() for key, value in _kept(model).items()})
+            model.load_state_dict({key: value.float() for key, value in _stored_tensors(model).items()})
         return self
 
     def save(self, folder: Path) -> None:
-        """Write fingerprinter.safetensors and verifier.safetensors. Same models, same bytes."""
+        """Write fingerprinter.safetensors and verifier.safetensors. Equal models give equal bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, model in ((FINGERPRINTER, self.fingerprinter), (VERIFIER, self.verifier)):
-            (folder / name).write_bytes(save(_kept(model), metadata={"format": "pt"}))
+            (folder / name).write_bytes(save(_stored_tensors(model), metadata={"format": "pt"}))
 
     @classmethod
     def load(cls, folder: Path, scoring: Scoring, images: Images) -> Scorers:
-        """The scorers of a task from a folder that `save` made, or somebody else did. Raises ScorersRejected."""
+        """Screen and load a task's scorers from a folder of anybody's. Raises ScorersRejected."""
         fingerprinter = Fingerprinter(scoring.fingerprinter, images.size, images.channels)
         verifier = Verifier(fingerprinter.backbone.width)
         for name, model in ((FINGERPRINTER, fingerprinter), (VERIFIER, verifier)):
@@ -53,8 +56,8 @@ class Scorers:
         return cls(fingerprinter, verifier)
 
 
-def _kept(model: nn.Module) -> dict[str, Tensor]:
-    """What is stored: matrices and kernels in fp16; vectors (biases, norms, running statistics) stay in fp32."""
+def _stored_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors as stored: matrices and kernels in fp16, vectors (biases, norms, running statistics) in fp32."""
     return {
         key: (value.half() if value.is_floating_point() and value.ndim >= 2 else value).contiguous()
         for key, value in sorted(model.state_dict().items())
@@ -62,13 +65,13 @@ def _kept(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _screened(path: Path, model: nn.Module) -> Mapping[str, Tensor]:
-    """The tensors of a file that holds exactly `model`'s keys, shapes and kept types, all finite. Raises ScorersRejected."""
-    expected = _kept(model)
+    """Read a file that holds exactly `model`'s keys, shapes and stored dtypes, all finite. Raises ScorersRejected."""
+    expected = _stored_tensors(model)
     size = sum(value.numel() * value.element_size() for value in expected.values())
     try:
-        found = path.stat().st_size
-        if not size + 8 < found <= size + 8 + MAX_HEADER:
-            raise _rejected(path, f"{found} bytes, where the task's model takes {size} and a header")
+        file_size = path.stat().st_size
+        if not size + 8 < file_size <= size + 8 + MAX_HEADER:
+            raise _rejected(path, f"{file_size} bytes, where the task's model takes {size} and a header")
         content = path.read_bytes()
     except OSError as fault:
         raise _rejected(path, f"can't be read: {fault.strerror}") from fault
@@ -76,7 +79,7 @@ def _screened(path: Path, model: nn.Module) -> Mapping[str, Tensor]:
     try:
         tensors = load(content)
     except SafetensorError as fault:
-        raise _rejected(path, f"no safetensors file: {fault}") from fault
+        raise _rejected(path, f"not a safetensors file: {fault}") from fault
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise _rejected(path, f"{key} is not finite")
@@ -86,7 +89,7 @@ def _screened(path: Path, model: nn.Module) -> Mapping[str, Tensor]:
 
 
 def _check_header(path: Path, content: bytes, expected: Mapping[str, Tensor], length: int) -> None:
-    """The header must name each expected tensor once, with its shape and type, and nothing else."""
+    """Check that the header names each expected tensor with its shape and dtype, and nothing else."""
     if int.from_bytes(content[:8], "little") != length:
         raise _rejected(path, "the header's length does not fit the file")
     try:
@@ -94,14 +97,15 @@ def _check_header(path: Path, content: bytes, expected: Mapping[str, Tensor], le
     except ValueError as fault:
         raise _rejected(path, f"the header can't be read: {fault}") from fault
     if not isinstance(header, dict):
-        raise _rejected(path, "the header is no table")
+        raise _rejected(path, "the header is not a JSON object")
     header.pop("__metadata__", None)
     if header.keys() != expected.keys():
         raise _rejected(path, f"{len(header.keys() ^ expected.keys())} tensors are missing or unknown")
     for key, value in expected.items():
         entry = header[key]
-        if not isinstance(entry, dict) or entry.get("shape") != list(value.shape) or entry.get("dtype") != NAMES[value.dtype]:
-            raise _rejected(path, f"{key} has not the shape or type of the task's model")
+        shape, dtype = list(value.shape), DTYPE_NAMES[value.dtype]
+        if not isinstance(entry, dict) or entry.get("shape") != shape or entry.get("dtype") != dtype:
+            raise _rejected(path, f"{key} is not {dtype} {shape} as in the task's model")
 
 
 def _rejected(path: Path, reason: str) -> ScorersRejected:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person can meet while scoring."""
+"""Errors and warnings of scoring."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ class BadPictures(PDFedError):
 
 
 class BadFeatures(PDFedError):
-    """A feature matrix (or probabilities, pairs, or a number beside them) that a metric can't take: wrong shape, empty, or not
-    finite."""
+    """Input that a metric can't take: features, probabilities or pairs of a wrong shape, empty or not finite; an argument out of
+    range."""
 
 
 class ScorersRejected(PDFedError):
-    """A file of scoring models that is not what the task's spec says; nothing of it was used."""
+    """A file of scoring models that does not match the task. Nothing of it was used."""
 
 
 class CheckpointUnfit(PDFedError):
-    """A checkpoint of scoring models in training that can't be continued from."""
+    """A training checkpoint of scoring models that can't be resumed."""
 
 
 class ModelMissing(PDFedError):
-    """A feature extractor whose weights are neither in the given folder nor in the hub's cache."""
+    """A feature extractor whose weights are not in the folder or in the hub's cache, or differ from the task's."""
 
 
 class MetricUndefined(RuntimeWarning):
-    """A metric has no value for these samples; nan was returned. The message says why."""
+    """Warns that a metric has no value for these samples and returned nan. The message says why."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task's public, immutable terms and a node's private choices. Pure data: imports none of the rooms."""
+"""A task's public settings and a node's private configuration, as pydantic models. Imports no other room of pdfed."""
 
 from pdfed.spec.money import wei
 from pdfed.spec.node_config import DINOV2, NodeConfig

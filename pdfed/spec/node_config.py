@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node keeps to itself: its data, whom it believes, how long it trains. Never part of the protocol."""
+"""A node's private configuration: its data, whose votes it believes, how long it trains. The protocol never sees it."""
 
 from __future__ import annotations
 
@@ -7,38 +7,85 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pdfed.spec.field_types import ChecksumAddress, Frozen
 from pdfed.spec.money import Wei
-from pdfed.spec.task import MAX_SEED, Frozen
+from pdfed.spec.task import MAX_SEED
 
 DINOV2 = "facebook/dinov2-large"  # ViT-L/14, as in the paper
 
 
 class NodeConfig(Frozen):
-    """A node's private choices, from flags and a YAML file (flags win)."""
+    """A node's private configuration: the file of `ape run node --config FILE`. Each field is also a flag; flags win."""
 
-    role: Literal["trainer", "validator"] = "trainer"
-    data: Annotated[str, Field(description="private pictures: a folder, an .npz, or 'digits:a-b/n'")]
-    store: Annotated[str, Field(description="where bundles are read and published")] = "local:.pdfed/store"
-    keep_last: Annotated[int, Field(ge=0, description="settled models kept besides the champion's lineage and the own")] = 20
-    quota_mb: Annotated[int, Field(ge=1, description="MB of bundles kept on disk and pinned in the store")] = 20_000
-    home: Annotated[str, Field(description="folder of journals, checkpoints and caches")] = ".pdfed"
-    stake: Annotated[Wei | None, Field(description="'0.1 ether' or wei; null = the task's minimum")] = None
-    images_per_submission: Annotated[int, Field(ge=1, description="training budget of one submission, images seen")] = 20_000
-    max_submissions: Annotated[int | None, Field(ge=1, description="stop training after this many; null = never")] = None
-    test_share: Annotated[float, Field(gt=0, lt=1, description="share of the data held out for the FID")] = 0.5
-    objective: Literal["qn", "qn+dedup"] = "qn"
-    believe: Annotated[Literal["self", "all", "trainers", "validators"], Field(description="whose votes count")] = "all"
-    allow: Annotated[tuple[str, ...], Field(description="if not empty, only these voters are believed")] = ()
-    deny: Annotated[tuple[str, ...], Field(description="these voters are never believed")] = ()
-    alarm: Annotated[int, Field(ge=0, le=1_000_000, description="ppm of memorised samples above which a model is left alone")] = (
-        200_000
+    role: Annotated[Literal["trainer", "validator"], Field(description="A trainer trains and votes; a validator only votes.")] = (
+        "trainer"
     )
-    parent: Annotated[Literal["best", "mean"], Field(description="what to continue from")] = "best"
-    top: Annotated[int, Field(ge=1, le=8, description="models merged by mean")] = 3
-    submit_worse: Annotated[bool, Field(description="submit even if the own score does not beat the baseline's")] = False
-    confirmations: Annotated[int, Field(ge=0, le=64, description="blocks an event must be deep before it counts")] = 0
+    data: Annotated[
+        str,
+        Field(
+            title="source", description="Private pictures: a folder, an .npz file, digits or digits:a-b/n (parts a to b−1 of n)."
+        ),
+    ]
+    store: Annotated[
+        str,
+        Field(
+            title="store",
+            description="Store of the bundles: local:PATH, kubo:HOST:PORT, gateway:URL (read-only), or several with commas, "
+            "tried in turn.",
+        ),
+    ] = "local:.pdfed/store"
+    keep_last: Annotated[
+        int, Field(ge=0, description="Settled models kept besides the champion's lineage and the node's own models.")
+    ] = 20
+    quota_mb: Annotated[int, Field(ge=1, description="MB of bundles kept on disk and pinned in the store.")] = 20_000
+    home: Annotated[str, Field(title="folder", description="Folder of journals, keys, checkpoints and downloads.")] = ".pdfed"
+    stake: Annotated[
+        Wei | None, Field(description='Stake to register with, such as "0.1 ether". Default: the task\'s minimum.')
+    ] = None
+    images_per_submission: Annotated[int, Field(ge=1, description="Images seen in the training of one submission.")] = 20_000
+    max_submissions: Annotated[
+        int | None, Field(ge=1, description="Submissions after which the node only votes. Default: no limit.")
+    ] = None
+    test_share: Annotated[float, Field(gt=0, lt=1, description="Share of the pictures held out of training, for the FID.")] = 0.5
+    objective: Annotated[
+        Literal["qn", "qn+dedup"],
+        Field(description="qn: train on all training pictures. qn+dedup: leave the most memorised out, at most half of all."),
+    ] = "qn"
+    believe: Annotated[
+        Literal["self", "all", "trainers", "validators"],
+        Field(description="Whose votes count, besides the node's own measurements."),
+    ] = "all"
+    allow: Annotated[
+        tuple[ChecksumAddress, ...], Field(description="Believe no other voters than these. Default: all that `believe` names.")
+    ] = ()
+    deny: Annotated[tuple[ChecksumAddress, ...], Field(description="Never believe these voters.")] = ()
+    alarm: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Memorised samples, in ppm, above which the node does not continue from a model, nor submit it.",
+        ),
+    ] = 200_000
+    parent: Annotated[
+        Literal["best", "mean"],
+        Field(description="Continue from the best model, or from the weighted mean of the `top` best."),
+    ] = "best"
+    top: Annotated[int, Field(ge=1, le=8, description="Models merged by `parent: mean`.")] = 3
+    submit_worse: Annotated[
+        bool, Field(description="Submit every trained model, even one worse than the champion on the node's own data.")
+    ] = False
+    confirmations: Annotated[
+        int, Field(ge=0, le=64, description="Confirmations (blocks) after which an event on the chain counts.")
+    ] = 0
     dinov2: Annotated[
-        str, Field(description="weights for tasks with features: dinov2: a folder, or their name in the hub's cache")
+        str,
+        Field(
+            description="DINOv2 weights, for tasks with `features: dinov2`: a folder, or a name in the Hugging Face cache; "
+            "nothing is downloaded."
+        ),
     ] = DINOV2
-    threads: Annotated[int, Field(ge=1, le=256, description="CPU threads of torch")] = 1
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    threads: Annotated[int, Field(ge=1, le=256, description="CPU threads of torch.")] = 1
+    seed: Annotated[
+        int, Field(ge=0, le=MAX_SEED, description="Seed of the train/test split, of training and of the privacy audit.")
+    ] = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one table of presets. Everything else about a task is derived from its row."""
+"""Presets of tasks: the fields that a task file may start from. Fields that a preset leaves out have their defaults."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "public": "digits:0-1/3",
     },
-    # Fashion-MNIST padded to 32×32: the digits network on a 16×16×4 picture. `public` is a file of the sponsor's.
+    # Fashion-MNIST padded to 32×32, with the network of `digits` on 16×16×4 pictures. The sponsor provides the file `public`.
     "fashion": {
         "task": {
             "name": "fashion",
             "description": "Fashion-MNIST, 32×32 grey.",
             "images": {"size": 32, "channels": 1, "classes": FASHION, "flip": True},
-            # A quarter of an hour on one core, once. With a quarter of it, one redrawn copy in a hundred was missed.
+            # Trains for 15 minutes on one core, once. With a quarter of these images, 1 % of redrawn copies were missed.
             "scoring": {"training_images": 640_000},
         },
         "public": "fashion.npz",
@@ -59,7 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "public": "cifar10.npz",
         "genesis_images": 2_000_000,
     },
-    # Any folder of pictures, one sub-folder per class or none: `ape run deploy` fills in the classes it finds.
+    # Any folder of pictures, with or without a sub-folder per class: `ape run deploy` fills in the classes.
     "art64": {
         "task": {
             "name": "art64",
@@ -73,7 +73,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# The task of the paper's Table 1, which only fits eq. 6 with R_C in percent: w = 100 000 (docs/scoring.md, "the unit trap").
+# The task of the paper's Table 1, which fits eq. 6 only with R_C in percent: w = 100 000 (docs/scoring.md, "the unit trap").
 _CIFAR10 = PRESETS["cifar10-ddpm"]
 PRESETS["table1"] = {
     **_CIFAR10,

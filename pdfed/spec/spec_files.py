@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading task files, node files and received task.json: every fault is named with its place in the file."""
+"""Read task files, node files and the task.json of a genesis bundle. An error names the field that is wrong."""
 
 from __future__ import annotations
 
@@ -15,60 +15,66 @@ from pdfed.spec.presets import PRESETS
 from pdfed.spec.task import TASK_VERSION, TaskFile, TaskSpec
 from pdfed.untrusted_json import read_json
 
-MAX_BYTES = 1_000_000  # a task spec is a few kilobytes; what is larger is not one
+MAX_BYTES = 1_000_000  # a task or node file has a few kilobytes
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class SpecError(PDFedError):
-    """A task file, node file or received task spec that is missing, unreadable or wrong."""
+    """A task file, node file or task.json is missing, unreadable or wrong."""
 
 
 class TaskVersionError(SpecError):
-    """A task made for another version of this program."""
+    """A task has the format of another version of this program."""
 
 
 def read_task_file(source: str | Path) -> TaskFile:
-    """A preset by name (`digits`), or a YAML file: `preset:` names the row it starts from, the rest overrides it."""
+    """Read a task: a preset by name (`digits`), or a YAML file, whose `preset:` names the preset that its fields override.
+
+    Raises SpecError.
+    """
     if str(source) in PRESETS:
         return _validated(TaskFile, PRESETS[str(source)], f"preset {source}")
-    given = _read_yaml(Path(source))
-    preset = given.pop("preset", None)
+    fields = _read_yaml(Path(source))
+    preset = fields.pop("preset", None)
     if preset is not None and preset not in PRESETS:
         raise SpecError(f"{source} names the preset {preset!r}, which does not exist.", f"Choose one of: {', '.join(PRESETS)}.")
-    _check_version(given.get("task"), str(source))
-    return _validated(TaskFile, _overlaid(PRESETS.get(preset or "", {}), given), str(source))
+    _check_version(fields.get("task"), str(source))
+    return _validated(TaskFile, _merged(PRESETS.get(preset or "", {}), fields), str(source))
 
 
 def read_task_json(content: bytes) -> TaskSpec:
-    """The task spec of a genesis bundle. Hostile input: bounded, strictly checked."""
+    """Read the task.json of a genesis bundle. The content is untrusted: bounded and strictly checked. Raises SpecError."""
     try:
-        given = read_json(content, MAX_BYTES)
+        fields = read_json(content, MAX_BYTES)
     except ValueError as fault:
         raise SpecError(f"The task spec can't be read: {fault}.", "Ask the task's sponsor for a working genesis.") from fault
-    _check_version(given, "the genesis bundle's task.json")
-    return _validated(TaskSpec, given, "task.json")
+    _check_version(fields, "the genesis bundle's task.json")
+    return _validated(TaskSpec, fields, "task.json")
 
 
 def read_node_config(path: Path | None, flags: dict[str, Any]) -> NodeConfig:
-    """A node's choices: the YAML file at `path`, if any, with the flags that were given on top."""
-    given = _read_yaml(path) if path is not None else {}
-    return _validated(NodeConfig, {**given, **flags}, str(path or "the flags"))
+    """Read a node's configuration: the YAML file at `path`, if any, overridden by `flags` (field name → value).
+
+    Raises SpecError.
+    """
+    fields = _read_yaml(path) if path is not None else {}
+    return _validated(NodeConfig, {**fields, **flags}, str(path or "the flags"))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise SpecError(f"{path} is larger than {MAX_BYTES} bytes.", "Name a task or node file, not data.")
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as fault:
         names = ", ".join(PRESETS)
         raise SpecError(f"{path} can't be read: {fault.strerror}.", f"Name a YAML file, or a preset: {names}.") from fault
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         line = str(fault).splitlines()[0]
-        raise SpecError(f"{path} is not YAML: {line}.", "Mend that place; the README shows an example.") from fault
-    if not isinstance(given, dict):
-        raise SpecError(f"{path} holds no fields.", "Write `name: value` lines; the README shows an example.")
-    return given
+        raise SpecError(f"{path} is not YAML: {line}.", "Mend that place; docs/reference.md lists the fields.") from fault
+    if not isinstance(fields, dict):
+        raise SpecError(f"{path} holds no fields.", "Write lines such as `name: value`; docs/reference.md lists the fields.")
+    return fields
 
 
 def _check_version(task: object, where: str) -> None:
@@ -80,21 +86,23 @@ def _check_version(task: object, where: str) -> None:
         )
 
 
-def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for field, value in above.items():
+def _merged(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """Merge two nested dicts; values of `override` win."""
+    merged = dict(base)
+    for field, value in override.items():
         if isinstance(value, dict) and isinstance(merged.get(field), dict):
-            merged[field] = _overlaid(merged[field], value)
+            merged[field] = _merged(merged[field], value)
         else:
             merged[field] = value
     return merged
 
 
-def _validated(model: type[Model], given: object, where: str) -> Model:
+def _validated(model: type[Model], fields: object, where: str) -> Model:
     try:
-        return model.model_validate(given)
+        return model.model_validate(fields)
     except ValidationError as fault:
         first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        place = ".".join(str(part) for part in first["loc"]) or "the file as a whole"
         more = f" ({fault.error_count() - 1} more)" if fault.error_count() > 1 else ""
-        raise SpecError(f"{where}: {place}: {first['msg']}{more}.", "Mend that field and run again.") from fault
+        message = first["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{where}: {place}: {message}{more}.", "Correct that field and run the command again.") from fault

@@ -1,62 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What everyone in a federation shares: the task. Everything that changes a score is in here and nowhere else."""
+"""The task that all nodes of a federation share. It holds every setting that changes a score."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from eth_utils.address import is_checksum_address, is_hex_address
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from pdfed.spec.field_types import Address, Frozen, Printable
 from pdfed.spec.money import Wei
 
 TASK_VERSION = 1
 MAX_SECONDS = 2**32 - 1  # of a window in the contract
-MAX_SCALE = 1_000_000.0  # of what a score is multiplied by: with both there, Q-N stays far below the contract's 2^64 millionths
-MAX_SEED = 2**40 - 1  # a node's drafts take the millions above it, and a manifest's numbers end at 2^63
+MAX_SCALE = 1_000_000.0  # of a factor of the score: with both factors at it, Q-N stays far below the contract's 2^64 millionths
+MAX_SEED = 2**40 - 1  # drafts of a node use seeds a million times larger, and numbers in a manifest end at 2^63
 MIN_GENESIS_BATCHES = 4  # with fewer, no batch ends between three quarters of the training and its end
 
 
-def address(value: object) -> object:
-    """An Ethereum address as it stands. Raises ValueError, also where the capitals of a checksum are wrong: a slip of the pen."""
-    if not isinstance(value, str) or not value.startswith("0x") or not is_hex_address(value):
-        raise ValueError(f'{value!r} is no address: write "0x" and 40 hexadecimal digits, in quotes')
-    digits = value[2:]
-    if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(value):
-        raise ValueError(f"{value} is mistyped: its capitals are a checksum, and do not fit")
-    return value
-
-
-Address = Annotated[str, BeforeValidator(address)]
-
-
-_JOINERS = dict.fromkeys((0x200C, 0x200D, 0x3000, 0xA0))  # within words of Persian, in emoji, between words: they steer nothing
-
-
-def printable(text: str) -> str:
-    """`text` as it stands. Raises ValueError unless it is one line that any program can show: it ends up in a terminal, in file
-    names and at the head of an exported README."""
-    if not text.translate(_JOINERS).isprintable():
-        raise ValueError(f"{text[:60]!r} holds a line end or another character that can't be printed")
-    return text
-
-
-Words = Annotated[str, AfterValidator(printable)]
-
-
-class Frozen(BaseModel):
-    """Immutable; an unknown field is an error, not a silent default. Numbers are finite: JSON and YAML can write others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class Images(Frozen):
-    """The pictures of the task."""
+    """Format and classes of the pictures."""
 
-    size: Annotated[int, Field(ge=8, le=512, description="height and width in pixels")]
-    channels: Annotated[int, Field(description="1 grey, 3 colour")] = 3
-    classes: Annotated[tuple[Words, ...], Field(min_length=1, max_length=1000, description="names, in order of label")]
-    flip: Annotated[bool, Field(description="mirror training pictures left to right at random")] = False
+    size: Annotated[int, Field(ge=8, le=512, description="Height and width in pixels.")]
+    channels: Annotated[int, Field(description="1 for grey, 3 for colour.")] = 3
+    classes: Annotated[tuple[Printable, ...], Field(min_length=1, max_length=1000, description="Class names, in label order.")]
+    flip: Annotated[bool, Field(description="Mirror training pictures left to right at random.")] = False
 
     @model_validator(mode="after")
     def _check(self) -> Images:
@@ -68,14 +35,14 @@ class Images(Frozen):
 
 
 class Network(Frozen):
-    """A class-conditional diffusers UNet2DModel on pixel-unshuffled pictures."""
+    """The denoiser: a class-conditional diffusers UNet2DModel on pixel-unshuffled pictures."""
 
-    unshuffle: Annotated[int, Field(ge=1, le=8, description="a pixel block of this side becomes channels; 1 = none")] = 2
-    channels: Annotated[tuple[int, ...], Field(min_length=1, max_length=6, description="width of each resolution")] = (64, 64)
-    layers: Annotated[int, Field(ge=1, le=4, description="residual blocks per resolution")] = 1
-    attention: Annotated[tuple[bool, ...] | None, Field(description="self-attention per resolution; none if null")] = None
-    groups: Annotated[int, Field(ge=1, le=32, description="groups of the group norm")] = 8
-    head: Annotated[int, Field(ge=4, le=128, description="channels per attention head")] = 8
+    unshuffle: Annotated[int, Field(ge=1, le=8, description="Pixel blocks of this side become channels; 1: none do.")] = 2
+    channels: Annotated[tuple[int, ...], Field(min_length=1, max_length=6, description="Width of each resolution.")] = (64, 64)
+    layers: Annotated[int, Field(ge=1, le=4, description="Residual blocks per resolution.")] = 1
+    attention: Annotated[tuple[bool, ...] | None, Field(description="Self-attention per resolution. Default: none.")] = None
+    groups: Annotated[int, Field(ge=1, le=32, description="Groups of the group normalisation; they divide every width.")] = 8
+    head: Annotated[int, Field(ge=4, le=128, description="Channels per attention head.")] = 8
 
     @model_validator(mode="after")
     def _check(self) -> Network:
@@ -87,62 +54,80 @@ class Network(Frozen):
 
 
 class Training(Frozen):
-    """How a model is trained. Progress is counted in images seen."""
+    """Training of a model. Progress is counted in images seen."""
 
-    prediction: Annotated[Literal["v", "epsilon"], Field(description="what the network predicts")] = "v"
-    schedule: Annotated[Literal["cosine", "linear"], Field(description="noise schedule")] = "cosine"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
-    batch: Annotated[int, Field(ge=1, le=4096, description="images per optimiser step")] = 64
-    clip: Annotated[float, Field(gt=0, description="largest norm of a gradient")] = 1.0
-    ema: Annotated[float, Field(ge=0, lt=1, description="EMA decay per optimiser step; warmed up from 0")] = 0.98
-    label_drop: Annotated[float, Field(ge=0, lt=1, description="share of labels dropped, for guidance")] = 0.1
-    precision: Annotated[Literal["bf16", "fp32"], Field(description="of the forward pass")] = "bf16"
+    prediction: Annotated[Literal["v", "epsilon"], Field(description="What the network predicts.")] = "v"
+    schedule: Annotated[Literal["cosine", "linear"], Field(description="Noise schedule.")] = "cosine"
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Learning rate of AdamW.")] = 2e-3
+    batch: Annotated[int, Field(ge=1, le=4096, description="Images per optimiser step.")] = 64
+    clip: Annotated[float, Field(gt=0, description="Largest gradient norm; larger gradients are scaled down.")] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1, description="EMA decay per optimiser step, warmed up from 0.")] = 0.98
+    label_drop: Annotated[float, Field(ge=0, lt=1, description="Share of labels dropped, for classifier-free guidance.")] = 0.1
+    precision: Annotated[Literal["bf16", "fp32"], Field(description="Precision of the forward pass.")] = "bf16"
 
 
 class Sampling(Frozen):
-    """How models are sampled for scoring."""
+    """Sampling of a model for its score."""
 
-    sampler: Literal["dpmsolver++2m"] = "dpmsolver++2m"
-    steps: Annotated[int, Field(ge=2, le=1000, description="network evaluations (NFE) per image, without guidance")] = 8
-    guidance: Annotated[float, Field(ge=0, le=20, description="0 = off; w > 0 adds w·(conditional − unconditional)")] = 0.0
-    images: Annotated[int, Field(ge=20, le=100_000, description="samples per evaluation, spread over the classes")] = 500
+    sampler: Annotated[Literal["dpmsolver++2m"], Field(description="DPM-Solver++(2M), Lu et al. 2022.")] = "dpmsolver++2m"
+    steps: Annotated[int, Field(ge=2, le=1000, description="Network evaluations (NFE) per image, without guidance.")] = 8
+    guidance: Annotated[
+        float, Field(ge=0, le=20, description="Weight w of guidance: adds w·(conditional − unconditional); 0: off.")
+    ] = 0.0
+    images: Annotated[int, Field(ge=20, le=100_000, description="Samples per evaluation, spread over the classes.")] = 500
 
 
 class Scoring(Frozen):
-    """The ruler: features, thresholds and weights of the Q-N score (design: eqs. 1–6 of the PDFed paper)."""
+    """The Q-N score (eqs. 1–6 of the PDFed paper): features, thresholds and weights."""
 
-    features: Annotated[Literal["fingerprint", "dinov2"], Field(description="feature space of the FID")] = "fingerprint"
+    features: Annotated[Literal["fingerprint", "dinov2"], Field(description="Feature space of the FID.")] = "fingerprint"
     dinov2: Annotated[
-        str | None, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of DINOv2: weights and settings; deploy finds it")
+        str | None,
+        Field(
+            pattern=r"^[0-9a-f]{64}$",
+            description="sha256 of the DINOv2 weights and settings. Default: filled in by `ape run deploy`.",
+        ),
     ] = None
     fid_scale: Annotated[
-        float, Field(gt=0, le=MAX_SCALE, description="FID is multiplied by this; deploy measures it for fingerprints")
+        float, Field(gt=0, le=MAX_SCALE, description="Factor of the FID; for fingerprints, `ape run deploy` measures it.")
     ] = 1.0
-    fingerprinter: Annotated[Literal["small", "resnet50"], Field(description="network preset of the scorers")] = "small"
-    temperature: Annotated[float, Field(gt=0, le=10, description="λ of eq. 1")] = 0.1
-    shortlist: Annotated[int, Field(ge=1, le=100, description="K nearest training images checked per sample")] = 5
-    intra_class: Annotated[float, Field(ge=-3, le=3, description="0.5 of eq. 5: threshold = mean − this·std")] = 0.5
-    confirmation: Annotated[float, Field(gt=0, lt=1, description="verifier score from which a pair is a copy")] = 0.8
+    fingerprinter: Annotated[
+        Literal["small", "resnet50"], Field(description="Network of the scoring models (fingerprinter and verifier).")
+    ] = "small"
+    temperature: Annotated[float, Field(gt=0, le=10, description="Temperature λ of eq. 1.")] = 0.1
+    shortlist: Annotated[int, Field(ge=1, le=100, description="Nearest training images checked per sample, K.")] = 5
+    intra_class: Annotated[
+        float, Field(ge=-3, le=3, description="Factor of the standard deviation in eq. 5: threshold = mean − factor·std.")
+    ] = 0.5
+    confirmation: Annotated[
+        float, Field(gt=0, lt=1, description="Verifier score from which a sample counts as a copy of a training image.")
+    ] = 0.8
     novelty_weight: Annotated[
-        float, Field(ge=0, le=MAX_SCALE, description="w of eq. 6; 100000 reproduces the paper's Table 1")
+        float, Field(ge=0, le=MAX_SCALE, description="Weight w of eq. 6; 100000 reproduces the paper's Table 1.")
     ] = 1000.0
-    training_images: Annotated[int, Field(ge=100, description="images seen when deploy trains each scoring model")] = 60_000
+    training_images: Annotated[int, Field(ge=100, description="Images seen when `ape run deploy` trains each scoring model.")] = (
+        60_000
+    )
 
 
 class TaskSpec(Frozen):
-    """A task's public, immutable terms. Stored as task.json in the genesis bundle."""
+    """A task's public, immutable settings, stored as task.json in the genesis bundle."""
 
-    version: Literal[1] = 1
-    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
-    description: Annotated[str, Field(max_length=2000)] = ""
-    licence: Annotated[Words, Field(max_length=200, description="of the models trained here")] = "CC-BY-4.0"
-    images: Images
-    network: Network = Network()
-    training: Training = Training()
-    sampling: Sampling = Sampling()
-    scoring: Scoring = Scoring()
-    exchange: Annotated[Literal["full"], Field(description="which parameters a submission carries")] = "full"
-    max_bundle_bytes: Annotated[int, Field(ge=10_000, le=10**11)] = 64_000_000
+    version: Annotated[Literal[1], Field(description="Version of this format.")] = 1
+    name: Annotated[
+        str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$", description="Name of the task.")
+    ]
+    description: Annotated[str, Field(max_length=2000, description="A few sentences for participants.")] = ""
+    licence: Annotated[Printable, Field(max_length=200, description="Licence of the models trained here.")] = "CC-BY-4.0"
+    images: Annotated[Images, Field(description="Format and classes of the pictures.")]
+    network: Annotated[Network, Field(description="The denoiser.")] = Network()
+    training: Annotated[Training, Field(description="Training of a model.")] = Training()
+    sampling: Annotated[Sampling, Field(description="Sampling of a model for its score.")] = Sampling()
+    scoring: Annotated[Scoring, Field(description="The Q-N score.")] = Scoring()
+    exchange: Annotated[Literal["full"], Field(description="Parameters that a submission carries: all of them.")] = "full"
+    max_bundle_bytes: Annotated[
+        int, Field(ge=10_000, le=10**11, description="Largest bundle that a node downloads, in bytes.")
+    ] = 64_000_000
 
     @model_validator(mode="after")
     def _check(self) -> TaskSpec:
@@ -155,21 +140,61 @@ class TaskSpec(Frozen):
 
 
 class TermsSpec(Frozen):
-    """The contract's terms as a sponsor writes them. Amounts: "0.01 ether", "5 gwei" or wei; times in seconds."""
+    """The contract's terms as a sponsor writes them. Amounts: "0.01 ether", "5 gwei" or wei. Times: seconds."""
 
-    submission_fee: Annotated[Wei | None, Field(description="null = pool / 4000, at least 0.001 ether")] = None
-    commit_bond: Annotated[Wei | None, Field(description="null = 3 fees")] = None
-    min_stake: Annotated[Wei | None, Field(ge=10**15, description="null = 100 fees, or 32 bonds if that is more")] = None
-    quorum: Annotated[int, Field(ge=1, le=10_000, description="basis points")] = 5_000
-    release: Annotated[int, Field(ge=1, le=9_999, description="basis points of the pool per halving of Q-N")] = 2_500
-    min_gain: Annotated[int | None, Field(ge=1, le=63, description="steps of 1/64 halving; null = measured by deploy")] = None
-    jury: Annotated[int, Field(ge=0, le=65_535, description="expected voters per model, 0 = everyone")] = 0
-    royalty: Annotated[int, Field(ge=0, le=5_000, description="basis points")] = 1_000
-    commit_window: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="seconds")] = 86_400
-    reveal_window: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="seconds")] = 86_400
-    unbonding: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="seconds")] = 604_800
-    sunset: Annotated[int, Field(ge=0, le=MAX_SECONDS, description="seconds, 0 = never")] = 7_776_000  # 90 days
-    sponsor: Annotated[Address | None, Field(description="where the pool returns to; null = the deployer")] = None
+    submission_fee: Annotated[
+        Wei | None,
+        Field(description="Paid by the author of a submission to its voters. Default: pool / 4000, at least 0.001 ether."),
+    ] = None
+    commit_bond: Annotated[
+        Wei | None, Field(description="Lost from the stake for each vote that is not revealed. Default: 3 submission fees.")
+    ] = None
+    min_stake: Annotated[
+        Wei | None,
+        Field(ge=10**15, description="Least stake of a node. Default: the larger of 100 submission fees and 32 commit bonds."),
+    ] = None
+    quorum: Annotated[int, Field(ge=1, le=10_000, description="Share of the eligible stake that must vote, in basis points.")] = (
+        5_000
+    )
+    release: Annotated[int, Field(ge=1, le=9_999, description="Share of the pool paid per halving of Q-N, in basis points.")] = (
+        2_500
+    )
+    min_gain: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=63,
+            description="Smallest paid gain, in steps of 1/64 halving. Default: measured by `ape run deploy`.",
+        ),
+    ] = None
+    jury: Annotated[int, Field(ge=0, le=65_535, description="Expected voters per model; 0: everyone votes.")] = 0
+    royalty: Annotated[
+        int, Field(ge=0, le=5_000, description="Share of a payout that goes to earlier champions, in basis points.")
+    ] = 1_000
+    commit_window: Annotated[
+        int, Field(ge=1, le=MAX_SECONDS, description="Time to commit votes after a submission, in seconds.")
+    ] = 86_400
+    reveal_window: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="Time to reveal votes after that, in seconds.")] = (
+        86_400
+    )
+    unbonding: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_SECONDS,
+            description="Time from leaving to the return of the stake, in seconds; at least commit_window + reveal_window.",
+        ),
+    ] = 604_800
+    sunset: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=MAX_SECONDS,
+            description="Time without a settlement after which the pool may return to the sponsor, in seconds; 0: never, "
+            "otherwise at least commit_window + reveal_window.",
+        ),
+    ] = 7_776_000  # 90 days
+    sponsor: Annotated[Address | None, Field(description="Account that the pool returns to. Default: the deployer.")] = None
 
     @model_validator(mode="after")
     def _check(self) -> TermsSpec:
@@ -182,13 +207,20 @@ class TermsSpec(Frozen):
 
 
 class TaskFile(Frozen):
-    """What `ape run deploy --task FILE` reads: the task, the contract's terms, and how the genesis is made."""
+    """The file that `ape run deploy --task FILE` reads: the task, the contract's terms, and the training of the genesis."""
 
-    task: TaskSpec
-    terms: TermsSpec = TermsSpec()
-    public: Annotated[str, Field(description="non-private pictures: 'digits[:a-b/n]', an .npz or a folder")]
-    genesis_images: Annotated[int, Field(ge=64, description="images seen when the genesis is trained")] = 20_000
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    task: Annotated[TaskSpec, Field(description="Public settings of the task; they go into the genesis bundle.")]
+    terms: Annotated[TermsSpec, Field(description="Terms of the contract.")] = TermsSpec()
+    public: Annotated[
+        str,
+        Field(
+            title="source", description="Public pictures: a folder, an .npz file, digits or digits:a-b/n (parts a to b−1 of n)."
+        ),
+    ]
+    genesis_images: Annotated[int, Field(ge=64, description="Images seen when the genesis is trained; at least 4 batches.")] = (
+        20_000
+    )
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED, description="Seed of the scoring models and the genesis.")] = 0
 
     @model_validator(mode="after")
     def _check(self) -> TaskFile:

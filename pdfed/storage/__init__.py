@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Content in, CID out; CID in, verified content out."""
+"""Content-addressed storage of bundles: add a file or folder and get its CID, fetch a CID and get verified content."""
 
 from pdfed.storage.cid import cid_from_digest, digest_of
 from pdfed.storage.local_store import LocalStore

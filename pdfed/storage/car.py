@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file or directory as a CAR v1 stream (IPLD CAR spec), made while it is read: for `ipfs dag import`."""
+"""CAR v1 stream of a file or directory (IPLD CAR spec), for `ipfs dag import`. Made while it is read: one block in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pdfed.storage.cid import Cid
-from pdfed.storage.dag import varint
+from pdfed.storage.dag_pb import varint
 from pdfed.storage.storage_errors import StoreError
 from pdfed.storage.tree import blocks_of
 
@@ -16,7 +16,7 @@ _BEFORE_ROOT, _AFTER_ROOT = b"\xa2\x65roots\x81\xd8\x2a\x58\x25\x00", b"\x67vers
 
 
 class CarStream:
-    """Reads like a file. sent: bytes of blocks handed out so far. Memory: one block."""
+    """File-like object for an upload. sent: bytes of blocks read so far. stopped: set it to make the next read fail."""
 
     name = "bundle.car"  # a part of an upload without a file name may be passed over
 
@@ -28,9 +28,9 @@ class CarStream:
         self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, one block at most; none at the end. Raises StoreError, also when `stopped` was set."""
+        """Read up to `size` bytes, at most one block; b"" at the end. Raises StoreError, also if `stopped` is set."""
         if self.stopped:
-            raise StoreError("Publishing was stopped.", "Start again to go on.")
+            raise StoreError("Publishing was stopped.", "Publish again.")
         if not self._rest:
             self._rest = next(self._parts, b"")
         part, self._rest = (self._rest[:size], self._rest[size:]) if size >= 0 else (self._rest, b"")
@@ -45,7 +45,7 @@ class CarStream:
                 cid, block = next(blocks)
             except StopIteration as end:
                 if end.value != root:
-                    raise StoreError(f"{path} was changed while it was published.", "Leave it alone and publish again.") from None
+                    raise StoreError(f"{path} changed while it was published.", "Publish it again, without changes.") from None
                 return
             self.sent += len(block)
             name = cid.encode()

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`kubo:HOST:PORT`: an IPFS daemon through its RPC interface (Kubo's, or any that speaks it), by way of ipfshttpclient.
+"""`kubo:HOST:PORT`: store on an IPFS daemon (Kubo, or any with its RPC interface), through ipfshttpclient.
 
-Content goes in as a CAR stream of our own blocks: what the daemon's import profile says about chunks changes nothing, and it
-pins the root before it lets go of its lock. It comes out block by block, which the daemon finds in the network by bitswap.
+Publishing uploads a CAR stream of our own blocks, so the daemon's chunking settings don't matter; the daemon pins the root
+before it releases its lock. Fetching reads single blocks, which the daemon finds in the network by bitswap.
 
 ipfshttpclient 0.7.0: `connect()` refuses every daemon from 0.8 on, so the client is made without it; only calls whose path and
-answer have not changed since are used; without a timeout, an unknown CID waits for ever, so every call has one. Its streams hold
-all of an answer that is not sent in chunks, so blocks are read without it.
+response have not changed since are used; without a timeout, an unknown CID waits for ever, so every call has one. It keeps a
+response that is not chunked in memory as a whole, so blocks are read with our own client.
 """
 
 from __future__ import annotations
@@ -24,166 +24,161 @@ from typing import Any
 
 import httpx
 
-os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PATCH_REQUESTS", "no")  # else it replaces private parts of urllib3
+os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PATCH_REQUESTS", "no")  # else it patches private parts of urllib3
 import ipfshttpclient
 from ipfshttpclient import exceptions as rpc
 from ipfshttpclient.client import DEFAULT_BASE
 from ipfshttpclient.http_common import multiaddr_to_url_data
 
-from pdfed.storage.bounded_http import CONNECT_SECONDS, SmallAnswers
+from pdfed.storage.block_store import BlockStore
+from pdfed.storage.bounded_http import CONNECT_SECONDS, BoundedClient
 from pdfed.storage.car import CarStream
 from pdfed.storage.cid import Cid
 from pdfed.storage.download import MAX_BLOCK_BYTES
 from pdfed.storage.prefetch import TICK_SECONDS
-from pdfed.storage.reader import Reader
 from pdfed.storage.storage_errors import BadCid, ContentUnavailable, DeadlinePassed, StoreError, StoreUnreachable
 from pdfed.storage.tree import CHUNK_BYTES, cid_of
 from pdfed.untrusted_json import read_json
 
-DEFAULT_PLACE = "127.0.0.1:5001"
-ANSWER_SECONDS = 10.0  # more than the daemon was given itself: then it is the daemon that does not answer
+DEFAULT_ADDRESS = "127.0.0.1:5001"
+GRACE_SECONDS = 10.0  # on top of the daemon's own timeout; after that the daemon itself does not respond
 FIND_SECONDS = 30.0  # for the daemon to find a block in the network
-BLOCK_SECONDS = 60.0  # for one block, from the question to its last byte
+BLOCK_SECONDS = 60.0  # for one block, from the request to its last byte
 STALL_SECONDS = 60.0  # for the daemon to take the next bytes of an import
-IMPORT_SECONDS = 120.0  # for the daemon to answer after the last byte of an import
+IMPORT_SECONDS = 120.0  # for the daemon to respond after the last byte of an import
 MAX_ERROR_BYTES = 10_000
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:]+\]|[0-9A-Za-z.-]+):([0-9]{1,5})")
 _TRY_LATER = "Its author may not have published it yet, or no peer that has it is online; try again later."
 
 
-class KuboStore(Reader):
-    """The daemon's own pins keep content; it counts one pin per CID, whoever asked for it."""
+class KuboStore(BlockStore):
+    """Store on an IPFS daemon. Holders are ignored: a daemon counts one pin per CID, whoever set it."""
 
-    at_once = 8
+    concurrency = 8
 
-    def __init__(self, place: str = DEFAULT_PLACE) -> None:
-        """place: HOST:PORT or a multiaddr of the RPC port. Nothing is asked of the daemon yet. Raises StoreError."""
-        self._place = place or DEFAULT_PLACE
-        self._answers = SmallAnswers({}, proxies=False)
+    def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
+        """address: HOST:PORT or multiaddr of the RPC port; no request is made yet. Raises StoreError."""
+        self._address = address or DEFAULT_ADDRESS
+        self._block_client = BoundedClient({}, proxies=False)
         try:
-            self._address = _multiaddr(self._place)
-            self._base, socket_path, _, _ = multiaddr_to_url_data(self._address, DEFAULT_BASE)
+            self._multiaddr = _multiaddr(self._address)
+            self._base, socket_path, _, _ = multiaddr_to_url_data(self._multiaddr, DEFAULT_BASE)
             if socket_path is not None:
-                raise ValueError(place)
+                raise ValueError(address)
         except (rpc.Error, ValueError) as fault:
             raise StoreError(
-                f"{place!r} is no address of an IPFS daemon.", "Name one as kubo:127.0.0.1:5001 or kubo:/ip4/127.0.0.1/tcp/5001."
+                f"{address!r} is not the address of an IPFS daemon.", "Use kubo:127.0.0.1:5001 or kubo:/ip4/127.0.0.1/tcp/5001."
             ) from fault
 
     @property
     def url(self) -> str:
-        return f"kubo:{self._place}"
+        return f"kubo:{self._address}"
 
-    def adding(self, path: Path, holder: str = "") -> Generator[int, None, str]:
-        """Publish and pin a file or directory in steps of a tenth of a second. The CID is computed here first, and is what the
-        daemon has to say at the end."""
+    def add_steps(self, path: Path, holder: str = "") -> Generator[int, None, str]:
+        """Publish and pin a file or directory in steps of TICK_SECONDS. The daemon must confirm the CID that is computed here."""
         root = Cid.parse((yield from _in_thread(lambda: cid_of(path), lambda: 0)))
         car = CarStream(Path(path), root)
         try:
             yield from _in_thread(lambda: self._import(car, root), lambda: car.sent)
         finally:
-            car.stopped = True  # a step that is not taken ends the request
+            car.stopped = True  # if the caller stops taking steps, the request ends
         return str(root)
 
     def pin(self, cid: str, holder: str = "") -> None:
-        """Pin content that the daemon has or finds in time. Raises BadCid, ContentUnavailable, StoreUnreachable."""
+        """Pin content that the daemon has, or finds within FIND_SECONDS. Raises BadCid, ContentUnavailable, StoreUnreachable."""
         Cid.parse(cid)
-        with self._asking(ContentUnavailable, f"to pin {cid}"):
-            self._client.pin.add(cid, opts=_within(FIND_SECONDS), timeout=_timeout(FIND_SECONDS))
+        with self._requesting(ContentUnavailable, f"to pin {cid}"):
+            self._client.pin.add(cid, opts=_daemon_timeout(FIND_SECONDS), timeout=_timeout(FIND_SECONDS))
 
     def unpin(self, cid: str, holder: str = "") -> None:
-        """Take the pin away; the daemon's garbage collection frees the space. Raises BadCid, StoreUnreachable."""
+        """Remove the pin; the daemon's garbage collection frees the space. Raises BadCid, StoreUnreachable."""
         Cid.parse(cid)
         try:
-            with self._asking(StoreError, f"to unpin {cid}"):
+            with self._requesting(StoreError, f"to unpin {cid}"):
                 self._client.pin.rm(cid, timeout=_timeout(FIND_SECONDS))
         except StoreError as fault:
             if "not pinned" not in fault.cause:
                 raise
 
     def has(self, cid: str) -> bool:
-        """Whether the daemon keeps the content: whether it is pinned."""
+        """True if the daemon has pinned the content."""
         try:
             Cid.parse(cid)
-            with self._asking(ContentUnavailable, f"for the pin of {cid}"):
-                found = self._client.pin.ls(cid, type="recursive", timeout=_timeout(FIND_SECONDS)).as_json()
-            return isinstance(found, dict) and bool(found.get("Keys"))
+            with self._requesting(ContentUnavailable, f"for the pin of {cid}"):
+                response = self._client.pin.ls(cid, type="recursive", timeout=_timeout(FIND_SECONDS)).as_json()
+            return isinstance(response, dict) and bool(response.get("Keys"))
         except (BadCid, ContentUnavailable):
             return False
 
     def block(self, cid: Cid, deadline: float) -> bytes:
-        """From the daemon, or from the network through it."""
-        left = deadline - time.monotonic()
-        find = max(0.1, min(FIND_SECONDS, left))
-        address = f"{self._base}block/get?arg={cid}&timeout={int(find * 1000)}ms"
+        """Get a block that the daemon has, or finds in the network within FIND_SECONDS."""
+        seconds = deadline - time.monotonic()
+        find = max(0.1, min(FIND_SECONDS, seconds))
+        url = f"{self._base}block/get?arg={cid}&timeout={int(find * 1000)}ms"
         try:
-            answer = self._answers.ask("POST", address, MAX_BLOCK_BYTES, find + ANSWER_SECONDS, min(left, BLOCK_SECONDS))
+            response = self._block_client.request("POST", url, MAX_BLOCK_BYTES, find + GRACE_SECONDS, min(seconds, BLOCK_SECONDS))
         except (TimeoutError, httpx.ReadTimeout) as fault:
             raise DeadlinePassed(f"{self.url} did not send {cid} in time.", _TRY_LATER) from fault
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            raise self._nobody() from fault
-        if answer.status == 200:
-            return answer.body
-        said = _message(answer.body)
-        if said is None:
-            raise self._no_daemon(f"status {answer.status}")
-        raise ContentUnavailable(f"{self.url} was asked for {cid}: {said}.", _TRY_LATER)
+            raise self._no_answer() from fault
+        if response.status == 200:
+            return response.body
+        message = _error_message(response.body)
+        if message is None:
+            raise self._not_a_daemon(f"status {response.status}")
+        raise ContentUnavailable(f"{self.url} was asked for {cid}: {message}.", _TRY_LATER)
 
     @cached_property
     def _client(self) -> Any:
-        client = ipfshttpclient.Client(self._address, chunk_size=CHUNK_BYTES, timeout=_timeout(FIND_SECONDS))
+        client = ipfshttpclient.Client(self._multiaddr, chunk_size=CHUNK_BYTES, timeout=_timeout(FIND_SECONDS))
         client.__enter__()  # keeps connections open between calls
         return client
 
     def _import(self, car: CarStream, root: Cid) -> None:
-        with self._asking(StoreUnreachable, "to publish"):
-            answer = self._client.dag.imprt(car, opts={"pin-roots": "true"}, timeout=(STALL_SECONDS, IMPORT_SECONDS)).as_json()
-        kept = answer.get("Root") if isinstance(answer, dict) else None
-        problem = kept.get("PinErrorMsg") if isinstance(kept, dict) else None
-        if problem or _cid_in(kept) != root:
+        with self._requesting(StoreUnreachable, "to publish"):
+            response = self._client.dag.imprt(car, opts={"pin-roots": "true"}, timeout=(STALL_SECONDS, IMPORT_SECONDS)).as_json()
+        pinned = response.get("Root") if isinstance(response, dict) else None
+        problem = pinned.get("PinErrorMsg") if isinstance(pinned, dict) else None
+        if problem or _cid_in(pinned) != root:
             raise StoreUnreachable(
-                f"{self.url} did not keep {root}: {str(problem or answer)[:200]}.", "Look at the daemon's log and free space."
+                f"{self.url} did not pin {root}: {str(problem or response)[:200]}.",
+                "Check the daemon's log and its free disk space.",
             )
 
     @contextmanager
-    def _asking(self, refused: type[StoreError], what: str) -> Iterator[None]:
-        """Faults of the daemon as named errors; `refused` if it answers with an error of its own."""
+    def _requesting(self, refused: type[StoreError], purpose: str) -> Iterator[None]:
+        """Convert ipfshttpclient's exceptions. refused: raised for an error message of the daemon itself."""
         try:
             yield
         except rpc.ErrorResponse as fault:
-            raise refused(f"{self.url} was asked {what}: {str(fault)[:200]}.", _TRY_LATER) from fault
+            raise refused(f"{self.url} was asked {purpose}: {str(fault)[:200]}.", _TRY_LATER) from fault
         except (rpc.TimeoutError, TimeoutError) as fault:
-            cause = f"{self.url} was asked {what} and does not answer."
-            raise StoreUnreachable(cause, "Look at the daemon, or restart it.") from fault
-        except (
-            rpc.StatusError,
-            rpc.ProtocolError,
-            rpc.EncoderError,
-            AssertionError,
-        ) as fault:  # it asserts that there is one answer
-            raise self._no_daemon(str(fault)[:200]) from fault
+            cause = f"{self.url} was asked {purpose} and does not answer."
+            raise StoreUnreachable(cause, "Check the daemon, or restart it.") from fault
+        except (rpc.StatusError, rpc.ProtocolError, rpc.EncoderError, AssertionError) as fault:  # as_json() asserts one response
+            raise self._not_a_daemon(str(fault)[:200]) from fault
         except (rpc.Error, OSError) as fault:  # requests' own errors are OSErrors
-            raise self._nobody() from fault
+            raise self._no_answer() from fault
 
-    def _no_daemon(self, said: str) -> StoreUnreachable:
-        cause = f"{self.url} answers, but not as an IPFS daemon: {said}."
+    def _not_a_daemon(self, response: str) -> StoreUnreachable:
+        cause = f"{self.url} answers, but not as an IPFS daemon: {response}."
         return StoreUnreachable(cause, "Check the RPC port of the daemon (often 5001).")
 
-    def _nobody(self) -> StoreUnreachable:
+    def _no_answer(self) -> StoreUnreachable:
         return StoreUnreachable(
-            f"No IPFS daemon answers at {self._place}.",
-            "Start it (`ipfs daemon`), check its RPC port (often 5001), or name another store with --store.",
+            f"No IPFS daemon answers at {self._address}.",
+            "Start it (`ipfs daemon`), check its RPC port (often 5001), or use another store with --store.",
         )
 
 
-def _multiaddr(place: str) -> str:
-    """ipfshttpclient wants a multiaddr; people write HOST:PORT."""
-    if place.startswith("/"):
-        return place
-    found = _HOST_AND_PORT.fullmatch(place)
-    if found is None:
-        raise ValueError(place)
-    host, port = found.groups()
+def _multiaddr(address: str) -> str:
+    """Convert HOST:PORT to a multiaddr, which ipfshttpclient needs. Raises ValueError."""
+    if address.startswith("/"):
+        return address
+    match = _HOST_AND_PORT.fullmatch(address)
+    if match is None:
+        raise ValueError(address)
+    host, port = match.groups()
     if host.startswith("["):
         return f"/ip6/{host[1:-1]}/tcp/{port}/http"
     kind = "ip4" if re.fullmatch(r"[0-9.]+", host) else "dns"
@@ -191,41 +186,42 @@ def _multiaddr(place: str) -> str:
 
 
 def _timeout(seconds: float) -> tuple[float, float]:
-    return (CONNECT_SECONDS, seconds + ANSWER_SECONDS)
+    """Our timeouts (connect, read) for a call that the daemon itself limits to `seconds`."""
+    return (CONNECT_SECONDS, seconds + GRACE_SECONDS)
 
 
-def _within(seconds: float) -> dict[str, str]:
-    """How long the daemon itself may try."""
+def _daemon_timeout(seconds: float) -> dict[str, str]:
+    """Option that limits a call in the daemon."""
     return {"timeout": f"{int(seconds * 1000)}ms"}
 
 
-def _message(body: bytes) -> str | None:
-    """What a daemon says is wrong; None where no daemon speaks."""
+def _error_message(body: bytes) -> str | None:
+    """The message in a daemon's error response; None if the response is not a daemon's."""
     try:
-        said = read_json(body, MAX_ERROR_BYTES)
+        error = read_json(body, MAX_ERROR_BYTES)
     except ValueError:
         return None
-    return str(said["Message"])[:200] if isinstance(said, dict) and "Message" in said else None
+    return str(error["Message"])[:200] if isinstance(error, dict) and "Message" in error else None
 
 
-def _cid_in(kept: object) -> Cid | None:
+def _cid_in(root: object) -> Cid | None:
     try:
-        return Cid.parse(kept["Cid"]["/"])  # type: ignore[index]
+        return Cid.parse(root["Cid"]["/"])  # type: ignore[index]
     except (BadCid, KeyError, TypeError):
         return None
 
 
 def _in_thread(work: Callable[[], Any], progress: Callable[[], int]) -> Generator[int, None, Any]:
-    """Do it beside the caller, who is told the progress now and then."""
-    answer: Future[Any] = Future()
+    """Run `work` in a thread. Yields `progress()` every TICK_SECONDS, returns the result of `work` or raises its exception."""
+    outcome: Future[Any] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(work())
+            outcome.set_result(work())
         except BaseException as fault:
-            answer.set_exception(fault)
+            outcome.set_exception(fault)
 
     threading.Thread(target=run, daemon=True).start()
-    while not wait([answer], TICK_SECONDS).done:
+    while not wait([outcome], TICK_SECONDS).done:
         yield progress()
-    return answer.result()
+    return outcome.result()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is fetched, and so what is published: files and directories that a stranger may put on one's disk."""
+"""Limits on files and directories of content. Fetching enforces them on strangers' content, publishing on our own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MAX_ENTRIES = 1_000  # of all directories together
 MAX_NAME_BYTES = 255
 
 
-def fault_of_names(names: Collection[str]) -> str | None:
-    """What is wrong with the names in one directory, None if nothing. Each is one plain path component, on all systems."""
+def name_problem(names: Collection[str]) -> str | None:
+    """Describe the first problem with the names in one directory; None if all are plain path components on every system."""
     for name in names:
         plain = name.isprintable() and "/" not in name and "\\" not in name
         if name in ("", ".", "..") or not plain or len(name.encode()) > MAX_NAME_BYTES:
@@ -26,13 +26,13 @@ def fault_of_names(names: Collection[str]) -> str | None:
 
 
 def check_publishable(root: Path) -> None:
-    """Before gigabytes are read: raises StoreError for what everybody would refuse."""
+    """Raise StoreError if fetching would refuse the directory `root`. Reads names only, so it is cheap for gigabytes."""
     entries = 0
     for folder, folders, files in os.walk(root):
         entries += len(folders) + len(files)
-        if fault := fault_of_names([*folders, *files]):
-            raise StoreError(f"{folder} {fault}, which nobody fetches.", "Rename it.")
+        if problem := name_problem([*folders, *files]):
+            raise StoreError(f"{folder} {problem}, which every node refuses.", "Rename it.")
         if entries > MAX_ENTRIES:
             raise StoreError(f"{root} has more than {MAX_ENTRIES} files and directories.", "Put fewer into it.")
         if len(Path(folder).relative_to(root).parts) >= MAX_DEPTH:
-            raise StoreError(f"{root} has directories more than {MAX_DEPTH} deep.", "Put them less deep.")
+            raise StoreError(f"{root} has directories more than {MAX_DEPTH} deep.", "Nest them less deep.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a store is named, and opened by its name."""
+"""Open a store by its URL, as in `--store`."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from pdfed.storage.store import Store
 
 
 def open_store(url: str) -> Store:
-    """The store that `url` names; nothing is asked of it yet. Raises StoreError if there is none of that kind.
+    """Open a store; no network request is made yet. Raises StoreError for a URL of an unknown kind.
 
-    "local:PATH", "kubo:HOST:PORT" or "kubo:MULTIADDR" (the RPC port of an IPFS daemon), "gateway:URL" (read only), or several
-    of them with commas between.
+    url: "local:PATH", "kubo:HOST:PORT" or "kubo:MULTIADDR" (RPC port of an IPFS daemon), "gateway:URL" (read-only), or several
+    of them separated by commas.
     """
-    stores = [_open(one.strip()) for one in re.split(r",\s*(?=(?:local|kubo|gateway):)", url)]
+    stores = [_open(part.strip()) for part in re.split(r",\s*(?=(?:local|kubo|gateway):)", url)]
     return stores[0] if len(stores) == 1 else FallbackStore(stores)
 
 
 def _open(url: str) -> Store:
-    kind, colon, place = url.partition(":")
-    if kind == "local" and place:
-        return LocalStore(place)
+    kind, colon, address = url.partition(":")
+    if kind == "local" and address:
+        return LocalStore(address)
     if kind == "kubo" and colon:
         from pdfed.storage.kubo import KuboStore
 
-        return KuboStore(place)
-    if kind == "gateway" and place:
+        return KuboStore(address)
+    if kind == "gateway" and address:
         from pdfed.storage.gateway import GatewayStore
 
-        return GatewayStore(place)
+        return GatewayStore(address)
     raise StoreError(
-        f"{url!r} names no store known here.", "Name one as local:PATH, kubo:127.0.0.1:5001 or gateway:https://HOST, or several."
+        f"{url!r} is not the address of a store.",
+        "Use local:PATH, kubo:127.0.0.1:5001 or gateway:https://HOST, or several with commas.",
     )

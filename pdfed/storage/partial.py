@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where content grows until it is complete: a locked folder beside its destination."""
+"""Partial downloads. Content grows in a locked folder `.NAME.part-XXXXXX` beside its destination NAME until it is complete.
+
+The lock tells a running download from a leftover: the kernel releases it when its process ends, however that ends.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,27 @@ from pathlib import Path
 
 from pdfed.storage.storage_errors import ContentCorrupt, ContentUnavailable, DeadlinePassed, StoreUnreachable
 
-_INTERRUPTED = (ContentCorrupt, ContentUnavailable, DeadlinePassed, StoreUnreachable, GeneratorExit, KeyboardInterrupt)
+_INTERRUPTIONS = (ContentCorrupt, ContentUnavailable, DeadlinePassed, StoreUnreachable, GeneratorExit, KeyboardInterrupt)
+"""After these a resumable download stays on disk; after all others, such as ContentRefused, it is deleted."""
 
 
 @contextmanager
 def partial(dest: Path, name: str, resume: bool) -> Iterator[Path]:
-    """A place for content called `name` beside `dest`; other processes leave it alone while this one lives.
+    """Yield the path `name` in a locked folder beside `dest`, to build content there and move it to `dest`.
 
-    resume: what an interrupted attempt left of the same content is there again, and stays if this attempt is interrupted too.
-    Else it is gone at the end, and so is whatever killed processes left.
+    name: identifies the content (its CID). resume: start from the leftover of an interrupted download of the same `name`, and
+    leave one if this block is interrupted; else the folder is deleted on exit. All other leftovers of `dest` are deleted on
+    entry, except folders that another process has locked.
     """
-    folder, lock = _adopted(dest, name) if resume else (None, None)
-    for left in _leftovers(dest):
-        _remove_if_free(left)
+    folder, lock = _adopt_leftover(dest, name) if resume else (None, None)
+    for part in _parts_of(dest):
+        _remove_if_unlocked(part)
     if folder is None or lock is None:
-        folder, lock = _made(dest)
+        folder, lock = _new_folder(dest)
     keep = False
     try:
         yield folder / name
-    except _INTERRUPTED:
+    except _INTERRUPTIONS:
         keep = resume and any(path.is_file() for path in folder.rglob("*"))
         raise
     finally:
@@ -43,32 +48,35 @@ def partial(dest: Path, name: str, resume: bool) -> Iterator[Path]:
 
 
 def sweep_partials(folder: Path, keep: Collection[str]) -> None:
-    """Remove what interrupted downloads left in `folder`, but for destinations of the names in `keep` and work in hand."""
-    for left in folder.glob(".*.part-*"):
-        if not any(left.name.startswith(_prefix(folder / name)) for name in keep):
-            _remove_if_free(left)
+    """Delete interrupted downloads in `folder`, except running ones and those whose destination's name is in `keep`."""
+    for part in folder.glob(".*.part-*"):
+        if not any(part.name.startswith(_prefix(folder / name)) for name in keep):
+            _remove_if_unlocked(part)
 
 
-def _leftovers(dest: Path) -> Iterator[Path]:
-    """What attempts at `dest` have left beside it, or are at work on."""
+def _parts_of(dest: Path) -> Iterator[Path]:
+    """All partial folders of `dest`: running downloads and leftovers."""
     yield from dest.parent.glob(glob.escape(_prefix(dest)) + "*")
 
 
 def _prefix(dest: Path) -> str:
+    """Start of the name of every partial folder of `dest`."""
     return f".{dest.name[:100]}.part-"
 
 
 def remove(path: Path) -> None:
-    """Whatever it is; a link itself, not what it leads to. Raises OSError."""
+    """Delete a file, directory or link of any kind; never follows a link. Raises OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()
 
 
-def _made(dest: Path) -> tuple[Path, int | None]:
-    """A new folder and its lock, None on a disk without locks. Until it is locked, another process may take it for a leftover
-    and remove it: then another one."""
+def _new_folder(dest: Path) -> tuple[Path, int | None]:
+    """Create and lock a partial folder of `dest`. The lock is None on a disk without locks.
+
+    Another process may delete the folder as a leftover before it is locked; then create another one.
+    """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_prefix(dest), dir=dest.parent))
         lock = _lock(folder, wait=True)
@@ -78,28 +86,29 @@ def _made(dest: Path) -> tuple[Path, int | None]:
             os.close(lock)
 
 
-def _adopted(dest: Path, name: str) -> tuple[Path | None, int | None]:
-    """A leftover of the same content that nobody works on, and its lock."""
-    for left in _leftovers(dest):
-        lock = _lock(left)
+def _adopt_leftover(dest: Path, name: str) -> tuple[Path | None, int | None]:
+    """Lock a leftover that holds content called `name`. Returns the folder and its lock, (None, None) if there is none."""
+    for part in _parts_of(dest):
+        lock = _lock(part)
         if lock is not None:
-            if (left / name).exists():
-                return left, lock
+            if (part / name).exists():
+                return part, lock
             os.close(lock)
     return None, None
 
 
-def _remove_if_free(left: Path) -> None:
-    lock = _lock(left)
+def _remove_if_unlocked(part: Path) -> None:
+    """Delete a partial folder unless a running download holds its lock."""
+    lock = _lock(part)
     if lock is not None:
-        shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         os.close(lock)
 
 
 def _lock(folder: Path, wait: bool = False) -> int | None:
-    """An open lock on `folder`, None if there is none to be had. A lock ends with its process, however that ends.
+    """Take an exclusive lock on `folder`. Returns its file descriptor (close it to unlock), None if it can't be locked.
 
-    wait: for another process to let go of it.
+    wait: block until another process releases it, instead of giving up.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

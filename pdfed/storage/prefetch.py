@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks asked for before they are needed: a network is slow to answer and quick to send, so several questions are under way.
+"""Prefetch blocks in background threads: a network is slow to answer and quick to send, so several requests run at once.
 
-The threads are daemons: a command that is stopped ends at once, whatever a peer has not answered yet.
+The threads are daemons, so a stopped command exits at once, whatever requests are open.
 """
 
 from __future__ import annotations
@@ -15,64 +15,66 @@ from typing import Protocol
 
 from pdfed.storage.cid import Cid
 
-TICK_SECONDS = 0.1  # between two looks at an answer that has not come
-LEVELS_AHEAD = 2  # a directory's files and a file's chunks; where a stranger's content is deeper, less is asked for ahead
+TICK_SECONDS = 0.1  # between two looks at an open request
+LEVELS_AHEAD = 2  # a directory's files and a file's chunks; deeper content of strangers is prefetched less
 
 
-class Blocks(Protocol):
-    """Where blocks come from. What it gives is not trusted. Asked from several threads where at_once is more than 1."""
+class BlockSource(Protocol):
+    """An untrusted source of blocks. With a concurrency above 1 it is called from several threads."""
 
     @property
-    def at_once(self) -> int:
-        """How many blocks to ask for at the same time; 1 for a source that answers at once."""
+    def concurrency(self) -> int:
+        """Blocks to request at the same time; 1 for a source without latency."""
 
     def block(self, cid: Cid, deadline: float) -> bytes:
-        """The block named `cid`, by `deadline` (time.monotonic()); at most MAX_BLOCK_BYTES. Raises StoreError."""
+        """Get one block by `deadline` (time.monotonic()); at most MAX_BLOCK_BYTES + 1 bytes. Raises StoreError."""
 
 
 class Prefetcher:
-    """The questions of one download. Close it at the end."""
+    """Requests of one download. Close it at the end. Keeps at most LEVELS_AHEAD × concurrency blocks in memory."""
 
-    def __init__(self, source: Blocks, deadline: float) -> None:
+    def __init__(self, source: BlockSource, deadline: float) -> None:
+        """deadline: of every block, in time.monotonic()."""
         self._source, self._deadline = source, deadline
-        self._asked: dict[Cid, Future[bytes]] = {}
-        self._waiting: queue.SimpleQueue[tuple[Cid, Future[bytes]] | None] = queue.SimpleQueue()
-        self._threads = source.at_once if source.at_once > 1 else 0
+        self._requests: dict[Cid, Future[bytes]] = {}
+        self._queue: queue.SimpleQueue[tuple[Cid, Future[bytes]] | None] = queue.SimpleQueue()
+        self._threads = source.concurrency if source.concurrency > 1 else 0
         for _ in range(self._threads):
-            threading.Thread(target=self._answer, daemon=True).start()
+            threading.Thread(target=self._serve, daemon=True).start()
 
     def expect(self, cids: Iterable[Cid]) -> None:
-        """Ask for the first few of these, the soonest needed first. All that was asked for is bounded: it is kept in memory."""
+        """Request the first few of these blocks, up to the memory bound. cids: in the order in which they will be needed."""
         for cid in islice(cids, self._threads):
-            if cid not in self._asked and len(self._asked) < LEVELS_AHEAD * self._threads:
-                self._ask(cid)
+            if cid not in self._requests and len(self._requests) < LEVELS_AHEAD * self._threads:
+                self._request(cid)
 
     def take(self, cid: Cid) -> Generator[None, None, bytes]:
-        """The block; yields now and then while it has not come. Raises what the source raises."""
+        """Wait for a block and return it; yields every TICK_SECONDS while waiting. Raises the source's error."""
         if not self._threads:
             return self._source.block(cid, self._deadline)
-        if cid not in self._asked:
-            self._ask(cid)
-        answer = self._asked.pop(cid)
-        while not wait([answer], TICK_SECONDS).done:
+        if cid not in self._requests:
+            self._request(cid)
+        request = self._requests.pop(cid)
+        while not wait([request], TICK_SECONDS).done:
             yield
-        return answer.result()
+        return request.result()
 
     def close(self) -> None:
-        for answer in self._asked.values():
-            answer.cancel()
+        """Cancel open requests and end the threads."""
+        for request in self._requests.values():
+            request.cancel()
         for _ in range(self._threads):
-            self._waiting.put(None)
+            self._queue.put(None)
 
-    def _ask(self, cid: Cid) -> None:
-        self._asked[cid] = Future()
-        self._waiting.put((cid, self._asked[cid]))
+    def _request(self, cid: Cid) -> None:
+        self._requests[cid] = Future()
+        self._queue.put((cid, self._requests[cid]))
 
-    def _answer(self) -> None:
-        while (asked := self._waiting.get()) is not None:
-            cid, answer = asked
-            if answer.set_running_or_notify_cancel():
+    def _serve(self) -> None:
+        while (item := self._queue.get()) is not None:
+            cid, request = item
+            if request.set_running_or_notify_cancel():
                 try:
-                    answer.set_result(self._source.block(cid, self._deadline))
+                    request.set_result(self._source.block(cid, self._deadline))
                 except BaseException as fault:
-                    answer.set_exception(fault)
+                    request.set_exception(fault)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong between a CID and its content. Whose fault it is decides what a node does next."""
+"""Storage errors. The class tells the caller what to do next: retry, ask another store, or give the CID up."""
 
 from __future__ import annotations
 
 import errno
 
 from pdfed.errors import PDFedError
+
+DO_NOT_USE = "Do not use this content: the same CID will be refused again."
+"""Remedy of every `ContentRefused`."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -15,40 +18,40 @@ class StoreError(PDFedError):
 
 
 class StoreUnreachable(StoreError):
-    """The store itself can't be used now; nothing is said about the content."""
+    """The store can't be used now. This tells nothing about the content."""
 
 
 class StoreFull(StoreError):
-    """There is no room left on this machine's disk."""
+    """The disk of this machine is full."""
 
 
 class ContentUnavailable(StoreError):
-    """The store does not have this content, or not all of it. It may come later, or be elsewhere."""
+    """The store lacks this content, or a part of it. Another store may have it, or this one later."""
 
 
 class ContentCorrupt(StoreError):
-    """The store gave other bytes than the CID names. Another store may have the right ones."""
+    """The store sent bytes that don't match their CID. Another store may have the right ones."""
 
 
 class DeadlinePassed(StoreError):
-    """The content did not come in time."""
+    """The content did not arrive in time."""
 
 
 class ContentRefused(StoreError):
-    """The content is what its CID names, and is not something that is ever kept: the same CID will be refused again."""
+    """The content matches its CID but breaks a limit or rule of PDFed. Final: the same CID will be refused again."""
 
 
 class ContentTooLarge(ContentRefused):
-    """The content is larger than what was asked for allows."""
+    """The content is larger than the caller's limit."""
 
 
 class BadCid(StoreError):
-    """This text or these bytes name no content that PDFed uses."""
+    """The text or bytes are not a CID of the kind that PDFed uses."""
 
 
-def disk_error(fault: OSError, doing: str) -> StoreError:
-    """A failure of this machine's disk as a named error. doing: "writing …" or "reading …"."""
+def disk_error(fault: OSError, action: str) -> StoreError:
+    """Convert an OSError of this machine's disk into a StoreFull or StoreUnreachable. action: "writing …" or "reading …"."""
     if fault.errno in _FULL:
-        return StoreFull(f"The disk is full while {doing}.", "Free some space and start again: nothing is lost.")
-    cause = f"{doing[0].upper()}{doing[1:]} failed: {fault.strerror or fault}."
+        return StoreFull(f"The disk is full while {action}.", "Free some space and start again: nothing is lost.")
+    cause = f"{action[0].upper()}{action[1:]} failed: {fault.strerror or fault}."
     return StoreUnreachable(cause, "Check the path and its permissions.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every store can do."""
+"""The interface of every store."""
 
 from __future__ import annotations
 
@@ -12,49 +12,52 @@ from pdfed.storage.download import Steps
 
 
 class Store(Protocol):
-    """Content in, CID out; CID in, verified content out. Every method may raise StoreError.
+    """Content-addressed store. Every method may raise StoreError.
 
-    holder: who wants content kept (letters and digits, such as an account's address); it stays until all of them let go.
+    holder: the owner of a pin (letters and digits, such as an account's address). Content stays until all holders have
+    unpinned it.
     """
 
     @property
     def url(self) -> str:
-        """What `open_store` opens this store by."""
+        """The URL that `open_store` opens this store by."""
 
     @property
     def writable(self) -> bool:
-        """Whether content can be put into it."""
+        """True if content can be added."""
 
     @property
-    def at_once(self) -> int:
-        """How many blocks to ask for at the same time."""
+    def concurrency(self) -> int:
+        """Blocks to request at the same time."""
 
     def add(self, path: Path, holder: str = "") -> str:
-        """Keep a file or directory for `holder`; its CID, which is that of `cid_of`."""
+        """Publish a file or directory and pin it for `holder`. Returns its CID, the same as `cid_of`."""
 
-    def adding(self, path: Path, holder: str = "") -> Generator[int, None, str]:
-        """The same in small steps; yields the bytes kept so far, returns the CID."""
+    def add_steps(self, path: Path, holder: str = "") -> Generator[int, None, str]:
+        """As `add`, in small steps. Yields the bytes stored so far, returns the CID."""
 
     def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float, paths: Sequence[str] = ()) -> None:
-        """Make the verified content, or only `paths` of it, at `dest`, which must not exist; on failure nothing is there.
+        """Download the verified content, or only `paths` of it, to `dest`, which must not exist. A failure leaves no `dest`.
 
         deadline: seconds from now.
         """
 
-    def fetching(
+    def fetch_steps(
         self, cid: str, dest: Path, max_bytes: int, deadline: float, paths: Sequence[str] = (), resume: bool = False
     ) -> Steps:
-        """The same, at most one block per step; yields the bytes kept so far. resume: go on where an earlier attempt was
-        interrupted, and keep what is verified if this one is."""
+        """As `fetch`, at most one block per step; yields the bytes stored so far.
+
+        resume: continue an interrupted download, and keep verified content if this one is interrupted.
+        """
 
     def block(self, cid: Cid, deadline: float) -> bytes:
-        """The block named `cid`, unchecked, by `deadline` (time.monotonic())."""
+        """Get one block, unverified, by `deadline` (time.monotonic())."""
 
     def pin(self, cid: str, holder: str = "") -> None:
-        """Keep content that the store has for `holder`. Raises ContentUnavailable if it has not."""
+        """Pin stored content for `holder`. Raises ContentUnavailable if the store lacks it."""
 
     def unpin(self, cid: str, holder: str = "") -> None:
-        """`holder` wants this no more; it may go once nobody does."""
+        """Remove the pin of `holder`. Content without pins may be deleted."""
 
     def has(self, cid: str) -> bool:
-        """Whether the store itself holds this content."""
+        """True if the store itself holds this content."""

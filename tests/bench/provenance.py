@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What provenance costs: `python -m tests.bench.provenance [MODELS]`. Prints Markdown tables; a few minutes for 100 models.
+"""Benchmark of provenance: `python -m tests.bench.provenance [MODELS]`. Prints Markdown tables; minutes for 100 models.
 
-A line of models, each made from the one before, is the worst case: every manifest carries all its ancestors.
+Models in one line, each the parent of the next, are the worst case: every manifest carries all ancestors.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS = 5
 
 
 def cpu(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """CPU milliseconds of one round, the best of several."""
+    """Measure CPU milliseconds of one round, the best of `rounds`."""
     best = float("inf")
     for _ in range(rounds):
         start = time.process_time()
@@ -38,23 +38,23 @@ def cpu(work: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 
 def by_depth(federation: HandMade, author: Author, folder: Path, models: int) -> None:
-    """Sizes and times of one model with so many ancestors."""
+    """Print sizes and times of models with more and more ancestors."""
     print("| generations | manifest KB | sign ms | verify ms | without weights ms | picture KB | sign picture ms | verify ms |")
     print("|---|---|---|---|---|---|---|---|")
     out = io.BytesIO()
     Image.new("L", (16, 16)).save(out, "PNG")
-    how = Drawing("0", 0, 0, 8, 0.0, "dpmsolver++2m")
+    drawing = Drawing("0", 0, 0, 8, 0.0, "dpmsolver++2m")
     for depth in (depth for depth in SHOWN if depth <= models):
         model, parent = federation.models[depth], federation.models[depth - 1]
         signer = PictureSigner(model, author.identity)
-        picture = signer.sign(out.getvalue(), "bench", how)
+        picture = signer.sign(out.getvalue(), "bench", drawing)
         figures = [
             len(model.manifest) / 1000,
             cpu(lambda parent=parent: federation.lay(author, [parent]), 2),
             cpu(lambda model=model: verify_model(model.weights, model.manifest)),
             cpu(lambda model=model: read_manifest(model.manifest)),
             len(picture) / 1000,
-            cpu(lambda signer=signer: signer.sign(out.getvalue(), "bench", how)),
+            cpu(lambda signer=signer: signer.sign(out.getvalue(), "bench", drawing)),
             cpu(lambda picture=picture: verify_picture(picture)),
         ]
         print(f"| {depth} | " + " | ".join(f"{figure:.1f}" for figure in figures) + " |")
@@ -82,8 +82,8 @@ def main() -> None:
         assert report.ok, report.problems
         print(f"\nAudit of {len(report.models)} models, {report.count('ok')} checks: {spent}.")
         start, wall = time.process_time(), time.monotonic()
-        found = withdrawal(Public(federation.client, ledger, federation.store, Path(scratch) / "public"), author.data)
-        assert len(found.trained) == models
+        result = withdrawal(Public(federation.client, ledger, federation.store, Path(scratch) / "public"), author.data)
+        assert len(result.trained) == models
         print(f"Withdrawal over them: {time.process_time() - start:.2f} s CPU, {time.monotonic() - wall:.2f} s.")
         print(f"Largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f} MB.")
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times, memory and bytes of the stores: `python -m tests.bench.storage [--mb 500]`, run by `make bench`.
+"""Benchmark of the stores, time, memory and bytes: `python -m tests.bench.storage [--mb 500]`, run by `make bench`.
 
-Every line is a process of its own, so that its peak memory is its own. Random content; the daemons are two js-ipfs nodes on
-this machine. CPU seconds are those of PDFed's process, without the daemons'.
+Each row runs in its own process, for its own peak memory. Content is random; the daemons are two js-ipfs nodes on this
+machine. CPU seconds exclude the daemons.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=int, default=500, help="size of the bundle's weights")
     parser.add_argument("--step", nargs=4, default=None, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.step is not None:
-        step, store, source, target = given.step
-        STEPS[step](store, source, Path(target), given.mb * 500_000)
+    options = parser.parse_args()
+    if options.step is not None:
+        step, store, source, target = options.step
+        STEPS[step](store, source, Path(target), options.mb * 500_000)
         used = resource.getrusage(resource.RUSAGE_SELF)
         print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "rss": used.ru_maxrss / 1024}))
         return
     with tempfile.TemporaryDirectory(prefix="pdfed-bench-") as scratch:
-        measure(Path(scratch), given.mb)
+        measure(Path(scratch), options.mb)
 
 
 def measure(scratch: Path, mb: int) -> None:
@@ -58,25 +58,25 @@ def measure(scratch: Path, mb: int) -> None:
             line("add to kubo:", mb, "add", ann.store, str(bundle), scratch)
             line("fetch from kubo:, the daemon has it", mb, "fetch", ann.store, cid, scratch / "out2")
             line("fetch from kubo:, by bitswap, killed half-way", mb / 2, "half", bob.store, cid, scratch / "out3")
-            kept = sum(file.stat().st_size for file in scratch.glob(".out3.part-*/**/*") if file.is_file())
-            line("the same, gone on with", mb / 2, "fetch", bob.store, cid, scratch / "out3")
-            print(f"\nAfter the kill, {kept / 1e6:.1f} MB of verified content were there to go on from.")
-            paths_alone(scratch, mb, ann, bob)
+            resumable = sum(file.stat().st_size for file in scratch.glob(".out3.part-*/**/*") if file.is_file())
+            line("the same, resumed", mb / 2, "fetch", bob.store, cid, scratch / "out3")
+            print(f"\nAfter the kill, {resumable / 1e6:.1f} MB of verified content were left to resume from.")
+            manifests_only(scratch, mb, ann, bob)
         finally:
             bob.stop()
     finally:
         ann.stop()
 
 
-def paths_alone(scratch: Path, mb: int, ann: JsIpfs, bob: JsIpfs) -> None:
-    """Another bundle, of which the second daemon has nothing yet."""
+def manifests_only(scratch: Path, mb: int, ann: JsIpfs, bob: JsIpfs) -> None:
+    """Fetch manifest and card of another bundle, of which the second daemon has nothing yet."""
     other = make_bundle(scratch / "other", max(1, mb // 10))
     cid = open_store(ann.store).add(other)
-    before = bob.holds()[1]
+    before = bob.repo_size()[1]
     print(f"\n| of a {max(1, mb // 10)} MB bundle | seconds | CPU s | MB/s | peak MB |\n|---|---|---|---|---|")
     size = sum((other / name).stat().st_size for name in MANIFESTS)
     line("manifest and card alone from kubo:, by bitswap", size / 1e6, "paths", bob.store, cid, scratch / "out4")
-    print(f"\nThey have {size} bytes; {bob.holds()[1] - before} bytes of blocks came to the daemon.")
+    print(f"\nThese files have {size} bytes; {bob.repo_size()[1] - before} bytes of blocks came to the daemon.")
 
 
 def make_bundle(folder: Path, mb: int) -> Path:
@@ -90,16 +90,16 @@ def make_bundle(folder: Path, mb: int) -> Path:
 
 
 def line(what: str, mb: float, *step: object) -> None:
-    """Run a step and print its row; the step that kills itself has no peak to tell, and does half of what it is told."""
+    """Run a step in a process and print its row. `half` kills itself, so its row has no memory and half the megabytes."""
     command = [sys.executable, "-m", "tests.bench.storage", "--mb", str(round(2 * mb)), "--step", *map(str, step)]
-    began = time.monotonic()
+    start = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    took = time.monotonic() - began
+    seconds = time.monotonic() - start
     if done.returncode == 0:
         used = json.loads(done.stdout)
-        print(f"| {what} | {took:.1f} | {used['cpu']:.1f} | {mb / took:.1f} | {used['rss']:.0f} |", flush=True)
+        print(f"| {what} | {seconds:.1f} | {used['cpu']:.1f} | {mb / seconds:.1f} | {used['rss']:.0f} |", flush=True)
     else:
-        print(f"| {what} | {took:.1f} | | {mb / took:.1f} | |", flush=True)
+        print(f"| {what} | {seconds:.1f} | | {mb / seconds:.1f} | |", flush=True)
 
 
 def name(store: str, source: str, target: Path, half_bytes: int) -> None:
@@ -111,15 +111,15 @@ def add(store: str, source: str, target: Path, half_bytes: int) -> None:
 
 
 def fetch(store: str, source: str, target: Path, half_bytes: int) -> None:
-    for _ in open_store(store).fetching(source, target, LIMIT, SECONDS, resume=True):
+    for _ in open_store(store).fetch_steps(source, target, LIMIT, SECONDS, resume=True):
         pass
     assert cid_of(target) == source
 
 
 def half(store: str, source: str, target: Path, half_bytes: int) -> None:
-    """Ends as `kill -9` ends it."""
-    for kept in open_store(store).fetching(source, target, LIMIT, SECONDS, resume=True):
-        if kept > half_bytes:
+    """Fetch half of the content, then exit as after `kill -9`."""
+    for stored in open_store(store).fetch_steps(source, target, LIMIT, SECONDS, resume=True):
+        if stored > half_bytes:
             os._exit(9)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The local chain spoken to directly (hundreds of transactions a second instead of Ape's 16), and a contract's ABI."""
+"""JSON-RPC to the local chain (hundreds of transactions a second, where Ape sends 16), and a contract's ABI."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Node:
         return self._results((method, params))[0]
 
     def send(self, sender: str, to: str | None, data: bytes, value: int, time: int | None = None) -> tuple[dict, bytes | None]:
-        """Mine one transaction, at a time if given. Returns its receipt, and the revert data if it failed."""
+        """Mine one transaction, at `time` (Unix seconds) if given. Returns its receipt, and the revert data if it failed."""
         transaction = {"from": sender, "data": "0x" + data.hex(), "value": hex(value), "gas": hex(GAS), "gasPrice": "0x0"}
         calls = [("eth_sendTransactionSync", (transaction | ({"to": to} if to else {}),))]
         if time is not None:
@@ -49,7 +49,7 @@ class Node:
         return receipt, bytes.fromhex(trace.get("output", "0x")[2:])
 
     def call(self, to: str, data: bytes, sender: str) -> tuple[bytes, bool]:
-        """What a call gives at the latest block, without a transaction: the data, and whether it is a revert's."""
+        """Make a call at the latest block, without a transaction. Returns its data, and True if the call reverted."""
         request = {"to": to, "from": sender, "data": "0x" + data.hex()}
         reply = self._ask(("eth_call", (request, "latest")))[0]
         if "error" in reply:
@@ -76,7 +76,7 @@ class Node:
         return [reply["result"] for reply in replies]
 
     def _ask(self, *calls: tuple[str, tuple]) -> list[dict[str, Any]]:
-        """The replies to calls (method, parameters) made in this order, in one request."""
+        """Make calls (method, parameters) in this order, in one request; returns the replies."""
         batch = [{"jsonrpc": "2.0", "id": id, "method": method, "params": params} for id, (method, params) in enumerate(calls)]
         self._connection.request("POST", "/", json.dumps(batch), {"Content-Type": "application/json"})
         return json.load(self._connection.getresponse())
@@ -113,10 +113,10 @@ class Interface:
         entry = self.events[topics[0]]
         indexed = [i for i in entry["inputs"] if i["indexed"]]
         plain = [i for i in entry["inputs"] if not i["indexed"]]
-        found = {i["name"]: _decode([i], topic)[0] for i, topic in zip(indexed, topics[1:], strict=True)}
+        values = {i["name"]: _decode([i], topic)[0] for i, topic in zip(indexed, topics[1:], strict=True)}
         data = _decode(plain, bytes.fromhex(log["data"][2:]))
-        found |= {i["name"]: value for i, value in zip(plain, data, strict=True)}
-        return entry["name"], {i["name"]: found[i["name"]] for i in entry["inputs"]}
+        values |= {i["name"]: value for i, value in zip(plain, data, strict=True)}
+        return entry["name"], {i["name"]: values[i["name"]] for i in entry["inputs"]}
 
 
 def _type(entry: dict) -> str:

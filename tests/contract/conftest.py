@@ -17,7 +17,7 @@ from pdfed.mechanism import Terms
 from .chain import Interface, Node, Reverted
 from .federation import ETHER, TERMS, Federation, with_terms
 
-# A chain of our own on a free port: Ape's usual one may be somebody else's.
+# An anvil on a free port: another program may run one on Ape's default port.
 os.environ.setdefault("APE_FOUNDRY_HOST", "auto")
 
 NAMES = ("ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal", "ida", "joe")
@@ -25,8 +25,8 @@ NAMES = ("ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal", "ida", "joe")
 
 @pytest.fixture(scope="session")
 def compiled(project: Any) -> dict[str, Any]:
-    """Contract types by name, compiled by Ape. If any source changed all are compiled: Ape alone would leave those as they
-    were that import the changed one."""
+    """Contract types by name, compiled by Ape: all of them if any source changed. Ape alone compiles the changed file only,
+    and not the files that import it."""
     files = sorted(path for path in Path(project.contracts_folder).rglob("*.sol") if ".cache" not in path.parts)
     digest = sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     stamp = Path(project.path) / ".build" / "contracts.sha256"
@@ -118,5 +118,5 @@ def _reverts(name: str, *figures: object) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def reverts() -> Callable[..., Any]:
-    """`with reverts("Error", figures…):` the call must fail with exactly this."""
+    """`with reverts("Error", figures…):` the call must fail with exactly this error and these arguments."""
     return _reverts

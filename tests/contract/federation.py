@@ -48,7 +48,7 @@ class Done:
 
 
 class Federation:
-    """One deployed contract and its ghost. Every call moves the clock by one second, unless told the time."""
+    """One deployed contract and its ghost. Every call moves the clock by one second, unless it gives a time."""
 
     def __init__(self, node: Node, interface: Interface, terms: Terms, deployer: str, *, pool: int = 0) -> None:
         self.node, self.interface, self.terms = node, interface, terms
@@ -70,7 +70,7 @@ class Federation:
         self.ghost = Mechanism(terms, call, address=self.address, chain_id=chain_id)
         self.deployment = self._done("", receipt, self.now)
         assert self.deployment.events == _ghost_events(self.ghost, 0)
-        self.history = [self.deployment]  # all that took effect
+        self.history = [self.deployment]  # all transactions that took effect
         self.now += 1
 
     # ------------------------------------------------------------------------------------------ calls
@@ -103,14 +103,14 @@ class Federation:
         return self.interface.call_data(function, tuple(astuple(a) if isinstance(a, Score) else a for a in args))
 
     def view(self, function: str, *args: Any, caller: str = mechanism.ZERO_ADDRESS) -> Any:
-        """What a view gives at the latest block (call `tick` first to look at a later time). Raises Reverted."""
+        """Call a view at the latest block (call `tick` first for a later time). Raises Reverted."""
         data, refused = self.node.call(self.address, self.call_data(function, *args), caller)
         if refused:
             raise self.interface.error(data)
         return self.interface.result(function, data)
 
     def views(self, *questions: tuple) -> list[Any]:
-        """What several views give, each as (function, arguments…), asked for in one call."""
+        """Call several views, each given as (function, arguments…), in one request."""
         batch = [(function, args) for function, *args in questions]
         data, refused = self.node.call(self.address, self.call_data("multicall", batch), mechanism.ZERO_ADDRESS)
         if refused:
@@ -119,11 +119,11 @@ class Federation:
         return [self.interface.result(function, answer) for (function, *_), answer in zip(questions, answers, strict=True)]
 
     def wait(self, seconds: int) -> None:
-        """Let time pass: the next call happens so much later."""
+        """Let time pass before the next call."""
         self.now += seconds
 
     def tick(self) -> None:
-        """Mine an empty block at the present time, so that views see it."""
+        """Mine an empty block at the current time, so that views see it."""
         self.now = max(self.now, self.node.time())
         self.node.rpc("evm_setNextBlockTimestamp", self.now)
         self.node.rpc("evm_mine")
@@ -137,7 +137,7 @@ class Federation:
     # --------------------------------------------------------------------------------------- journeys
 
     def join(self, *accounts: str, role: Role = Role.TRAINER, stake: int | None = None) -> None:
-        """Register accounts, each with the least stake unless told."""
+        """Register accounts, each with the least stake by default."""
         for account in accounts:
             self.do("register", account, role, value=self.terms.min_stake if stake is None else stake)
 
@@ -155,7 +155,7 @@ class Federation:
         return self.do("commitVote", voter, id, self.ghost.models[id].bundle, commitment, keccak(salt), at=at)
 
     def reveal(self, id: int, voter: str, *, at: int | None = None) -> Done:
-        """Reveal what `commit` hid."""
+        """Reveal the vote of `commit`."""
         return self.do("revealVote", voter, id, *self.salts[id, voter], at=at)
 
     def vote(self, id: int, votes: dict[str, Score]) -> None:
@@ -167,7 +167,7 @@ class Federation:
             self.reveal(id, voter)
 
     def advance(self, author: str, voters: list[str], steps: int, *parents: int) -> int:
-        """Submit a model that all voters find better by so many steps, and settle it; returns its id."""
+        """Submit a model that all voters score better by `steps`, and settle it; returns its id."""
         id = self.submit(author, *parents)
         self.vote(id, {voter: score_of(steps) for voter in voters})
         self.settle(id)
@@ -253,7 +253,7 @@ class Federation:
 
 
 def score_of(steps: int, memorized: int = 0) -> Score:
-    """A score whose gain is so many steps (-64..63): the middle of its bucket."""
+    """A score whose gain is `steps` (-64..63), in the middle of its bucket."""
     qn = 50 * 10**6
     return Score(qn, round(qn * 2 ** ((steps + 0.5) / 64)), memorized)
 

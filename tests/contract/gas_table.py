@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/gas.md: the snapshot beside what others' contracts cost. `make gas` measures and writes it."""
+"""Writes docs/gas.md: our snapshot beside the gas of other contracts. `make gas` measures it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gas.md"
 
-# What others cost, as measured on their own contracts: (what, gas).
+# Gas of other contracts, as measured on their own: (call, gas).
 PEERS = {
     "Joining": [("other federated-learning contracts, register", "48,000–230,000")],
     "Submitting": [("other federated-learning contracts, submit", "67,000–414,000"), ("EAS, attest", "230,000–252,000")],
@@ -18,7 +18,7 @@ PEERS = {
     ],
 }
 
-# Ours: label of the snapshot, in words.
+# Our calls: label of the snapshot → words for the page.
 OURS = {
     "Joining": {"register, first": "register, the first node", "register": "register, a later node", "topUp": "topUp"},
     "Submitting": {"submit": "submit, one parent", "submit, four parents": "submit, four parents"},

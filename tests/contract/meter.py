@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gas by label: calls whose calldata always costs the same."""
+"""Measures gas by label, of calls whose calldata always costs the same."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .federation import Done, Federation, score_of
 
 
 def full(*parts: object) -> bytes:
-    """32 bytes without a zero byte among them, so that calldata always costs the same."""
+    """32 bytes without a zero byte, so that calldata always costs the same."""
     return next(h for n in count() if 0 not in (h := keccak(repr((*parts, n)).encode())))
 
 
 class Meter:
-    """A federation whose calls are written down under a name."""
+    """A federation that records the gas of its calls under labels."""
 
     def __init__(self, fed: Federation) -> None:
         self.fed = fed

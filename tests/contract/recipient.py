@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`contracts/test/Recipient.sol`: a contract that takes part, and misbehaves when it is paid."""
+"""Python side of `contracts/test/Recipient.sol`, a participant that misbehaves when it is paid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACCEPT, REFUSE, REENTER, WASTE_GAS, RETURN_MUCH = range(5)
 
 
 class Recipient:
-    """A contract that behaves as told when it is paid."""
+    """A contract whose behaviour on a payment the test chooses."""
 
     def __init__(self, node: Node, contract_type: Any, owner: str, value: int = 0) -> None:
         self.node, self.owner, self.interface = node, owner, Interface(contract_type)

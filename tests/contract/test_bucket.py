@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bucket of a score is exact for every pair of 64-bit integers: shown by the hardest pairs there are, and by many others.
+"""The bucket of a score is exact for every pair of 64-bit integers: tested on the hardest pairs, and on many others.
 
 With the ratio brought into [1, 2), bucket j begins at 2^(j/64), an irrational number for j > 0. The contract compares with
 a threshold a little below it. That is exact if no fraction with a denominator below 2^64 lies between the two: the nearest

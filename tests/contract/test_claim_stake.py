@@ -4,7 +4,7 @@
 ├── not registered → NotRegistered
 ├── no exit requested, or not due → StakeLocked
 ├── open commits → CommitsOpen
-└── otherwise: the stake is credit, the node is forgotten and may register anew
+└── otherwise: the stake becomes credit, the node is deleted and may register anew
 """
 
 from __future__ import annotations

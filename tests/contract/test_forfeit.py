@@ -105,7 +105,7 @@ def test_other_ballots_keep_their_weight(fed, id, ada, ben, cleo):
 
 
 def test_takes_what_stake_is_left(federate, ada, ben, cleo):
-    """The stake covered two bonds when both commits were made, and the whole of it is lost."""
+    """The stake covers the bonds of both commits, and both are lost: the whole stake."""
     fed = federate(commit_bond=ETHER // 2)
     fed.join(ada, ben, cleo)
     ids = [fed.submit(ada), fed.submit(ada)]

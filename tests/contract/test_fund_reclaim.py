@@ -2,7 +2,7 @@
 """fund() payable, reclaim()
 
 ├── fund with nothing → NothingSent; more than it can count → BalanceLimit
-├── reclaim where the sun never sets, or before it → SunsetNotReached
+├── reclaim without a sunset, or before it → SunsetNotReached
 ├── models left to settle → ModelsUnsettled; an empty pool → NothingToReclaim
 └── otherwise: the pool grows; the pool is the sponsor's credit
 """
@@ -81,7 +81,7 @@ def test_a_settlement_restarts_the_sunset(fed, ada, reverts):
 
 
 def test_a_junk_model_per_sunset_keeps_the_pool_from_returning(fed, ada, people, reverts):
-    """A known limit: nobody votes, and each costs a fee, which joins the pool."""
+    """A known limit: submissions that nobody votes on put the sunset off; each costs a fee, which joins the pool."""
     fed.join(ada)
     sunset = fed.deployment.time + TERMS.sunset
     for count in range(1, 4):

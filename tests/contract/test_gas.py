@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gas of every function against the committed snapshot (`gas.json`) and the design's limits, and the code's size.
 
-After a change that is meant, `make gas` rewrites the snapshot and the table in docs/gas.md.
+After an intended change, `make gas` rewrites the snapshot and the table in docs/gas.md.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LIMITS = {
 
 
 def _firsts(meter: Meter, crowd: list[str]) -> None:
-    """Everything for the first time, and without a pool: the storage is still empty."""
+    """First calls on empty storage, without a pool."""
     meter.do("register, first", "register", crowd[0], Role.TRAINER, value=ETHER)
     meter.fed.join(crowd[1], crowd[2])
     id = meter.submit("submit, first", crowd[0], 0)

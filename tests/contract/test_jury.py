@@ -20,7 +20,7 @@ from .federation import ETHER, MILLI, score_of
 
 
 def drawn(fed, id, voters):
-    """Who of the voters is on the jury, by the design's words; the ghost and the contract must both agree."""
+    """The voters on the jury, computed from docs/mechanism.md's rule; the ghost and the contract must both agree."""
     seed = fed.node.block_hash(fed.ghost.models[id].born_block)
     eligible = fed.ghost.models[id].eligible_weight
     tickets = {v: int.from_bytes(keccak(encode(["bytes32", "uint32", "address"], [seed, id, v])), "big") for v in voters}
@@ -96,7 +96,7 @@ def test_the_first_commit_draws_the_jury(federate, crowd):
 
 @pytest.mark.parametrize(("blocks", "own"), [(255, True), (256, False)])
 def test_a_forgotten_block_is_replaced_by_the_previous_one(federate, crowd, blocks, own):
-    """After more than 256 blocks the hash of the model's own is gone."""
+    """After more than 256 blocks the hash of the model's own block is gone."""
     fed = federate(jury=60_000, commit_window=10_000, unbonding=20_000, sunset=20_000)
     fed.join(*crowd)
     id = fed.submit(crowd[0])
@@ -152,7 +152,7 @@ def test_a_heavy_jury_shares_one_fee(federate, crowd):
 
 @pytest.fixture
 def rich(node, crowd):
-    """Six accounts that hold 30,000 ETH for the length of a test."""
+    """Six accounts that hold 30,000 ETH during the test."""
     giants = crowd[:6]
     for giant in giants:
         node.rpc("anvil_setBalance", giant, hex(30_000 * ETHER))
@@ -162,7 +162,8 @@ def rich(node, crowd):
 
 
 def freak_jury(fed, weight, author, *voters):
-    """Those of equal voters who are drawn for a model of the author, at least three of one expected; and the model's id."""
+    """Submit models of the author until at least three of the equal voters are drawn, where one is expected. Returns the
+    model's id and the jurors."""
     for giant in (author, *voters):
         fed.join(giant, stake=weight * MILLI // 100)
     for _ in range(400):  # one in twenty is such a jury
@@ -180,7 +181,7 @@ GIANTS = {"jury": 1, "min_stake": MILLI, "commit_bond": 0, "submission_fee": 0}
 
 
 def test_a_freak_jury_cant_overflow(federate, rich, reverts):
-    """Jury 1 among giants: each drawn ballot weighs all eligible weight, 2^31, and two fit."""
+    """Jury 1 among large stakes: each drawn ballot weighs all eligible weight, 2^31, and two fit."""
     fed = federate(**GIANTS)
     weight = (2**31 - 1) // 5
     id, jury = freak_jury(fed, weight, *rich[:5])
@@ -191,7 +192,7 @@ def test_a_freak_jury_cant_overflow(federate, rich, reverts):
 
 
 def test_the_heaviest_jury_fits(federate, rich):
-    """Three of five such giants weigh all that 32 bits hold, to the unit."""
+    """Three of five such stakes weigh exactly the most that 32 bits hold."""
     fed = federate(**GIANTS)
     id, jury = freak_jury(fed, (2**32 - 1) // 15, *rich)
     for voter in jury[:3]:

@@ -82,7 +82,7 @@ def test_reverts_for_a_score_out_of_bounds(fed, ada, ben, reverts, score):
 
 
 def test_records_a_score_and_moves_nothing(fed, ada, ben, cleo):
-    """A newcomer scores the past. Invariant 20: neither late votes nor `memorized` move a balance."""
+    """A newcomer scores earlier models. Invariant 20: neither late votes nor `memorized` move a balance."""
     fed.join(ada, ben)
     id = fed.advance(ada, [ben], 5)
     fed.join(cleo)

@@ -17,7 +17,7 @@ from .federation import ETHER, score_of
 
 @pytest.fixture
 def town(federate, ada, ben, cleo, dan):
-    """Ada submits, Ben and Cleo vote, Dan sleeps. Half of the quorum is one vote of three, less than a half."""
+    """Ada submits, Ben and Cleo vote, Dan is silent. One vote of three reaches half the quorum."""
     fed = federate(submission_fee=0)
     fed.join(ada, ben, cleo, dan)
     return fed
@@ -31,7 +31,7 @@ def hear(fed, author, voters, times=HEARD_TO_RETIRE):
 
 
 def still_active(fed, account):
-    """The figures of StillActive."""
+    """Arguments of StillActive."""
     active = fed.ghost.nodes[account].active_at
     return account, active, fed.ghost.heard_times[-HEARD_TO_RETIRE], active + fed.terms.unbonding
 
@@ -80,7 +80,7 @@ def test_reverts_within_unbonding(federate, ada, ben, cleo, dan, reverts):
 
 
 def test_models_that_nobody_can_score_evict_nobody(town, ada, ben, cleo, dan, reverts):
-    """Sixteen junk bundles and a week take nothing from the living."""
+    """Sixteen junk bundles and a week of silence evict nobody."""
     hear(town, ada, [])
     town.wait(10 * town.terms.unbonding)
     for account in (ben, cleo, dan):
@@ -158,7 +158,7 @@ def test_a_sign_of_life_starts_the_count_anew(town, ada, ben, cleo, dan, reverts
 
 
 def test_a_model_heard_in_the_second_of_the_last_activity_does_not_count(town, ada, ben, cleo, dan, reverts):
-    """Within a second nobody knows which came first: in doubt, the node stays."""
+    """Within one second the order is unknown: in doubt, the node stays."""
     hear(town, ada, [ben, cleo], 1)
     town.do("keepAlive", dan, at=town.ghost.heard_times[-1])
     hear(town, ada, [ben, cleo], HEARD_TO_RETIRE - 1)

@@ -77,7 +77,7 @@ def test_reverts_for_a_score_out_of_bounds(fed, ada, ben, cleo, reverts, score):
 
 
 def forged(fed, id, by, /, **changes):
-    """The commitment of a score under other circumstances than the true ones."""
+    """A commitment to a score with one of its other inputs wrong."""
     facts = {
         "chain_id": fed.ghost.chain_id,
         "contract": fed.address,

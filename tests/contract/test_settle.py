@@ -3,7 +3,7 @@
 
 ├── unknown model → UnknownModel; not Due → WrongPhase
 ├── not the next → NotNextToSettle
-├── quorum not met → Unscored; what the revealers don't earn of the fee joins the pool
+├── quorum not met → Unscored; the part of the fee that no revealer earns joins the pool
 ├── quorum met → Scored with the weighted lower median
 │   ├── the frontier is advanced by less than minGain → the champion stays, nothing is paid
 │   └── by minGain or more → champion, paid from the pool, royalties to the earlier champions
@@ -58,7 +58,7 @@ def test_reverts_when_settled(fed, ada, ben, reverts):
 
 
 def test_reverts_out_of_order(fed, ada, ben, cleo, reverts):
-    """An earlier model is paid first, however fast a later one is."""
+    """An earlier model is paid first, even if a later one is due before."""
     fed.join(ada, ben, cleo)
     first, second = fed.submit(ada), fed.submit(ada)
     fed.vote(second, {ben: score_of(5), cleo: score_of(5)})

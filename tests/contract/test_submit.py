@@ -6,7 +6,7 @@
 ├── more than the balance can count → BalanceLimit
 ├── the author's bundle again → AlreadySubmitted
 ├── no parent or more than 8 → InvalidParentCount; unknown → UnknownModel; twice → DuplicateParent
-└── otherwise: a model is born against the champion of this moment
+└── otherwise: a model is submitted, scored against the current champion
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views: zeros for what is unknown, but `model` and `phase`, which revert UnknownModel. (What they show of known things is
-compared with the ghost after every test.)"""
+"""Views of unknown ids and accounts: zeros, but `model` and `phase` revert UnknownModel.
+
+Their values for known ones are compared with the ghost after every test.
+"""
 
 from __future__ import annotations
 

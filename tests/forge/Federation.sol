@@ -7,7 +7,7 @@ import {Ghost} from "./Ghost.sol";
 import {GhostMath} from "./GhostMath.sol";
 import {Check, Vm, vm} from "./Vm.sol";
 
-/// @title The contract and its ghost, driven in lockstep
+/// @title The contract and its ghost (a second implementation), driven in lockstep
 /// @notice Every call made here runs on both. They must answer alike to the byte (results, errors with their figures),
 /// emit the same events, and agree on the books, to the wei. Numbers in comments and texts are the design's invariants.
 abstract contract Federation {
@@ -37,7 +37,7 @@ abstract contract Federation {
 
     mapping(uint256 => mapping(address => Secret)) internal secrets;
 
-    /// What is left at the present frontier of all that ever came into the pool, in wei · 1e18, and how often it was rounded.
+    /// Remainder, at the present frontier, of all wei that ever came into the pool, times 1e18; and the number of roundings.
     uint256 internal left;
     uint256 internal roundings;
 
@@ -62,7 +62,7 @@ abstract contract Federation {
 
     // -------------------------------------------------------------------------------------------------- deployment
 
-    /// @dev Six people, the last one a contract with moods, and a federation with a first pool.
+    /// @dev Six actors, the last one a contract whose behaviour on payments can be set, and a federation with a first pool.
     function start(IPDFed.Terms memory t, uint256 firstPool) internal {
         if (address(moody) == address(0)) {
             bytes memory creation = vm.getCode("Recipient.sol:Recipient");
@@ -116,7 +116,7 @@ abstract contract Federation {
         vm.roll(height);
     }
 
-    /// @dev Time passes, and a block every twelve seconds of it, one at the least.
+    /// @dev Moves time forward, with a block every twelve seconds, at least one.
     function wait(uint256 secs) internal {
         time += secs;
         if (secs != 0) height += 1 + secs / 12;
@@ -127,7 +127,7 @@ abstract contract Federation {
         return act(who, 0, data);
     }
 
-    /// @dev Calls both; they must answer and log alike. Returns whether they did it.
+    /// @dev Calls both; they must answer and log alike. Returns true if the call took effect.
     function act(address who, uint256 value, bytes memory data) internal returns (bool done) {
         clock();
         uint256 poolBefore = fed.pool();
@@ -138,7 +138,7 @@ abstract contract Federation {
         (bool ghostDid, bytes memory expected, Vm.Log[] memory ghostLogs) = callOne(address(ghost), who, value, data);
         Check.equal(answer, expected, done ? "the ghost answers otherwise" : "the contract refuses otherwise");
         Check.that(done == ghostDid, "one of the two refuses");
-        // What a refused call had logged is recorded too, and means nothing.
+        // The logs of a refused call are recorded, too, and mean nothing.
         if (done) {
             compareLogs(logs, ghostLogs);
             paidIn += value;
@@ -157,7 +157,7 @@ abstract contract Federation {
         must(who, 0, data);
     }
 
-    /// @dev A call that must fail with exactly this.
+    /// @dev A call that must fail with exactly this error.
     function refused(address who, uint256 value, bytes memory data, bytes memory reason) internal {
         clock();
         vm.deal(who, value);
@@ -191,7 +191,7 @@ abstract contract Federation {
         return abi.decode(logs[0].data, (uint256));
     }
 
-    /// @dev 14: what remains of the pool depends on the frontier and on what came in at which frontier alone.
+    /// @dev 14: the remainder of the pool depends only on the frontier, and on the amounts and frontiers of its inflows.
     function followPool(uint256 poolBefore, int256 frontierBefore, bytes4 selector) private {
         uint256 pool = fed.pool();
         if (selector == IPDFed.reclaim.selector) {
@@ -212,7 +212,7 @@ abstract contract Federation {
 
     // ------------------------------------------------------------------------------------------------------ checks
 
-    /// @dev A view must say the same of both.
+    /// @dev A view must return the same on both.
     function same(bytes memory view_) internal view returns (bytes memory answer) {
         bool done;
         bytes memory expected;
@@ -253,13 +253,13 @@ abstract contract Federation {
         lastFrontier = frontier;
     }
 
-    /// @dev 3, 4: everything a view says of an account.
+    /// @dev 3, 4: all views of an account.
     function checkAccount(address account) internal view {
         same(abi.encodeCall(IPDFed.node, (account)));
         same(abi.encodeCall(IPDFed.credit, (account)));
     }
 
-    /// @dev 5, 6, 7, 11, 24: what the contract says of a model.
+    /// @dev 5, 6, 7, 11, 24: all views of a model.
     function checkModel(uint32 id) internal returns (IPDFed.Model memory seen) {
         seen = abi.decode(same(abi.encodeCall(IPDFed.model, (id))), (IPDFed.Model));
         Check.that(seen.parent < id || id == 0, "5: a parent is no older");

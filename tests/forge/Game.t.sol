@@ -22,7 +22,7 @@ contract GameTest {
         bytes4[] selectors;
     }
 
-    /// @dev Everything but `drain`; what moves a game on comes up more often.
+    /// @dev All calls but `drain`; those that advance a game are listed more often.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
         bytes4[26] memory chosen = [
             Player.register.selector,

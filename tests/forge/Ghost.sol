@@ -5,7 +5,7 @@ import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {GhostBooks} from "./GhostBooks.sol";
 import {GhostMath} from "./GhostMath.sol";
 
-/// @title The ghost: the whole mechanism once more, naive and from the design's words
+/// @title The ghost: the whole mechanism implemented again, naively, from docs/mechanism.md
 /// @notice Called with the very same calls as the contract, it must give the same results, errors, events and books. It
 /// keeps the ETH it is sent and pays nobody.
 contract Ghost is GhostBooks, Multicall {
@@ -247,7 +247,7 @@ contract Ghost is GhostBooks, Multicall {
 
     // ------------------------------------------------------------------------------------------------------ inside
 
-    /// @dev Gain, level, and whether it is the new champion; the payout is of the pool before the fee's rest joins it.
+    /// @dev Sets gain, level, and champion if it is one; the payout is of the pool before the rest of the fee joins it.
     function judge(uint32 id, uint256 revealed) private {
         ModelFacts storage facts = models[id];
         facts.outcome = Phase.Scored;

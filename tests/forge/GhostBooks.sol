@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import {IPDFed} from "../../contracts/IPDFed.sol";
 import {GhostMath} from "./GhostMath.sol";
 
-/// @title What the ghost knows: plain facts, and every sum taken over them anew
-/// @notice No running total, no packed word, no accumulator: a ghost must not repeat the contract's tricks. All views of
+/// @title State of the ghost: plain facts, and every sum computed from them anew
+/// @notice No running total, no packed word, no accumulator: it must not repeat the contract's bookkeeping. All views of
 /// `IPDFed`. Units are the interface's.
 abstract contract GhostBooks is IPDFed {
     struct NodeFacts {
@@ -39,10 +39,10 @@ abstract contract GhostBooks is IPDFed {
         int256 level;
         uint256 payout;
         uint256 advance;
-        /// Wei of its fee kept for its voters at settlement, and what they have claimed.
+        /// Wei of its fee locked for its voters at settlement, and wei that they have claimed.
         uint256 feesKept;
         uint256 feesTaken;
-        /// How many of `shares` it has no claim on, or has claimed.
+        /// Number of `shares` that it has no claim on, or has claimed.
         uint256 sharesTaken;
         address[] voters;
     }
@@ -56,7 +56,7 @@ abstract contract GhostBooks is IPDFed {
     uint256 internal constant MAX_BALANCE = type(uint96).max;
     uint256 internal constant MAX_ACTIVE_WEIGHT = 2 ** 31 - 1;
 
-    /// The contract whose ghost this is: commitments are bound to it.
+    /// The contract that commitments are bound to.
     address internal immutable REAL;
     /// The part of the pool that a step leaves, in units of 1e-36.
     uint256 public immutable KEEP;
@@ -74,7 +74,7 @@ abstract contract GhostBooks is IPDFed {
     uint32 internal theChampion;
     uint32 internal next = 1;
     uint256 internal lastSettledAt;
-    /// Wei that came in by selfdestruct, and recipients that refuse payments: only the test knows.
+    /// Wei that came in by selfdestruct, and recipients that refuse payments; the test sets both.
     uint256 public forced;
     mapping(address => bool) public refuses;
 
@@ -160,7 +160,7 @@ abstract contract GhostBooks is IPDFed {
         return revealed == 0 ? 0 : theTerms.submissionFee * weight / GhostMath.larger(eligible, revealed);
     }
 
-    /// @return locked wei of a model's fee that nobody has been credited yet.
+    /// @return locked wei of a model's fee that are not credited yet.
     function feesLockedFor(uint256 id) private view returns (uint256 locked) {
         ModelFacts storage facts = models[id];
         return facts.outcome == Phase.None ? theTerms.submissionFee : facts.feesKept - facts.feesTaken;

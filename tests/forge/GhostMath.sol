@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title The mechanism's arithmetic, the slow way
+/// @title The mechanism's arithmetic, slow and simple
 /// @notice Written from the design, not from the contract: by tables, lists and loops instead of packed words and climbs.
 library GhostMath {
-    /// Fixed-point one of the release's powers.
+    /// Fixed-point one of the powers of (1 - release).
     uint256 internal constant UNIT = 1e36;
 
     /// floor(2^(j/64) · 2^190) for j = 0..63, 24 bytes each; in Python, the largest n with n**64 <= 2**(j + 190*64).

@@ -5,7 +5,7 @@ import {IPDFed} from "../../contracts/IPDFed.sol";
 import {Federation} from "./Federation.sol";
 import {GhostMath} from "./GhostMath.sol";
 
-/// @title What tests make people do: join, submit, vote, settle
+/// @title Journeys of tests: join, submit, vote, settle
 abstract contract Journeys is Federation {
     function join(uint256 actor, uint256 stake) internal {
         must(actors[actor], stake, abi.encodeCall(IPDFed.register, (IPDFed.Role.Trainer)));
@@ -44,7 +44,7 @@ abstract contract Journeys is Federation {
         must(actors[voter], abi.encodeCall(IPDFed.revealVote, (id, secret.score, secret.salt)));
     }
 
-    /// @dev The author's model is voted on by everybody else who joined, all seeing the same, and settled.
+    /// @dev Submits a model of the author, on which all other members vote the same, and settles it.
     function advance(uint256 author, int256 steps) internal returns (uint32 id) {
         id = submit(author);
         for (uint256 i = 0; i < actors.length; ++i) {

@@ -5,7 +5,7 @@ import {IPDFed} from "../../contracts/IPDFed.sol";
 import {Journeys} from "./Journeys.sol";
 import {Check, vm} from "./Vm.sol";
 
-/// @title Who is drawn, and from which block's hash
+/// @title Juries: who is drawn, and from which block's hash
 contract JuryTest is Journeys {
     function startWith(uint16 jury) private {
         IPDFed.Terms memory t = usualTerms();
@@ -61,7 +61,7 @@ contract JuryTest is Journeys {
         Check.equal(uint256(fed.phase(id)), uint256(IPDFed.Phase.Voting), "with a jury, reveals never open early");
     }
 
-    /// @notice The chain remembers 256 hashes: the birth block's is used as long as it does, then that of the block before.
+    /// @notice The EVM gives 256 hashes: the submission block's is used as long as it is one of them, then the previous block's.
     function test_the_hash_is_the_birth_blocks_while_it_is_known() external {
         startWith(1);
         for (uint256 age = 256; age <= 257; ++age) {
@@ -75,7 +75,7 @@ contract JuryTest is Journeys {
         }
     }
 
-    /// @notice A birth block is kept modulo 2^32: born before the turn, and after it.
+    /// @notice The submission block is stored modulo 2^32: submissions before the overflow and after it.
     function test_block_numbers_beyond_32_bits() external {
         startWith(1);
         for (height = 2 ** 32 - 1; height < 2 ** 32 + 6;) {
@@ -100,7 +100,7 @@ contract JuryTest is Journeys {
         }
     }
 
-    /// @notice An overweight jury: two jurors of 300 on 300 eligible share the fee by what was revealed.
+    /// @notice An overweight jury: two jurors of 300 on 300 eligible share the fee by revealed weight.
     function test_fees_of_an_overweight_jury() external {
         startWith(1);
         uint32 id = 0;

@@ -5,7 +5,7 @@ import {IPDFed} from "../../contracts/IPDFed.sol";
 import {Journeys} from "./Journeys.sol";
 import {Check, vm} from "./Vm.sol";
 
-/// @title Where the contract stops: weights, balances, parents
+/// @title Limits of the contract: weights, balances, parents
 contract LimitsTest is Journeys {
     uint256 private constant MAX_WEIGHT = 2 ** 31 - 1;
 
@@ -47,7 +47,7 @@ contract LimitsTest is Journeys {
         );
     }
 
-    /// @notice A freak jury may weigh more than 32 bits: three drawn jurors of half the eligible weight each.
+    /// @notice An improbable jury may weigh more than 32 bits: three drawn jurors of half the eligible weight each.
     function test_committed_weight_has_a_limit() external {
         IPDFed.Terms memory t = small();
         t.jury = 1;
@@ -68,7 +68,7 @@ contract LimitsTest is Journeys {
         Check.that(met, "no freak jury was drawn");
     }
 
-    /// @notice The most that fits is taken: three of five jurors are drawn, each weighs a third of it.
+    /// @notice The greatest weight that fits is accepted: three of five jurors are drawn, each weighs a third of it.
     function test_the_last_unit_of_committed_weight_fits() external {
         IPDFed.Terms memory t = small();
         t.jury = 1;

@@ -10,7 +10,7 @@ import {Check, vm} from "./Vm.sol";
 contract MoneyTest is Journeys {
     uint256 private constant MOODY = 5;
 
-    /// @dev Everyone joined; the moody recipient's credit is a stake it has claimed.
+    /// @dev All actors joined; the misbehaving recipient's credit is a stake that it claimed.
     function moodyHasCredit() private {
         start(usualTerms(), 10e18);
         joinAll(6);
@@ -117,7 +117,7 @@ contract MoneyTest is Journeys {
         Check.that(fed.ledger().lockedRoyalties <= 6, "17: more was locked than is owed");
     }
 
-    /// @notice A frontier of one step is progress to share in, too.
+    /// @notice Royalties are shared at a frontier of one step, too.
     function test_the_first_step_has_its_royalties() external {
         IPDFed.Terms memory t = usualTerms();
         t.minGain = 1;
@@ -130,7 +130,7 @@ contract MoneyTest is Journeys {
         Check.equal(fed.ledger().lockedRoyalties, 0, "all of it is the first champion's");
     }
 
-    /// @notice A full halving pays `release` of the pool, however it was sliced.
+    /// @notice A full halving pays `release` of the pool, in however many advances.
     function test_14_a_halving_pays_release_of_the_pool() external {
         IPDFed.Terms memory t = usualTerms();
         (t.submissionFee, t.royalty) = (0, 0);
@@ -192,8 +192,8 @@ contract MoneyTest is Journeys {
         Check.equal(bytes32(fed.voteCommitment(2, actors[1], scoreOf(0), 0)) == 0 ? 1 : 0, 1, "no commitment to the unknown");
     }
 
-    /// @notice A voter that leaves in the middle of a vote can still reveal, and a forfeit of what it left unrevealed is no
-    /// cut of the active weight.
+    /// @notice A voter that leaves in the middle of a vote can still reveal; a forfeit of its unrevealed commits does not cut
+    /// the active weight.
     function test_18_leaving_with_open_commits() external {
         start(usualTerms(), 1e18);
         joinAll(4);

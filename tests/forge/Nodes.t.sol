@@ -5,7 +5,7 @@ import {IPDFed} from "../../contracts/IPDFed.sol";
 import {Journeys} from "./Journeys.sol";
 import {Check} from "./Vm.sol";
 
-/// @title Silent nodes, and those who only seem so
+/// @title Retiring silent nodes, and only those
 contract NodesTest is Journeys {
     function usualStart() private {
         IPDFed.Terms memory t = usualTerms();
@@ -77,7 +77,7 @@ contract NodesTest is Journeys {
         must(actors[0], retire());
     }
 
-    /// @notice Whoever acted in the second of the oldest of sixteen heard models was not silent through it.
+    /// @notice A node that acted in the second of the oldest of sixteen heard models was not silent through it.
     function test_acting_in_the_second_of_the_oldest_model() external {
         usualStart();
         heardModels(1);
@@ -101,7 +101,7 @@ contract NodesTest is Journeys {
         refused(actors[0], 0, retire(), stillActive(joined, joined));
     }
 
-    /// @notice Without anybody to vote nothing is heard, though nothing was missing of a quorum of nothing.
+    /// @notice Without eligible voters no model is heard, although a quorum of 0 is met.
     function test_a_model_for_nobody_is_not_heard() external {
         IPDFed.Terms memory t = usualTerms();
         t.unbonding = 150;

@@ -7,8 +7,8 @@ import {Federation} from "./Federation.sol";
 import {GhostMath} from "./GhostMath.sol";
 import {Check, vm} from "./Vm.sol";
 
-/// @title Six people who do whatever forge makes them do
-/// @notice The handler of the invariant tests. Each function is one thing that somebody tries; refusals are part of the
+/// @title Six actors driven by forge
+/// @notice The handler of the invariant tests. Each function is one call that somebody tries; refusals are part of the
 /// game, as long as contract and ghost refuse alike. The first call of a game chooses its terms.
 contract Player is Federation {
     uint256 public calls;
@@ -162,7 +162,7 @@ contract Player is Federation {
         checkAccount(person(voter));
     }
 
-    /// @dev What honest nodes do all day, with some who stay away or never reveal. Six bits of `luck` a voter.
+    /// @dev A round of honest nodes, some of whom stay away or never reveal. Six bits of `luck` a voter.
     function playRound(uint256 author, uint256 gain, uint256 luck, bool settles) external plays {
         uint32[] memory parents = new uint32[](1);
         parents[0] = uint32(luck % (fed.modelCount() + 1));
@@ -172,7 +172,7 @@ contract Player is Federation {
         voteOnTheNewest(gain, luck, settles);
     }
 
-    /// @dev Everyone agrees that this one is better.
+    /// @dev Submits a model that everyone scores better.
     function improve(uint256 author, uint256 gain) external plays {
         uint32[] memory parents = new uint32[](1);
         bytes32 bundle = keccak256(abi.encode(fed.modelCount(), "better"));
@@ -222,7 +222,7 @@ contract Player is Federation {
         }
     }
 
-    /// @dev What a reorganised mempool may do: the same id twice is a bad id.
+    /// @dev Any list of ids: the same id twice is a bad id.
     function several(uint256 numbers) private view returns (uint32[] memory ids) {
         ids = new uint32[](numbers % 4);
         for (uint256 i = 0; i < ids.length; ++i) {
@@ -259,7 +259,7 @@ contract Player is Federation {
         ghost.refuse(address(moody), manner == Recipient.Manner.Refuse || manner == Recipient.Manner.WasteGas);
     }
 
-    /// @dev ETH forced in belongs to nobody, and disturbs nothing.
+    /// @dev ETH forced in belongs to nobody, and changes no figure.
     function force(uint256 amount) external plays {
         amount %= 3;
         vm.deal(address(fed), address(fed).balance + amount);

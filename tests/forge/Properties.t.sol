@@ -13,7 +13,7 @@ contract PropertiesTest is Journeys {
         (t.quorum, t.minGain) = (1, 1);
     }
 
-    /// @dev Five voters (the moody one too) with these stakes vote so on a model of actor 0. Reveals in order, or backwards.
+    /// @dev Five voters (the misbehaving one, too) with these stakes vote on a model of actor 0. Reveals in order, or backwards.
     function gainOf(int256[5] memory gains, uint256[5] memory stakes, bool backwards) private returns (int256) {
         start(dueTerms(), 10e18);
         join(0, 1e18);

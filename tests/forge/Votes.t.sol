@@ -49,7 +49,7 @@ contract VotesTest is Journeys {
         refused(actors[5], 0, abi.encodeCall(IPDFed.lateVote, (id, score)), reason);
     }
 
-    /// @notice 9: another's, a changed or a replayed vote fails, and so does the right one of another model.
+    /// @notice 9: another voter's, a changed or a replayed vote fails, and so does the right one of another model.
     function test_9_only_the_committed_vote_is_revealed() external {
         uint32 id = born();
         commit(1, id, 5);
@@ -163,7 +163,7 @@ contract VotesTest is Journeys {
         settle(id);
     }
 
-    /// @notice Reveals that open early, as all have committed, close when they would have closed anyway.
+    /// @notice Reveals that open early, because all have committed, close at the same deadline as else.
     function test_early_reveals_have_the_whole_time() external {
         uint32 id = born();
         for (uint256 i = 1; i < 4; ++i) {

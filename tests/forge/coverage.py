@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of contracts/ forge's tests run: `make coverage`. Exit status 1 below 98 % of lines or branches.
+"""Coverage of contracts/ by forge's tests: `make coverage`. Exit status 1 below 98 % of lines or branches.
 
 Counted by forge over tests/forge alone, with shorter games than `make forge` plays (the counting compilation is slow). Lists
 what no test ran. contracts/test/Harness.sol is left out: only the Python tests use it.
@@ -26,7 +26,7 @@ ENVIRONMENT = {
 
 @dataclass
 class Counts:
-    """Of one file: how often each line and each branch (line, block, way) was run."""
+    """Counts of one file: how often each line and each branch (line, block, way) ran."""
 
     lines: dict[int, int] = field(default_factory=dict)
     branches: dict[tuple[str, ...], int] = field(default_factory=dict)

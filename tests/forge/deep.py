@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forge's games for as long as you like: one campaign after the other, each from the next seed, until time and calls are up.
+"""Runs forge's invariant games: one campaign after the other, each from the next seed, until time and calls are used up.
 
 `make invariants MINUTES=30 SEED=1` runs this, then as long Hypothesis' machine. Every campaign plays 250 games of 200 calls
 of the player (tests/forge/Player.sol), most of which make several calls of the contract. A failure prints forge's shortest
@@ -26,7 +26,7 @@ ENVIRONMENT = {"FOUNDRY_CONFIG": "tests/forge/foundry.toml", "FOUNDRY_PROFILE": 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What one campaign did. `calls`: of the player; `reverts`: of them, each a failed check."""
+    """Result of one campaign. `calls`: of the player; `reverts`: among them, each a failed check."""
 
     seed: int
     runs: int
@@ -36,7 +36,7 @@ class Campaign:
 
 
 def play(seed: int) -> Campaign:
-    """One campaign from a seed."""
+    """Run one campaign from a seed."""
     command = [str(FORGE), "test", "--root", str(ROOT), "--match-contract", "GameTest", "--fuzz-seed", hex(seed), "--json"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | ENVIRONMENT, text=True, capture_output=True, check=False)
     try:
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def report(done: list[Campaign], seed: int, seconds: float) -> int:
-    """The figures, or what failed."""
+    """Return the figures, or the failure."""
     for campaign in done:
         if campaign.failure:
             print(f"FAILED from seed {campaign.seed}: {campaign.failure}", file=sys.stderr)

@@ -30,7 +30,7 @@ MNEMONIC = "test test test test test test test test test test test junk"
 
 @dataclass(frozen=True)
 class Sepolia:
-    """A stand-in for Sepolia on this machine, and everything a command needs to use it."""
+    """A stand-in for Sepolia on this machine, with the environment that a command needs to use it."""
 
     url: str
     data_folder: Path
@@ -40,8 +40,8 @@ class Sepolia:
     def environment(self) -> dict[str, str]:
         passphrases = {f"APE_ACCOUNTS_{alias}_PASSPHRASE": PASSPHRASE for alias in ("sponsor", "ann", "bob", "cyd", "poor")}
         quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "200"}
-        here = {"APE_DATA_FOLDER": str(self.data_folder), "NO_PROXY": "*", "no_proxy": "*"}  # all are on this machine
-        return {**os.environ, **passphrases, **quiet, **here}
+        local = {"APE_DATA_FOLDER": str(self.data_folder), "NO_PROXY": "*", "no_proxy": "*"}  # every server is on this machine
+        return {**os.environ, **passphrases, **quiet, **local}
 
     def ape(self, *arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one `ape` command to its end."""
@@ -56,7 +56,7 @@ class Sepolia:
         )
 
     def start(self, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start one `ape` command in the background; what it says goes to `log`."""
+        """Start one `ape` command in the background, with its output appended to `log`."""
         with log.open("ab") as sink:
             return subprocess.Popen([str(APE), *arguments], cwd=ROOT, env=self.environment, stdout=sink, stderr=sink)
 
@@ -78,16 +78,16 @@ def wait_for_chain(url: str) -> None:
 
 
 def rpc(url: str, method: str, *arguments: object) -> Any:
-    """One JSON-RPC call; its `result`."""
-    asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": arguments}).encode()
-    request = urllib.request.Request(url, asked, {"Content-Type": "application/json"})
+    """The `result` of one JSON-RPC call."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": arguments}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
         return json.loads(answer.read())["result"]
 
 
 @contextmanager
 def stand_in(work: Path, host: str, *flags: str) -> Iterator[Sepolia]:
-    """An anvil that calls itself Sepolia, reached as `host`, and funded accounts; ended with the block."""
+    """An anvil that calls itself Sepolia, reached as `host`, with funded accounts; stopped on exit."""
     port = free_port()
     url = f"http://{host}:{port}"
     anvil = shutil.which("anvil")
@@ -114,8 +114,8 @@ def stand_in(work: Path, host: str, *flags: str) -> Iterator[Sepolia]:
 @pytest.fixture(scope="session")
 def sepolia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sepolia]:
     with stand_in(tmp_path_factory.mktemp("sepolia"), "127.0.0.1") as running:
-        # Regression: on public chains every block has its own second, on anvil several may share one. Whoever joins in the
-        # second of a submission counts as eligible and may not vote: that model's reveals wait for the whole commit window.
+        # Regression: on public chains each block has its own second, on anvil several may share one. A node that joins in the
+        # second of a submission counts as eligible but may not vote, so that model's reveals wait for the whole commit window.
         rpc(running.url, "anvil_setBlockTimestampInterval", 1)
         yield running
 
@@ -137,7 +137,7 @@ SMALLER = {"network": {"channels": [16]}, "sampling": {"steps": 3, "images": 60}
 
 
 def deploy_task(sepolia: Sepolia, name: str, task: dict[str, Any], store: str, *more: str) -> tuple[str, str]:
-    """Deploy a task by the command a sponsor types, from the home NAME-deployer: the contract's address, and what it said."""
+    """Deploy a task with `ape run deploy`, from the home NAME-deployer: the contract's address, and the output."""
     file = sepolia.work / f"{name}.yaml"
     file.write_text(yaml.safe_dump(task))
     done = sepolia.ape(
@@ -149,7 +149,7 @@ def deploy_task(sepolia: Sepolia, name: str, task: dict[str, Any], store: str, *
 
 
 def check_audit_and_pay(sepolia: Sepolia, contract: str, store: str, alias: str) -> None:
-    """Every model passes the audit, and this account withdraws what it has earned."""
+    """Every model passes the audit, and this account withdraws its rewards."""
     done = sepolia.ape("run", "audit", "--network", "sepolia", "--contract", contract, "--store", store)
     assert done.returncode == 0, done.stdout + done.stderr
     paid = sepolia.ape(
@@ -162,7 +162,7 @@ def check_audit_and_pay(sepolia: Sepolia, contract: str, store: str, alias: str)
 
 @pytest.fixture(scope="session")
 def deployed(sepolia: Sepolia) -> str:
-    """The address of a small digits task, deployed by the command a sponsor types."""
+    """The address of a small digits task, deployed with `ape run deploy`."""
     contract, said = deploy_task(sepolia, "task", TINY_TASK, f"local:{sepolia.work}/store", "--pool", "1ether")
     assert f"Deployed on chain {SEPOLIA}" in said
     assert "5 voters at the minimum put up" in said  # less than the pool of 1 ether

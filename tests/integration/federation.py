@@ -22,18 +22,19 @@ POOL = 10**18
 
 
 def tiny_task() -> TaskFile:
-    given = read_task_file("digits")
-    task = given.task.model_dump()
+    """The digits preset, small enough for a test."""
+    preset = read_task_file("digits")
+    task = preset.task.model_dump()
     task["network"]["channels"] = (16,)
     task["sampling"] |= {"steps": 3, "images": 60}
     task["scoring"] |= {"training_images": 1500}
-    terms = given.terms.model_dump() | {"commit_window": WINDOW, "reveal_window": WINDOW, "unbonding": 2 * WINDOW, "min_gain": 1}
+    terms = preset.terms.model_dump() | {"commit_window": WINDOW, "reveal_window": WINDOW, "unbonding": 2 * WINDOW, "min_gain": 1}
     return TaskFile.model_validate({"task": task, "terms": terms, "public": "digits:0-1/6", "genesis_images": 640})
 
 
 @dataclass
 class Federation:
-    """A contract on a local chain, and what its nodes need."""
+    """A contract on a local chain, and the store and folders of its nodes."""
 
     chain: LocalChain
     client: ContractClient
@@ -41,7 +42,7 @@ class Federation:
     root: Path
 
     def node(self, index: int, role: str = "trainer", **choices: Any) -> Node:
-        """The node of the index-th account (1…), opened or opened again."""
+        """Open, or open again, the node of the index-th account (1…)."""
         config = NodeConfig(
             role=role,  # type: ignore[arg-type]
             data=f"digits:{index}-{index + 1}/6",
@@ -54,12 +55,12 @@ class Federation:
 
     def join(self, *nodes: Node) -> None:
         """Register all of them before anyone trains: only nodes that joined before a model vote on it."""
-        wanted = [node.training for node in nodes]
+        trains = [node.training for node in nodes]
         for node in nodes:
             node.training = False
         self.run(*nodes, until=lambda: all(len(node.ledger.nodes) == len(nodes) for node in nodes))
         self.chain.advance(1)
-        for node, training in zip(nodes, wanted, strict=True):
+        for node, training in zip(nodes, trains, strict=True):
             node.training = training
 
     def run(self, *nodes: Node, until: Any, steps: int = 20_000) -> None:
@@ -69,7 +70,7 @@ class Federation:
                 node.step()
             if until():
                 return
-            time.sleep(0.002)  # so that turns are no busy loop while a node waits for content
+            time.sleep(0.002)  # no busy loop while a node waits for content
         raise AssertionError(f"not reached in {steps} turns: " + "; ".join(node.step().text for node in nodes))
 
 
@@ -82,11 +83,11 @@ def deploy(chain: LocalChain, genesis: Genesis, root: Path, jury: int = 0) -> Fe
     sponsor = chain.account(0)
     store = LocalStore(root / "store")
     store.add(genesis.folder)
-    given = tiny_task().terms.model_copy(update={"jury": jury})
-    terms = contract_terms(given, genesis, str(sponsor.address), voters=2, pool=POOL)
+    spec = tiny_task().terms.model_copy(update={"jury": jury})
+    terms = contract_terms(spec, genesis, str(sponsor.address), voters=2, pool=POOL)
     return Federation(chain, ContractClient.deploy(terms, POOL, sponsor), store, root)
 
 
 def kill(node: Node) -> None:
-    """What kill -9 leaves: nothing is saved, the file locks go."""
+    """Leave a node as kill -9 would: nothing saved, file locks released."""
     node.ctx.close()

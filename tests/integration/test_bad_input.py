@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person can get wrong: each a named error, a cause, what to do; no traceback, exit 1, nothing sent."""
+"""Wrong input: each case gives a named error, its cause and a remedy, exit 1; no traceback, no transaction."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_only_corrupt_pictures(sepolia: Sepolia, deployed: str, tmp_path: Path) 
 
 
 def test_a_task_scored_with_dinov2_whose_weights_are_not_here(sepolia: Sepolia, tmp_path: Path) -> None:
-    """Regression: the sponsor heard of it when both scoring models and the genesis were trained."""
+    """Regression: the error came only after the scoring models and the genesis were trained."""
     task = tmp_path / "task.yaml"
     task.write_text("preset: digits\ntask: {scoring: {features: dinov2}}\npublic: digits:0-1/3\n")
     said = refused(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C ends the step in hand and says how to go on; twice, it ends at once; neither loses anything."""
+"""Ctrl-C: once, the node finishes its step and says how to resume; twice, it stops at once; neither loses anything."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_ctrl_c(sepolia: Sepolia, deployed: str, tmp_path: Path, times: int) -> 
     said = log.read_text()
     assert "Traceback" not in said
     assert code == 0 or (times == 2 and code == 130), said
-    assert "Go on with: ape run node" in said or "Run the same command again" in said
+    assert "Resume with: ape run node" in said or "Run the same command again" in said
     assert list((tmp_path / "home").rglob("draft/*/training/*.safetensors")), "the training in hand was not saved"
     process, log = start(sepolia, deployed, tmp_path, "second")
     process.kill()

@@ -70,16 +70,16 @@ def test_a_folder_of_mixed_pictures_trains_and_submits(sepolia: Sepolia, folders
         "genesis_images": 1500,
     }
     task.write_text(yaml.safe_dump(given))
-    shelf, home = f"local:{tmp_path}/store", str(tmp_path / "home")
+    store, home = f"local:{tmp_path}/store", str(tmp_path / "home")
     made = sepolia.ape(
-        "run", "deploy", "--network", "sepolia", "--task", str(task), "--account", "sponsor", "--store", shelf, "--home", home,
+        "run", "deploy", "--network", "sepolia", "--task", str(task), "--account", "sponsor", "--store", store, "--home", home,
         "--threads", "1",
     )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
     contract = next(line.split()[-1] for line in made.stdout.splitlines() if line.startswith("Deployed on chain"))
     ran = sepolia.ape(
         "run", "node", "--network", "sepolia", "--contract", contract, "--account", "cyd", "--data", str(private),
-        "--store", shelf, "--home", home, "--images-per-submission", "600", "--submit-worse", "--max-submissions", "1",
+        "--store", store, "--home", home, "--images-per-submission", "600", "--submit-worse", "--max-submissions", "1",
         "--until-published", "1",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -21,7 +21,6 @@ from pdfed.journal import Journal
 from pdfed.mechanism import BallotState, Phase
 from pdfed.node import Node, NodeBusy
 from pdfed.node.strategy import OPEN_PER_AUTHOR
-from pdfed.node.submission import parent_of
 from pdfed.provenance import Claim, read_manifest, sign_model
 from pdfed.storage import cid_of, digest_of
 from tests.integration.federation import WINDOW, Federation, deploy, kill, make_federation_genesis
@@ -194,7 +193,7 @@ def test_who_submits_a_parents_bundle_again_does_not_become_the_parent(federatio
 
 
 def stopped_in_training(federation: Federation, **choices: Any) -> Node:
-    """A node with a draft whose training has begun, stopped and not yet opened again."""
+    """A node that was stopped while it trained a draft."""
     ann = federation.node(1, images_per_submission=6400, **choices)
     federation.join(ann)
     federation.run(ann, until=lambda: ann.step().kind == "train")
@@ -206,7 +205,7 @@ def stopped_in_training(federation: Federation, **choices: Any) -> Node:
 
 @pytest.mark.parametrize("images", [64, 12_800])
 def test_a_training_that_was_begun_keeps_its_budget(federation: Federation, images: int) -> None:
-    """Regression: with a larger one the node trained on for ever, without a step."""
+    """Regression: with a larger budget the node looped for ever, without a training step."""
     stopped_in_training(federation)
     ann = federation.node(1, images_per_submission=images, max_submissions=1)
     federation.run(ann, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
@@ -216,7 +215,7 @@ def test_a_training_that_was_begun_keeps_its_budget(federation: Federation, imag
 
 
 def test_a_training_that_was_begun_keeps_its_pictures(federation: Federation) -> None:
-    """Regression: what was found memorised meanwhile was left out of the rest, and the manifest called it excluded."""
+    """Regression: pictures found memorised meanwhile were left out of the rest, and the manifest counted them as excluded."""
     folder = stopped_in_training(federation, objective="qn+dedup").ctx.home / "draft" / "1"
     chosen = (folder / "pictures.json").read_text()
     ann = federation.node(1, objective="qn+dedup", max_submissions=1, images_per_submission=6400)
@@ -243,19 +242,19 @@ def test_a_training_on_other_data_begins_again(federation: Federation) -> None:
 
 
 def test_other_pictures_score_every_model_that_counts_anew(federation: Federation) -> None:
-    """Regression: the baseline kept its score on the old pictures, and went on chain beside new ones on others."""
+    """Regression: the baseline kept its score on the old pictures, and went on chain beside scores on the new ones."""
     bob = federation.node(2, role="validator")
     federation.join(bob)
-    federation.run(bob, until=lambda: 0 in bob.own)
-    before = bob.own[0]
+    federation.run(bob, until=lambda: 0 in bob.own_scores)
+    before = bob.own_scores[0]
     bob.close()
     bob = federation.node(2, role="validator")
-    assert bob.own == {0: before}
+    assert bob.own_scores == {0: before}
     bob.close()
     bob = federation.node(2, role="validator", test_share=0.3)
-    assert bob.own == {}
-    federation.run(bob, until=lambda: 0 in bob.own)
-    assert bob.own[0].qn != before.qn
+    assert bob.own_scores == {}
+    federation.run(bob, until=lambda: 0 in bob.own_scores)
+    assert bob.own_scores[0].qn != before.qn
     bob.close()
 
 
@@ -277,7 +276,7 @@ def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
     federation.run(ann, bob, cyd, until=lambda: ann.ledger.model_count == 1 and not ann.busy)
     send(federation, bob, "submit", (ann.ledger.models[1].bundle, (0,)), value=bob.ctx.terms.submission_fee)
     federation.run(
-        ann, bob, cyd, until=lambda: 2 in cyd.ledger.models and cyd.inbox.received(cyd.ledger.models[2], cyd.ledger) is not None
+        ann, bob, cyd, until=lambda: 2 in cyd.ledger.models and cyd.inbox.entry(cyd.ledger.models[2], cyd.ledger) is not None
     )
     federation.run(ann, bob, cyd, until=lambda: all(len(node.ledger.models[1].ballots) == 2 for node in (ann, bob, cyd)))
     for _ in range(60):
@@ -290,22 +289,22 @@ def test_a_stolen_bundle_is_not_scored(federation: Federation) -> None:
 
 
 def forged(federation: Federation, node: Node, genesis: Genesis, weights: bytes, parents: tuple[bytes, ...]) -> bytes:
-    """A well-signed bundle of any bytes as weights, published; its digest."""
-    place = node.ctx
+    """Publish a well-signed bundle with any bytes as weights; its digest."""
+    ctx = node.ctx
     folder = federation.root / "forged"
     folder.mkdir()
     (folder / bundles.WEIGHTS).write_bytes(weights)
     opened = bundles.open_bundle(genesis.folder)
-    facts = bundles.verify_bundle(opened, bundles.genesis_of(place.client.chain_id)).facts
+    facts = bundles.verify_bundle(opened, bundles.genesis_of(ctx.client.chain_id)).facts
     manifest = sign_model(
         folder / bundles.WEIGHTS,
         title="forged",
-        claim=Claim(place.address, place.client.chain_id, place.client.address, parents),
-        parents=[parent_of(genesis.digest, opened)],
+        claim=Claim(ctx.address, ctx.client.chain_id, ctx.client.address, parents),
+        parents=[opened.as_parent(genesis.digest)],
         facts=facts,
         weights_cid=cid_of(folder / bundles.WEIGHTS),
-        identity=place.identity,
-        sign=wallet_signer(place.account),
+        identity=ctx.identity,
+        sign=wallet_signer(ctx.account),
     )
     (folder / bundles.MANIFEST).write_bytes(manifest)
     bundles.write_card(folder, {"title": "forged"})
@@ -322,12 +321,12 @@ def test_weights_that_fit_no_network_are_rejected_with_the_reason_and_nobody_wai
     digest = forged(federation, ann, genesis, b"\x00" * 5000, (genesis.digest,))
     send(federation, ann, "submit", (digest, (0,)), value=ann.ctx.terms.submission_fee)
     federation.run(
-        ann, bob, until=lambda: 1 in bob.ledger.models and bob.inbox.received(bob.ledger.models[1], bob.ledger) is not None
+        ann, bob, until=lambda: 1 in bob.ledger.models and bob.inbox.entry(bob.ledger.models[1], bob.ledger) is not None
     )
-    received = bob.inbox.received(bob.ledger.models[1], bob.ledger)
-    assert received is not None
-    assert (received.state, received.weights) == ("rejected", None)
-    assert "weights file" in received.reason
+    entry = bob.inbox.entry(bob.ledger.models[1], bob.ledger)
+    assert entry is not None
+    assert (entry.state, entry.weights) == ("rejected", None)
+    assert "weights file" in entry.reason
     federation.chain.advance(2 * WINDOW)
     federation.run(ann, bob, until=lambda: ann.ledger.models[1].settled)
     assert ann.ledger.models[1].phase_settled == Phase.UNSCORED
@@ -336,7 +335,7 @@ def test_weights_that_fit_no_network_are_rejected_with_the_reason_and_nobody_wai
 
 
 def test_only_the_jury_scores_and_votes(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> None:
-    """Regression: whoever was not on the jury scored the model too, was refused, and paid for a late vote."""
+    """Regression: nodes outside the jury scored the model too, were refused, and paid for a late vote."""
     federation = deploy(chain, genesis, tmp_path, jury=1)
     ann, *others = [federation.node(1, max_submissions=1), *(federation.node(index, role="validator") for index in (2, 3, 4))]
     federation.join(ann, *others)
@@ -345,7 +344,7 @@ def test_only_the_jury_scores_and_votes(chain: LocalChain, genesis: Genesis, tmp
     federation.run(ann, *others, until=lambda: len(ann.ledger.models[1].ballots) == len(on_jury))
     chain.advance(WINDOW)
     federation.run(ann, *others, until=lambda: len(ann.ledger.votes.get(1, ())) == len(on_jury))
-    assert [1 in node.own for node in others] == [node in on_jury for node in others]
+    assert [1 in node.own_scores for node in others] == [node in on_jury for node in others]
     chain.advance(WINDOW)
     federation.run(ann, *others, until=lambda: all(node.ledger.models[1].settled for node in (ann, *others)))
     assert {vote.voter for vote in ann.ledger.votes.get(1, ())} == {node.ctx.address for node in on_jury}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node keeps: pins in its store and bundles on its disk, as its choices and its quota say."""
+"""Pins in a node's store and bundles on its disk, by its config and its quota."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Gene
 
 @pytest.fixture(scope="module")
 def federation(chain: LocalChain, genesis: Genesis, tmp_path_factory: pytest.TempPathFactory) -> Federation:
-    """Three settled models of one author, and what two nodes keep of them."""
-    federation = deploy(chain, genesis, tmp_path_factory.mktemp("shelf"))
+    """Three settled models of one author, and two nodes that have their bundles."""
+    federation = deploy(chain, genesis, tmp_path_factory.mktemp("federation"))
     ann = federation.node(1, max_submissions=3, images_per_submission=64)
     bob = federation.node(2, role="validator")
     federation.join(ann, bob)
-    federation.run(ann, bob, until=lambda: ann.settled == 3 and not ann.busy)
+    federation.run(ann, bob, until=lambda: ann.settled_count == 3 and not ann.busy)
     ann.close()
     bob.close()
     return federation
 
 
-def rested(federation: Federation, node: Node) -> Node:
-    """Let a node put its shelf in order."""
+def idle(federation: Federation, node: Node) -> Node:
+    """Step a node until it is idle, its pins in order."""
     federation.run(node, until=lambda: node.step().kind == "idle")
     return node
 
@@ -64,18 +64,18 @@ def kept(node: Node, models: set[int]) -> set[str]:
 
 
 def test_everything_recent_is_kept_at_first(federation: Federation) -> None:
-    bob = rested(federation, federation.node(2, role="validator"))
+    bob = idle(federation, federation.node(2, role="validator"))
     assert pins(federation, bob) == on_disk(bob) == kept(bob, {0, 1, 2, 3})
-    assert bob.pinning.pinned() == {model.bundle for model in bob.ledger.models.values()}
+    assert bob.pinning.pins() == {model.bundle for model in bob.ledger.models.values()}
     bob.close()
 
 
 def test_the_author_and_the_champions_lineage_keep_theirs(federation: Federation) -> None:
-    """A validator lets go of what led nowhere; its author keeps it, so everyone can still audit it."""
-    bob = rested(federation, federation.node(2, role="validator", keep_last=0))
+    """A validator unpins models outside the champion's lineage; their author keeps them, so anyone can still audit them."""
+    bob = idle(federation, federation.node(2, role="validator", keep_last=0))
     line = set(keep_order(bob.ledger, bob.ctx.address, 0)) | {0}
     assert pins(federation, bob) == on_disk(bob) == kept(bob, line)
-    ann = rested(federation, federation.node(1, max_submissions=3, keep_last=0))
+    ann = idle(federation, federation.node(1, max_submissions=3, keep_last=0))
     assert pins(federation, ann) >= kept(ann, {1, 2, 3})
     for model in ann.ledger.models.values():
         federation.store.fetch(cid_from_digest(model.bundle), federation.root / "again", 10**9, 60)
@@ -94,7 +94,7 @@ def test_an_author_who_is_not_on_the_jury_keeps_its_model_while_it_is_voted_on(
     others = [with_jury.node(index, role="validator") for index in (2, 3)]
     with_jury.join(ann, *others)
     with_jury.run(ann, until=lambda: len(ann.ledger.models) == 2 and not ann.busy)
-    rested(with_jury, ann)
+    idle(with_jury, ann)
     assert not ann.ledger.models[1].settled
     assert kept(ann, {1}) <= on_disk(ann) & pins(with_jury, ann)
     for node in (ann, *others):
@@ -102,13 +102,13 @@ def test_an_author_who_is_not_on_the_jury_keeps_its_model_while_it_is_voted_on(
 
 
 def test_a_quota_holds_and_spares_what_is_at_work(federation: Federation) -> None:
-    """The genesis and the champion alone are over it: nothing else is kept, and what nobody keeps is gone."""
+    """The genesis and the champion alone exceed the quota: nothing else is kept, and blocks that no pin reaches are deleted."""
     ann = federation.node(1, max_submissions=3, quota_mb=1)
     needed = kept(ann, {0, ann.ledger.champion})
     assert sum(file.stat().st_size for cid in needed for file in (ann.ctx.home / "bundles" / cid).rglob("*")) > 1_000_000
-    rested(federation, ann)
+    idle(federation, ann)
     assert pins(federation, ann) == on_disk(ann) == needed
-    bob = rested(federation, federation.node(2, role="validator", keep_last=0, quota_mb=1))
+    bob = idle(federation, federation.node(2, role="validator", keep_last=0, quota_mb=1))
     gone = kept(ann, {1, 2, 3}) - needed
     assert not any(federation.store.has(cid) for cid in gone)
     assert all(federation.store.has(cid) for cid in needed)
@@ -117,10 +117,10 @@ def test_a_quota_holds_and_spares_what_is_at_work(federation: Federation) -> Non
 
 
 def test_what_was_let_go_is_fetched_again_when_it_is_wanted(federation: Federation) -> None:
-    """The journal says that the champion was scored; that it is not on the disk is noticed before it is continued from."""
+    """The journal says that the champion was scored, but its bundle is lost: it is fetched again before it becomes a parent."""
     ann = federation.node(1, max_submissions=4, images_per_submission=64)
     shutil.rmtree(ann.ctx.bundle_folder(ann.ledger.models[ann.ledger.champion].bundle))
-    federation.run(ann, until=lambda: ann.submissions.published() == 4 or ann.submissions.current() is not None)
+    federation.run(ann, until=lambda: ann.submissions.published_count() == 4 or ann.submissions.current() is not None)
     draft = ann.submissions.current()
     assert draft is not None
     assert all(ann.ctx.bundle_folder(digest).is_dir() for digest, _ in draft.parents)
@@ -128,7 +128,7 @@ def test_what_was_let_go_is_fetched_again_when_it_is_wanted(federation: Federati
 
 
 def test_a_store_that_fails_stops_nothing(federation: Federation) -> None:
-    """A pin that could not be set is not remembered as one."""
+    """A pin that could not be set is not in the journal."""
     bob = federation.node(2, role="validator")
     with bob.ctx.journal.transaction() as db:
         db.execute("DELETE FROM pinning_pin")
@@ -136,20 +136,20 @@ def test_a_store_that_fails_stops_nothing(federation: Federation) -> None:
     said = [bob.step().text for _ in range(20)]
     (federation.root / "pins away").rename(federation.store.root / "pins")
     assert any("Trying again" in text for text in said)
-    assert bob.pinning.pinned() == set()
+    assert bob.pinning.pins() == set()
     bob.close()
 
 
 def test_a_kill_between_the_journal_and_the_pin_is_made_good(federation: Federation) -> None:
-    """The journal says that the bundle is pinned, the store never heard of it. What is in order is not told again."""
-    bob = rested(federation, federation.node(2, role="validator"))
+    """The journal has a pin that the store has not: it is set again, without a line about pins that are in order."""
+    bob = idle(federation, federation.node(2, role="validator"))
     before = pins(federation, bob)
     champion = cid_from_digest(bob.ledger.models[bob.ledger.champion].bundle)
     (federation.store.root / "pins" / f"{champion}.{bob.ctx.address}").unlink()
     kill(bob)
     bob = federation.node(2, role="validator")
     said = [bob.step().text for _ in range(20)]
-    assert pins(federation, bob) == before == {cid_from_digest(digest) for digest in bob.pinning.pinned()}
+    assert pins(federation, bob) == before == {cid_from_digest(digest) for digest in bob.pinning.pins()}
     assert not any("pinned" in text for text in said)
     bob.close()
 
@@ -157,8 +157,8 @@ def test_a_kill_between_the_journal_and_the_pin_is_made_good(federation: Federat
 def test_a_damaged_folder_is_not_published_under_another_name(
     federation: Federation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A fault of the disk, found out when the node moves to an empty store: the folder goes, and what was published of it."""
-    bob = rested(federation, federation.node(2, role="validator"))
+    """A disk fault, found when the node moves to an empty store: the folder is deleted, and its publication unpinned."""
+    bob = idle(federation, federation.node(2, role="validator"))
     champion, before = bob.ledger.models[bob.ledger.champion].bundle, pins(federation, bob)
     cid, folder = cid_from_digest(champion), bob.ctx.bundle_folder(champion)
     bob.close()
@@ -166,18 +166,18 @@ def test_a_damaged_folder_is_not_published_under_another_name(
     monkeypatch.setattr(federation, "store", LocalStore(tmp_path / "empty"))
     bob = federation.node(2, role="validator")
     said = [bob.step().text for _ in range(20)]
-    assert [text for text in said if "damaged on" in text] == [f"{cid} is damaged on this disk: removed"]
+    assert [text for text in said if "damaged on" in text] == [f"{cid} is damaged on this disk: deleted"]
     assert any(f"{cid} is not in" in text for text in said)  # wanted again
     assert not folder.exists() and not list((bob.ctx.home / "bundles").glob(".gone-*"))
-    assert pins(federation, bob) == before - {cid} == {cid_from_digest(digest) for digest in bob.pinning.pinned()}
-    folders = (bob.ctx.bundle_folder(digest) for digest in bob.pinning.pinned())
+    assert pins(federation, bob) == before - {cid} == {cid_from_digest(digest) for digest in bob.pinning.pins()}
+    folders = (bob.ctx.bundle_folder(digest) for digest in bob.pinning.pins())
     assert {path.name for path in tmp_path.glob("empty/blocks/*/*")} == {str(c) for f in folders for c, _ in blocks_of(f)}
     bob.close()
 
 
 def test_a_champion_that_was_lost_is_fetched_again(federation: Federation) -> None:
     """Regression: it was scored, so nobody asked for it any more, and the node could not train on from it."""
-    bob = rested(federation, federation.node(2, role="validator"))
+    bob = idle(federation, federation.node(2, role="validator"))
     folder = bob.ctx.bundle_folder(bob.ledger.models[bob.ledger.champion].bundle)
     shutil.rmtree(folder)
     federation.run(bob, until=folder.is_dir)
@@ -185,18 +185,18 @@ def test_a_champion_that_was_lost_is_fetched_again(federation: Federation) -> No
 
 
 def test_an_author_whose_daemon_is_down_publishes_later(federation: Federation) -> None:
-    """The model is on chain; the node says what is wrong, works on, and publishes once it can, also after a kill."""
+    """The model is on chain; the node reports the fault, goes on working, and publishes when it can, also after a kill."""
     local, published = federation.store, 3
     federation.store = open_store(f"kubo:127.0.0.1:9,{local.url}")  # type: ignore[assignment]
     ann = federation.node(1, max_submissions=4, images_per_submission=64)
     said: list[str] = []
     federation.run(until=lambda: "ipfs daemon" in (said.append(ann.step().text) or said[-1]))
     assert said[-1].startswith("publishing") and "No IPFS daemon" in said[-1]
-    assert ann.submissions.published() == published
+    assert ann.submissions.published_count() == published
     assert ann.submissions.current() is not None
     kill(ann)
     federation.store = local
     ann = federation.node(1, max_submissions=4)
-    federation.run(ann, until=lambda: ann.submissions.published() == published + 1)
+    federation.run(ann, until=lambda: ann.submissions.published_count() == published + 1)
     assert local.has(cid_from_digest(ann.ledger.models[published + 1].bundle))
     ann.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A federation over an Ethereum node that passes for a remote one: blocks every two seconds, heads kept, doubts outlasted."""
+"""A federation over an Ethereum node that counts as remote: a block every two seconds, cached heads, bad answers retried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.integration.conftest import SMALLER, TINY_TASK, Sepolia, check_audit_and_pay, deploy_task, stand_in
 from tests.integration.test_three_processes import wait_for_all, wait_until
 
-EVERYWHERE = "0.0.0.0"  # reaches this machine, and is none of the names that are known for it
+EVERYWHERE = "0.0.0.0"  # reaches this machine, but is none of the names that count as local
 SECONDS = 420
 
 
@@ -35,7 +35,7 @@ def start(remote: Sepolia, contract: str, alias: str, part: str, *more: str) -> 
 
 
 def test_a_model_is_deployed_voted_on_settled_audited_and_paid(remote: Sepolia) -> None:
-    """Regression: behind Ape's wrapper every node passed for one on this machine, and nothing of this was ever run."""
+    """Regression: behind Ape's wrapper every node counted as local, and none of this code was ever run."""
     store = f"local:{remote.work}/store"
     contract, _ = deploy_task(remote, "task", {**TINY_TASK, "task": SMALLER, "genesis_images": 640}, store)
     running = {"cyd": start(remote, contract, "cyd", "digits:8-10/12", "--role", "validator")}

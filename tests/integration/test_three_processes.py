@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Three node processes and one deployer on one separate chain; one of the nodes is killed at work and started again."""
+"""Three node processes and a deployer on a chain of their own; one node is killed while it works and started again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wait_until(log: Path, words: tuple[str, ...], process: subprocess.Popen[byte
 
 
 def wait_for_all(running: dict[str, Running], end: float, limit: str) -> None:
-    """Every node ends by itself, and well, before `end` (time.monotonic(); `limit` in words); else what all said is shown."""
+    """Every node ends by itself with exit 0 before `end` (time.monotonic(); `limit` in words); else all logs are shown."""
     try:
         for alias, (process, log) in running.items():
             process.wait(timeout=max(1.0, end - time.monotonic()))
@@ -58,7 +58,7 @@ def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, depl
     parts = {"ann": "digits:4-6/12", "bob": "digits:6-8/12", "cyd": "digits:8-10/12"}
     running = {alias: start_node(sepolia, deployed, alias, part) for alias, part in parts.items()}
     process, log = running["bob"]
-    # Regression: of training a node speaks every two seconds, and a quick one is done before; of a submission always.
+    # Regression: a node logs its training every two seconds, and a fast training is over before; a submission is always logged.
     wait_until(log, ("train: training", "chain: submitting"), process, 240)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain of our own that always starts in the same second: its block hashes draw juries, and a seed must repeat a game."""
+"""An anvil that always starts at the same time: block hashes draw juries, and a seed must repeat a game."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["compiled", "interface"]
 BORN = 1_800_000_000  # Unix seconds of the chain's first block
 PATIENCE = 60  # seconds for the chain to start
 
-# `--hypothesis-profile unshrunk` shows the first failure as it was found: shrinking a game takes minutes.
+# `--hypothesis-profile unshrunk` shows the first failure without shrinking it, which takes minutes.
 settings.register_profile("unshrunk", phases=(Phase.explicit, Phase.generate))
 
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Node]:
-    """An anvil on a free port, that acts for whatever account it is asked to."""
+    """An anvil on a free port that sends transactions of any account."""
     anvil = shutil.which("anvil")
     assert anvil is not None, "make setup places anvil"
     with socket.socket() as free:
@@ -41,7 +41,7 @@ def node() -> Iterator[Node]:
     try:
         node = _connected(f"http://127.0.0.1:{port}")
         node.rpc("anvil_autoImpersonateAccount", True)
-        # Regression: a block without a time of its own took the clock's, and once in some hundred runs a seed did not repeat.
+        # Regression: a block without a set time took the clock's, and once in some hundred runs a seed did not repeat.
         node.rpc("anvil_setBlockTimestampInterval", 1)
         yield node
     finally:
@@ -70,7 +70,7 @@ def people(node: Node) -> list[str]:
 @pytest.fixture
 def federate(node: Node, interface: Interface, people: list[str]) -> Iterator[Callable[..., Federation]]:
     """Deploys federations: `federate(pool=…, terms' fields=…)`. After the test each must agree with its ghost on the
-    whole state, to the wei. Made for Hypothesis too: the chain goes back to where it was."""
+    whole state, to the wei. Usable in Hypothesis tests: the chain is restored afterwards."""
     made: list[Federation] = []
     snapshot = node.rpc("evm_snapshot")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The design's invariants, by number, as they can be checked after every step of any game (see `docs/mechanism.md`).
+"""The design's invariants, by number, as they can be checked after every step of any game (see `docs/invariants.md`).
 
 They look at the contract's own views and at its event log; the ghost has been compared call by call already. Those that
 need a game of their own (9, 12 and 14 to 16, 18 to 24) are also in the other files of this folder.
@@ -30,12 +30,12 @@ MORE = 40_000
 
 
 class Invariants(World):
-    """Checked after every step, on what is new and on one of the models in turn."""
+    """Checks after every step: all new events, and one of the models in turn."""
 
     def begin(self, terms: Terms, pool: int) -> None:
         super().begin(terms, pool)
         self.steps = 0
-        self.born: dict[int, dict[str, Any]] = {}  # what `ModelSubmitted` said
+        self.born: dict[int, dict[str, Any]] = {}  # arguments of `ModelSubmitted`
         self.votes: dict[int, dict[str, tuple[Score, int]]] = {}  # revealed, with weight, by model and voter
         self.ballots: set[tuple[int, str]] = set()
         self.commitments: dict[tuple[int, str], bytes] = {}
@@ -43,7 +43,7 @@ class Invariants(World):
         self.royalties = {"RoyaltiesShared": 0, "RoyaltiesClaimed": 0}
         self.settled = 0
         self.frontier = 0
-        self.highest = 0  # frontier so far, as the contract says
+        self.highest = 0  # the contract's highest frontier so far
         self.pool = 0
         self.phases: dict[int, Phase] = {}
 
@@ -189,13 +189,13 @@ class Invariants(World):
         assert self.commitments[id, voter] == expected
 
     def invariant_11_the_gain_is_the_lower_median(self, votes: list[tuple[int, int]], gain: int) -> None:
-        """Of a row in which every vote stands as often as it weighs, the middle one (the lower of two)."""
+        """The median of a list that holds every vote as often as it weighs (the lower of two)."""
         half = sum(weight for _, weight in votes) / 2
         below = sum(weight for vote, weight in votes if vote < gain)
         assert below < half <= below + sum(weight for vote, weight in votes if vote == gain)
 
     def invariant_12_a_minority_moves_nothing(self, votes: list[tuple[int, int]], gain: int) -> None:
-        """Whoever is honest, if they are more than half of the weight: the gain is within what they said."""
+        """For every group with more than half of the weight: the gain lies within the range of their votes."""
         total = sum(weight for _, weight in votes)
         for size in range(1, len(votes) + 1):
             for honest in combinations(votes, size):
@@ -203,7 +203,7 @@ class Invariants(World):
                     assert min(honest)[0] <= gain <= max(honest)[0]
 
     def invariant_14_payouts_telescope(self, id: int, settled: dict[str, Any]) -> None:
-        """A payout is its advance's part of the pool of that moment, within pool · 2e-18 + 1 wei."""
+        """A payout is its advance's part of the pool at that time, within pool · 2e-18 + 1 wei."""
         advance = settled["level"] - self.frontier
         if not settled["scored"] or advance < self.fed.terms.min_gain:
             assert settled["payout"] == 0
@@ -219,7 +219,7 @@ class Invariants(World):
         return self.fed.terms.submission_fee * revealed // max(eligible, revealed) if revealed else 0
 
     def invariant_21_gas_is_bounded(self, done: Done) -> None:
-        """Never mind how much has happened before. (What Mallory burns when she is paid is the payer's choice.)"""
+        """Gas does not depend on the history. (Gas that Mallory burns when she is paid is the payer's choice.)"""
         spoiled = any(args.get("to") == self.recipient.address for _, args in done.events)
         if done.function and not spoiled:
             assert done.gas <= CEILINGS[done.function] + MORE * max(0, len(done.events) - 1), done
@@ -230,7 +230,7 @@ class Invariants(World):
 
 
 def gain_of(score: Score) -> int:
-    """Steps of a vote by its logarithm to 60 digits, clipped; another way than the contract's and the ghost's."""
+    """Steps of a vote from its logarithm to 60 digits, clipped: computed in another way than contract and ghost do."""
     with localcontext() as context:
         context.prec = 60
         steps = STEPS_PER_HALVING * (Decimal(score.baseline_qn) / score.qn).ln() / Decimal(2).ln()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that anybody can try, at any time, rightly or wrongly."""
+"""Rules of the state machine: all that anybody can call at any time, allowed or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORGERIES = st.sampled_from(["chain", "contract", "model", "baseline", "voter", 
 
 
 class NodeRules(World):
-    """Joining, leaving, being forgotten."""
+    """Joining, leaving, being retired."""
 
     @rule(actor=ACTORS)
     def join_as_usual(self, actor: int) -> None:
@@ -50,7 +50,7 @@ class NodeRules(World):
 
     @rule(author=AUTHORS, silent=st.sampled_from(VOTERS), comes_back=st.booleans())
     def forget_the_silent(self, author: int, silent: int, comes_back: bool) -> None:
-        """Sixteen rounds in which one stays away; then anyone retires them, who may come back."""
+        """Let one node be silent for sixteen rounds; then anyone retires it, and it may come back."""
         self.fed.now = max(self.fed.now, *(self.fed.deadline(id) for id in range(1, self.fed.ghost.model_count() + 1)), 0)
         self.settle_up_to(self.fed.ghost.model_count())
         for _ in range(HEARD_TO_RETIRE):
@@ -69,7 +69,7 @@ class NodeRules(World):
 
     @rule()
     def stay_in_the_same_second(self) -> None:
-        """The next call is of a later block, and of the same time."""
+        """Set the clock back, so that the next call is in a later block with the same time."""
         self.fed.now = max(self.fed.now - 1, self.node.time())
 
 
@@ -97,7 +97,7 @@ class ModelRules(World):
 
     @rule(actor=ACTORS, victim=ACTORS, gain=GAINS, revealed=st.booleans())
     def copy_a_commitment(self, actor: int, victim: int, gain: int, revealed: bool) -> None:
-        """9: what another committed to can be committed to again, but never revealed, not even once it is known."""
+        """9: another's commitment can be committed again, but never revealed, even once its score and salt are known."""
         id = self.voting_model(victim)
         if id is None or actor == victim:
             return
@@ -161,7 +161,7 @@ class ModelRules(World):
 
     @rule(author=AUTHORS, votes=VOTES, settles=st.booleans(), bundle=st.integers(9, 99))
     def play_a_round(self, author: int, votes: list[tuple[int, bool, bool]], settles: bool, bundle: int) -> None:
-        """What honest nodes do all day, with some who stay away or never reveal."""
+        """A round of honest nodes, some of whom stay away or never reveal."""
         if self.submit(author, bundle, [self.fed.ghost.champion]):
             self.vote_on(self.id(NEWEST), votes)
         if settles:
@@ -169,7 +169,7 @@ class ModelRules(World):
 
     @rule(author=AUTHORS, gain=st.integers(2, 63), bundle=st.integers(100, 199))
     def improve(self, author: int, gain: int, bundle: int) -> None:
-        """Everyone agrees that this one is better."""
+        """Submit a model that everyone scores better."""
         self.play_a_round(author, [(gain, True, True)] * len(VOTERS), True, bundle)
 
     @rule(votes=VOTES, number=st.integers(0, 2))
@@ -233,7 +233,7 @@ class MoneyRules(World):
 
     @rule(manner=st.integers(0, 4), actor=ACTORS)
     def pay_mallory(self, manner: int, actor: int) -> None:
-        """19: she accepts, refuses, calls back, wastes the gas or returns a lot; only who pays her feels it."""
+        """19: Mallory accepts, refuses, re-enters, wastes the gas or returns a lot; only her own payment is affected."""
         self.misbehave(manner)
         self.do("withdraw", actor, self.actors[MALLORY])
         for other in range(MALLORY):

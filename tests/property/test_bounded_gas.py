@@ -14,7 +14,7 @@ from tests.contract.federation import ETHER, Federation, score_of, with_terms
 from tests.contract.meter import Meter, full
 
 MANY = 200
-SLACK = 500  # gas: a figure that is a byte longer, a bucket that is looked at later
+SLACK = 500  # gas: a number that is a byte longer, a bucket that is read later
 
 Federate = Callable[..., Federation]
 
@@ -28,7 +28,7 @@ def crowd(fed: Federation, size: int) -> list[str]:
 
 
 def measure(fed: Federation, people: list[str], size: int) -> dict[str, int]:
-    """Gas of every call in a task of so many nodes, models of the past, and votes on the model in question."""
+    """Gas of every call in a task with these numbers of nodes, earlier models, and votes on the measured model."""
     meter, voters = Meter(fed), crowd(fed, size)
     author, rival, whale, leaver, late = people[:5]
     fed.join(author, rival, leaver, *voters)
@@ -113,7 +113,7 @@ def test_invariant_21_a_jury_of_many_costs_what_a_jury_of_few_costs(federate: Fe
 
 
 def draw(fed: Federation, meter: Meter, author: str, voters: list[str]) -> tuple[int, list[str]]:
-    """A model on whose jury are two at least, who commit; its id, and who they are."""
+    """Submit a model whose jury has at least two members, who commit. Returns its id and the jurors."""
     drawn: list[str] = []
     while len(drawn) < 2:
         id = fed.submit(author)

@@ -40,7 +40,7 @@ def some_vote(fed: Federation, people: list[str], parts: list[tuple[set[int], se
 def test_invariant_18_exit_is_always_possible(
     federate: Federate, people: list[str], parts: list[tuple[set[int], set[int]]], bond: int
 ) -> None:
-    """Whatever a leaver left open, a stranger can forfeit, and then the stake comes out."""
+    """A stranger can forfeit all commits that a leaving node left open, and then its stake can be claimed."""
     fed, stranger = federate(commit_bond=bond), people[9]
     some_vote(fed, people, parts)
     for voter in people[:4]:
@@ -60,7 +60,7 @@ def test_invariant_18_exit_is_always_possible(
 def test_invariant_19_a_hostile_champion_blocks_only_itself(
     federate: Federate, node: Node, compiled: dict[str, Any], people: list[str], manner: int
 ) -> None:
-    """A contract that misbehaves when paid trains, votes and earns: the others are paid as if it were a person."""
+    """A contract that misbehaves when paid trains, votes and earns: all others are paid as usual."""
     recipient = Recipient(node, compiled["Recipient"], people[18])
     recipient.do("behave", manner)
     node.rpc("anvil_setBalance", recipient.address, hex(10 * ETHER))
@@ -104,7 +104,7 @@ def test_invariant_23_no_model_is_ever_stuck(
     windows: tuple[int, int],
     fee: int,
 ) -> None:
-    """Silence, broken promises, a jury of nobody, windows of a second: every model settles at its own deadline."""
+    """Silence, unrevealed commits, an empty jury, windows of a second: every model settles at its own deadline."""
     commit, reveal = windows
     fed = federate(commit_window=commit, reveal_window=reveal, quorum=quorum, jury=jury, submission_fee=fee)
     try:
@@ -122,8 +122,8 @@ def test_invariant_23_no_model_is_ever_stuck(
 def test_invariant_24_time_only_moves_phases_forward(
     federate: Federate, people: list[str], parts: list[tuple[set[int], set[int]]], gaps: list[int]
 ) -> None:
-    """Looked at every now and then, no phase is earlier than before; each model is Due by its own deadline, and settles
-    in its turn, not before."""
+    """At random times, no phase is earlier than before; each model is Due by its own deadline, and settles in its turn, not
+    before."""
     fed = federate()
     some_vote(fed, people, parts)
     ids = range(1, fed.ghost.model_count() + 1)

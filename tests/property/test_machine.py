@@ -50,7 +50,7 @@ FUNCTIONS = {
 
 
 class Game(NodeRules, ModelRules, MoneyRules, Invariants):
-    """Eight who do whatever they like."""
+    """Eight accounts that call anything."""
 
     @initialize(
         terms=TERMS,
@@ -70,7 +70,7 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
                 self.play_a_round(author, votes, True, 200 + index)
 
     def teardown(self) -> None:
-        """Every model settles, everyone leaves with all that is theirs, and only the pool and dust stay."""
+        """Every model settles, everyone withdraws all of their money, and only the pool and dust stay."""
         if not hasattr(self, "fed"):
             return
         self.invariant_23_every_model_can_be_settled()
@@ -79,7 +79,7 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
         self.invariant_19_who_refuses_blocks_nobody_else()
         self.misbehave(ACCEPT)
         self._withdraw_all()
-        self.everything_holds()  # takes the events of this drain too: the dust is counted by them
+        self.everything_holds()  # reads this drain's events, too: the dust is counted from them
         self.invariant_02_only_the_pool_and_dust_stay()
         self.fed.check()
         self.invariant_22_the_log_rebuilds_everything()
@@ -149,7 +149,7 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
 
 
 def play(games: int, steps: int, first: int) -> None:
-    """So many games from a seed."""
+    """Play `games` games from a seed."""
     print(f"\n{games} games of {steps} steps; play them again with {SEED}={first}")
     profile = settings(
         max_examples=games,
@@ -164,7 +164,7 @@ def play(games: int, steps: int, first: int) -> None:
 
 @pytest.fixture
 def first(node: Node, compiled: dict[str, Any], people: list[str]) -> int:
-    """The first seed, with the chain at hand."""
+    """Seed of the first game, on a chain that the world is connected to."""
     World.node, World.compiled, World.people, World.start = node, compiled, people, node.rpc("evm_snapshot")
     World.calls = Counter()
     return int(os.environ.get(SEED) or random.randrange(2**32))
@@ -175,7 +175,7 @@ def test_any_game(first: int) -> None:
 
 
 def test_a_seed_repeats_its_games(first: int, node: Node) -> None:
-    """Down to the block hashes, which draw the juries."""
+    """Including the block hashes, which draw the juries."""
     ends = []
     for _ in range(2):
         World.calls = Counter()
@@ -187,7 +187,7 @@ def test_a_seed_repeats_its_games(first: int, node: Node) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(0)
 def test_any_game_for_long(first: int) -> None:
-    """Rounds of games until the minutes are over; every function must have been done and refused somewhere."""
+    """Rounds of games until the minutes are over; every function must have succeeded and been refused somewhere."""
     until = monotonic() + 60 * float(os.environ.get(MINUTES, "60"))
     for number in range(first, 2**63):
         play(*DEEP, number)

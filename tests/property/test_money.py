@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Money on the deployed contract: what it depends on, and what it doesn't."""
+"""Money on the deployed contract: pool, payouts and fees depend on what they should, and on nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Federate = Callable[..., Federation]
 def test_invariant_14_what_was_paid_depends_only_on_the_frontier(
     federate: Federate, people: list[str], gains: list[int], release: int, pool: int
 ) -> None:
-    """Whatever the way to it: the pool is what the release leaves at the frontier, within pool · 2e-18 + 1 wei a settlement."""
+    """The pool depends on the frontier alone, not on the path to it, within pool · 2e-18 + 1 wei a settlement."""
     fed, (author, voter, *_) = federate(pool=0, release=release, royalty=5000, submission_fee=0, min_gain=1), people
     fed.node.rpc("anvil_setBalance", voter, hex(2 * pool + 10 * ETHER))
     fed.do("fund", voter, value=pool)
@@ -52,7 +52,7 @@ def test_invariant_14_what_was_paid_depends_only_on_the_frontier(
 def test_invariant_15_splitting_a_stake_changes_no_gain_and_no_fee(
     federate: Federate, people: list[str], parts: list[int], gains: tuple[int, int], rival: int, fee: int
 ) -> None:
-    """A stake whole, or as several identities with the same vote at multiples of minStake / 100: less than a wei each."""
+    """A stake whole, or split into identities with the same vote at multiples of minStake / 100: less than a wei apart each."""
     seen = []
     for stakes in ([sum(parts)], parts):
         fed = federate(submission_fee=fee, commit_bond=0)
@@ -92,7 +92,7 @@ def test_invariant_15_splitting_a_stake_expects_the_same_weight_on_a_jury(
         ]
         mean = sum(drawn) / SEEDS
         error = sqrt(sum((weight - mean) ** 2 for weight in drawn)) / SEEDS
-        floor = jury * sum(parts) / eligible  # what rounding eligible / jury down may cost
+        floor = jury * sum(parts) / eligible  # the most that rounding eligible / jury down can cost
         assert -5 * error - floor - 1 <= mean - sum(parts) <= 5 * error + 1
 
 
@@ -104,7 +104,7 @@ def test_invariant_15_splitting_a_stake_expects_the_same_weight_on_a_jury(
 def test_invariant_16_parents_move_no_wei(
     federate: Federate, people: list[str], gains: list[int], lineages: st.DataObject
 ) -> None:
-    """The same submissions and votes, every model from the genesis, or from whatever its author says."""
+    """The same submissions and votes, with the genesis as every parent, or with any declared parents."""
     ledgers = []
     for honest in (True, False):
         fed = federate()
@@ -127,7 +127,7 @@ def test_invariant_16_parents_move_no_wei(
 def test_invariant_17_fee_shares_are_within_the_fee(
     federate: Federate, people: list[str], weights: list[int], fee: int, jury: int
 ) -> None:
-    """Everyone claims: what the voters get is at most what was kept of the fee, and less than a wei each is left of it."""
+    """Everyone claims: together at most the part of the fee that was locked, of which less than a wei each is left."""
     fed, author, voters = federate(submission_fee=fee, commit_bond=0, jury=jury), people[0], people[1 : 1 + len(weights)]
     fed.join(author)
     for voter, weight in zip(voters, weights, strict=True):

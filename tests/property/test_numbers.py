@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each of the design's 24 invariants has a test that names its number: a function `invariant_NN_…` or `test_invariant_NN_…`."""
+"""Each of the 24 invariants has a test that names its number: a function `invariant_NN_…` or `test_invariant_NN_…`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pdfed.chain.events import Event
 from pdfed.chain.ledger import Ledger
-from pdfed.mechanism import Role, Terms
+from pdfed.mechanism import Role, Terms, weight_of
 from tests.contract.federation import ETHER, Federation, score_of
 
 FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
@@ -19,7 +19,7 @@ Federate = Callable[..., Federation]
 
 
 def read_log(fed: Federation) -> list[Event]:
-    """All events of the contract, asked from the chain."""
+    """All events of the contract, read from the chain."""
     logs = fed.node.rpc("eth_getLogs", {"address": fed.address, "fromBlock": "0x0", "toBlock": "latest"})
     events = []
     for log in logs:
@@ -50,7 +50,9 @@ def test_invariant_22_the_log_and_the_terms_rebuild_the_state(
     for author, gains, silent in rounds:
         id, voters = fed.submit(crowd[author], 0), [account for account in crowd if account != crowd[author]]
         eligible = fed.ghost.models[id].eligible_weight
-        always = [v for v in voters if not jury or jury * 100 * (1 + crowd.index(v)) >= eligible]
+        # Regression: by the first stakes, which forfeits have cut since, and a rare game met NotOnJury.
+        weights = {voter: weight_of(fed.ghost.nodes[voter].stake, fed.terms.min_stake) for voter in voters}
+        always = [voter for voter in voters if not jury or jury * weights[voter] >= eligible]
         votes = dict(zip(voters, gains, strict=True))
         for voter in always:
             fed.commit(id, voter, score_of(votes[voter]))
@@ -75,7 +77,7 @@ def test_invariant_22_the_log_and_the_terms_rebuild_the_state(
 
 
 def assert_same(fed: Federation, ledger: Ledger, accounts: list[str]) -> None:
-    """The rebuilt state is what the contract's views say."""
+    """The rebuilt state equals the contract's views."""
     assert tuple(vars(fed.view("ledger")).values()) == astuple(ledger.balance_sheet())
     upcoming = ledger.next_to_settle()
     heads = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Votes on the deployed contract: what a commitment is bound to, and what the median does with any of them."""
+"""Votes on the deployed contract: commitments are bound to their context, and a minority can't move the median far."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Federate = Callable[..., Federation]
 
 
 def refused(fed: Federation, voter: str, id: int, score: Score, salt: bytes) -> str:
-    """The error that a reveal meets."""
+    """Name of the error that a reveal fails with."""
     with pytest.raises(Reverted) as refusal:
         fed.do("revealVote", voter, id, score, salt)
     return refusal.value.name
 
 
 def committed(fed: Federation, voter: str, id: int, commitment: bytes) -> None:
-    """Commit, and go to where reveals are open."""
+    """Commit, and wait until reveals are open."""
     fed.do("commitVote", voter, id, fed.ghost.models[id].bundle, commitment, bytes(32))
     fed.now = max(fed.now, fed.ghost.models[id].reveals_open_at)
 
@@ -63,7 +63,7 @@ def test_invariant_09_a_commitment_for_anything_else_is_never_revealed(
 
 
 def test_invariant_09_a_vote_on_another_contract_is_worth_nothing_here(federate: Federate, people: list[str]) -> None:
-    """The same people, model and score: what was committed there is replayed here."""
+    """The same people, model and score: a commitment from another contract is replayed on this one."""
     author, voter = people[:2]
     there = federate()
     there.join(author, voter)
@@ -81,7 +81,7 @@ def test_invariant_09_a_vote_on_another_contract_is_worth_nothing_here(federate:
 def test_invariant_09_a_vote_before_the_chain_split_is_worth_nothing_after(
     federate: Federate, node: Node, people: list[str]
 ) -> None:
-    """The chain goes on under another id, as after a split: what was committed on the old one can't be replayed."""
+    """The chain changes its id, as after a split: commitments of the old chain can't be replayed."""
     fed, (author, voter, *_) = federate(), people
     fed.join(author, voter)
     id = fed.submit(author)
@@ -147,7 +147,7 @@ def test_invariant_12_under_half_of_the_weight_cant_leave_the_honest_range(
 def test_invariant_20_the_whistle_and_late_votes_move_no_balance(
     federate: Federate, people: list[str], memorized: list[int], late: int
 ) -> None:
-    """The same votes, with and without the whistle blown and a newcomer's late vote."""
+    """The same votes, with and without `memorized` above 0 and a newcomer's late vote."""
     author, *voters, newcomer = people[:5]
     ledgers = []
     for whistles in ([0, 0, 0], memorized):

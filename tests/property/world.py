@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every game shares: a deployed task under any terms, eight people, and a record of all that happened."""
+"""World of a game: a deployed task under any terms, eight actors, and a record of all events."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ TERMS = st.builds(
 
 
 class World(RuleBasedStateMachine):
-    """One task and those who act in it. Refusals are part of the game, as long as contract and ghost refuse alike."""
+    """One task and its actors. Refusals are part of the game, as long as contract and ghost refuse alike."""
 
     node: ClassVar[Node]
     compiled: ClassVar[dict[str, Any]]
@@ -65,7 +65,7 @@ class World(RuleBasedStateMachine):
     fed: Federation
 
     def begin(self, terms: Terms, pool: int) -> None:
-        """Deploy on a chain that is as it was before every other game."""
+        """Deploy on the chain, restored to its state before the first game."""
         self.node.rpc("evm_revert", World.start)
         World.start = self.node.rpc("evm_snapshot")
         accounts = list(self.people)
@@ -80,7 +80,7 @@ class World(RuleBasedStateMachine):
     # ---------------------------------------------------------------------------------------- acting
 
     def do(self, function: str, actor: int, *args: Any, value: int = 0) -> bool:
-        """Call; whether it was done."""
+        """Make a call; True if it took effect."""
         try:
             self.fed.do(function, self.actors[actor], *args, value=value)
         except Reverted as refusal:
@@ -106,7 +106,7 @@ class World(RuleBasedStateMachine):
         return self.do("submit", actor, keccak(str(bundle).encode()), parents, value=self.fed.terms.submission_fee)
 
     def voting_model(self, actor: int) -> int | None:
-        """The newest model if the actor could vote on it now, else a new one of somebody else's; None if nobody submits."""
+        """The newest model if the actor can vote on it now, else a new one of another author; None if nobody can submit."""
         newest = self.fed.ghost.model_count()
         votable = self.fed.ghost.phase(newest, self.fed.now) == Phase.VOTING
         if votable and self.fed.ghost.models[newest].author != self.actors[actor]:
@@ -126,11 +126,11 @@ class World(RuleBasedStateMachine):
         return self.do("revealVote", actor, id, *self.vote_of(actor, id))
 
     def vote_of(self, actor: int, id: int) -> tuple[Score, bytes]:
-        """What an actor committed to, or something else where they did not."""
+        """Score and salt of an actor's commit, or others if there is none."""
         return self.fed.salts.get((id, self.actors[actor]), (score_of(0), bytes(32)))
 
     def vote_on(self, id: int, votes: list[tuple[int, bool, bool]]) -> None:
-        """All vote who want to, on a model that is Voting."""
+        """Let voters commit and reveal on a model that is Voting."""
         if self.fed.ghost.phase(id, self.fed.now) != Phase.VOTING:
             return
         voting = [(actor, *vote) for actor, vote in zip(VOTERS, votes, strict=True)]
@@ -146,7 +146,7 @@ class World(RuleBasedStateMachine):
             self.fed.settle(upcoming)
 
     def misbehave(self, manner: int) -> None:
-        """Tell Mallory what to do with payments."""
+        """Choose Mallory's behaviour on payments."""
         assert self.recipient.do("behave", manner) is None
         self.fed.now = max(self.fed.now, self.node.time() + 1)
         self.fed.refusing = {self.recipient.address} if manner in (REFUSE, WASTE_GAS) else set()
@@ -154,7 +154,7 @@ class World(RuleBasedStateMachine):
     # ---------------------------------------------------------------------------------------- recording
 
     def take_events(self) -> list[Done]:
-        """Feed the ledger what happened since the last time; returns the transactions."""
+        """Apply the events since the last call to the ledger; returns the transactions."""
         new = self.fed.history[self.read :]
         self.read += len(new)
         for done in new:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that stand whole or not at all."""
+"""Atomic writes: a file is whole or unchanged, also through kill -9 and with several writers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench` runs, shows what it measured, and keeps it with the machine it was measured on. No time is judged here."""
+"""`ape run bench` runs, shows its measurements, and stores them with the machine. No time is checked here."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pdfed.bench.jobs import Job
 
 
 @pytest.fixture(scope="module")
-def measured() -> list[measure.Measured]:
+def measured() -> list[measure.Measurement]:
     started: list[Job] = []
-    found = list(measure.run(measure.jobs(quick=True, million=False, seed=3), 1, started.append))
-    assert [one.job for one in found] == started
-    return found
+    measurements = list(measure.run(measure.jobs(quick=True, million=False, seed=3), 1, started.append))
+    assert [one.job for one in measurements] == started
+    return measurements
 
 
-def test_every_measurement_has_times_and_its_own_peak_memory(measured: list[measure.Measured]) -> None:
+def test_every_measurement_has_times_and_its_own_peak_memory(measured: list[measure.Measurement]) -> None:
     metric, pipeline = measured
     assert 0 <= metric.facts["value"] <= 100 and metric.facts["wall"] > 0
     for key in ("opening", "sampling", "unseen", "copies", "submission"):
@@ -29,7 +29,7 @@ def test_every_measurement_has_times_and_its_own_peak_memory(measured: list[meas
     assert 50 < metric.peak_mb < pipeline.peak_mb < 4000
 
 
-def test_tables_name_every_measurement(measured: list[measure.Measured], tmp_path: Path) -> None:
+def test_tables_name_every_measurement(measured: list[measure.Measurement], tmp_path: Path) -> None:
     tables.write(tmp_path, measure.machine(1, 3), measured)
     facts = json.loads((tmp_path / "bench.json").read_text())
     assert facts["machine"]["seed"] == 3 and facts["machine"]["packages"]["torch"]
@@ -44,7 +44,7 @@ def test_tables_name_every_measurement(measured: list[measure.Measured], tmp_pat
 
 def test_a_metric_is_shown_beside_its_reference() -> None:
     job = Job("metric", "FLD", 10_000, 256)
-    (sheet,) = tables.sheets([measure.Measured(job, {"value": 1.0, "wall": 10.1, "cpu": 9.0}, 900.0)])
+    (sheet,) = tables.sheets([measure.Measurement(job, {"value": 1.0, "wall": 10.1, "cpu": 9.0}, 900.0)])
     assert sheet.rows == (("FLD", "10,000×256", "10.10", "9.00", "101.00", "10.0×", "900"),)
 
 

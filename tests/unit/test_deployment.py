@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `ape run deploy` fills in where the sponsor leaves terms open."""
+"""Terms that `ape run deploy` derives where the sponsor leaves them open."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_smallest_paid_gain_allows_for_an_unlucky_measurement() -> None:
     ],
 )
 def test_terms_that_the_contract_would_refuse_are_refused_before_the_genesis(given: dict, pool: int, words: str) -> None:
-    """Regression: the chain refused them, once the genesis was trained and published."""
+    """Regression: the chain refused them only after the genesis was trained and published."""
     with pytest.raises(SpecError, match=words) as fault:
         terms_before_genesis(TermsSpec.model_validate(given), SPONSOR, pool)
     assert fault.value.remedy

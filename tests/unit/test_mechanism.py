@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mechanism by itself: its arithmetic, and a task played through in numbers. (That the contract does the same is shown in
-tests/contract, call by call.)"""
+"""The mechanism's arithmetic, and a task played through in numbers.
+
+tests/contract shows that the contract does the same, call by call.
+"""
 
 from __future__ import annotations
 

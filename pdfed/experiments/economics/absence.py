@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attacks by silence and by haste: voters that are away, retired, flooded or not awaited. Money in ETH, times in seconds."""
+"""Attacks on absent voters: early opening, retirement, floods, short windows, late content. Money in ETH, times in seconds."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pdfed.experiments.economics.attacks import Cast, Row
-from pdfed.experiments.economics.players import dice_of
+from pdfed.experiments.economics.chance import dice_of
 from pdfed.experiments.economics.world import ETHER, HIGHEST, LOWEST, Conditions, World
 from pdfed.mechanism import BUCKETS, STEPS_PER_HALVING, Call, MechanismError, Phase, gain_of
 
 HOUR = 3600
-AWAY = 1 / 3  # share of the time that a machine is off
+AWAY = 1 / 3  # share of the time that a voter's machine is off
 
 
 def early_opening(conditions: Conditions, seeds: Sequence[int]) -> Row:
-    """All commit within an hour, so reveals open at once; each voter comes back once, at any time in the planned reveal window.
+    """Open reveals early: all commit within an hour, and each voter returns once, at a random time of the planned reveal window.
 
-    `would miss`: share of them that come later than opening + reveal window, the deadline that the rules do not use.
+    `missed`: share of voters that are too late for the contract's deadline; `would miss`: too late for a deadline at opening +
+    reveal window, which the contract does not use.
     """
-    window, missed, later = conditions.window, 0, 0
-    total = 0
+    window, total, missed, would_miss = conditions.window, 0, 0, 0
     for seed in seeds:
         dice = dice_of(seed, "back")
         cast = Cast(conditions, seed)
@@ -36,34 +36,40 @@ def early_opening(conditions: Conditions, seeds: Sequence[int]) -> Row:
         born, opened = world.task.models[id].submitted_at, world.task.models[id].reveals_open_at
         for back, voter in sorted((born + window + dice.uniform(0, window - 60), voter) for voter in voters):
             total += 1
-            later += back > opened + window
+            would_miss += back > opened + window
             world.wait_until(int(back))
             try:
                 world.reveal(id, voter, 0.0)
             except MechanismError:
                 missed += 1
-    return {"voters": total, "missed, fixed deadline": missed / total, "would miss, deadline from the opening": later / total}
+    return {
+        "voters": total,
+        "missed, fixed deadline": missed / total,
+        "would miss, deadline from the opening": would_miss / total,
+    }
 
 
 def retire_the_silent(conditions: Conditions, seed: int, share: float, others: str) -> Row:
-    """17 junk models on which only the attacker votes, then `retire` for everyone else, then gains out of thin air.
+    """Try to retire all honest voters by 17 junk models on which only the attacker votes; then submit 20 worthless models.
 
-    `others`: "vote", "keep alive" (but don't vote on junk) or "asleep" for longer than `unbonding`.
+    `others`, the honest voters: "vote", "keep alive" (but don't vote on junk) or "asleep" for longer than `unbonding`.
     """
     cast = Cast(conditions, seed, share, claim=HIGHEST)
     world, task = cast.world, cast.world.task
+    voters = [*cast.honest, cast.ally] if others == "vote" else [cast.ally]
+    awake = cast.honest if others == "keep alive" else []
     for _ in range(17):
         id = world.submit(cast.author, 0.0)
-        for voter in (*cast.honest, cast.ally) if others == "vote" else (cast.ally,):
+        for voter in voters:
             world.commit(id, voter, LOWEST)
         world.wait_until(task.models[id].reveals_open_at)
-        for voter in (*cast.honest, cast.ally) if others == "vote" else (cast.ally,):
+        for voter in voters:
             world.reveal(id, voter, LOWEST)
         world.finish(id)
-        for account in cast.honest if others == "keep alive" else ():
+        for account in awake:
             task.keep_alive(Call(account, world.now))
     world.wait_until(world.now + conditions.unbonding)
-    for account in cast.honest if others == "keep alive" else ():
+    for account in awake:
         task.keep_alive(Call(account, world.now))
     retired = 0
     for account in cast.honest:
@@ -92,9 +98,9 @@ def _weight_share(cast: Cast) -> float:
 
 
 def flood(conditions: Conditions, seed: int, junk: int, limit: int | None) -> Row:
-    """`junk` models at once, then an honest one worth 8·sd. Members hold one minimum stake each: it covers 32 bonds.
+    """Submit `junk` models at once, then an honest one worth 8·sd. Voters hold one minimum stake each, which covers 32 bonds.
 
-    `limit`: open commits that a voter allows one author; None: it votes in order of id while its stake covers the bonds.
+    `limit`: open commits that a voter allows per author; None: it votes in order of id while its stake covers the bonds.
     """
     world = World(conditions, seed)
     members = [_small_member(world, limit) for _ in range(conditions.voters)]
@@ -117,17 +123,18 @@ def _small_member(world: World, limit: int | None) -> str:
     def vote(id: int) -> float | None:
         author = world.task.models[id].author
         ballots = world.task.ballots
-        there = sum(ballot[1] == account and world.task.models[ballot[0]].author == author for ballot in ballots)
-        return None if limit is not None and there >= limit else world.reading(account, id)
+        commits = sum(voter == account and world.task.models[model].author == author for model, voter in ballots)
+        return None if limit is not None and commits >= limit else world.reading(account, id)
 
     account = world.join(0.1, vote)
     return account
 
 
 def quorum_limits(quorum: int, turnout: float) -> Row:
-    """The smallest hostile share of stake (to 0.1 %) that sets every gain, and that stops every model by silence.
+    """Find the smallest hostile share of stake (to 0.1 %) that sets every gain, and the smallest whose silence stops every model.
 
-    Played on the mechanism with 1000 weights: the hostile praise an own model, or stay away; of the honest, `turnout` vote.
+    Uses the mechanism's median and quorum on 1000 weights; a share `turnout` of the honest weight votes. The hostile weight
+    claims the highest gain for its own model, or does not vote.
     """
     conditions = Conditions(quorum=quorum)
     return {
@@ -152,22 +159,22 @@ def _scored(conditions: Conditions, share: float, turnout: float) -> bool:
 
 
 def windows(conditions: Conditions, seeds: Sequence[int], hours: float, outage: float, models: int = 40) -> Row:
-    """Voters whose machines are off one third of the time, for `outage` hours on average, and that need an hour to evaluate.
+    """Play windows of `hours` with voters whose machines are off one third of the time, for `outage` hours on average.
 
-    A commit that can't be revealed in time is forfeited.
+    An evaluation takes an hour. A commit that can't be revealed in time is forfeited.
     """
     scored, lost, commits = 0, 0, 0
-    waited: list[float] = []
-    changed = replace(conditions, window=int(hours * HOUR), unbonding=max(conditions.unbonding, int(2 * hours * HOUR)))
+    waits: list[float] = []
+    terms = replace(conditions, window=int(hours * HOUR), unbonding=max(conditions.unbonding, int(2 * hours * HOUR)))
     for seed in seeds:
         dice = dice_of(seed, f"outages {hours} {outage}")
-        cast = Cast(changed, seed)
+        cast = Cast(terms, seed)
         world = cast.world
         voters = [*cast.honest, cast.ally]
         for _ in range(models):
             id = world.submit(cast.author, 0.0)
             born = world.now
-            deadline = born + 2 * changed.window
+            deadline = born + 2 * terms.window
             up = {voter: _back(born, outage, dice) for voter in voters}
             ready = sorted((up[voter] + HOUR, voter) for voter in voters)
             committed = [voter for at, voter in ready if _in_time(world, id, at, voter)]
@@ -182,22 +189,23 @@ def windows(conditions: Conditions, seeds: Sequence[int], hours: float, outage: 
             scored += model.outcome == Phase.SCORED
             commits += len(committed)
             lost += sum(world.task.ballot(id, voter).state.name == "FORFEITED" for voter in committed)
-            waited.append((world.now - born) / HOUR)
+            waits.append((world.now - born) / HOUR)
     return {
         "window, h": hours,
         "outages of, h": outage,
         "Unscored, %": 100 * (1 - scored / (len(seeds) * models)),
         "bonds lost, % of the commits": 100 * lost / max(1, commits),
-        "settled after, h": statistics.mean(waited),
+        "settled after, h": statistics.mean(waits),
     }
 
 
 def _back(now: int, outage: float, dice: random.Random) -> int:
-    """When a machine that has outages of so many hours is on next."""
+    """Return the next time at which a machine with outages of `outage` hours is on."""
     return int(now + (dice.expovariate(1 / (outage * HOUR)) if dice.random() < AWAY else 0))
 
 
 def _in_time(world: World, id: int, at: int, voter: str) -> bool:
+    """Commit the vote of `voter` at time `at`; False if the commit window is over by then."""
     if max(at, world.now) + 1 >= world.task.models[id].reveals_open_at:  # a call takes a second
         return False
     world.wait_until(at)
@@ -205,14 +213,14 @@ def _in_time(world: World, id: int, at: int, voter: str) -> bool:
     return True
 
 
-# ------------------------------------------------------------------------------------------------ content that comes late
+# ------------------------------------------------------------------------------------------------ late content
 
 
 def late_content(conditions: Conditions, seeds: Sequence[int], share: float, reached: float) -> Row:
-    """A worthless model whose content is published so late, or to so few, that an honest member can vote with probability
-    `reached` only. The quorum must be met, and the attacker's `share` must outweigh those who came.
+    """Publish a worthless model so late, or to so few, that each honest voter can vote only with probability `reached`.
 
-    Beside it: how often the same ballots would be a capture if silent weight counted as votes for the lowest gain.
+    A capture needs the quorum, and an attacker's `share` of the stake that outweighs the honest votes. The last column counts
+    captures of the same ballots if silent weight counted as votes for the lowest gain.
     """
     captured = counted = 0
     pay = []
@@ -243,15 +251,15 @@ def late_content(conditions: Conditions, seeds: Sequence[int], share: float, rea
 
 
 def silent_gain(histogram: Sequence[int], eligible: int) -> int:
-    """The gain if the eligible weight that did not reveal counted as votes for the lowest gain. Not the contract's rule."""
+    """Return the gain if unrevealed eligible weight counted as votes for the lowest gain. The contract has no such rule."""
     silent = max(0, eligible - sum(histogram))
     return gain_of([histogram[0] + silent, *histogram[1:]])
 
 
 def cost_of_counting_silence(voters: int, sd: float, turnout: float, seed: int, draws: int) -> Row:
-    """What that rule would cost honest authors: the mean error of the gain, steps, where each voter comes with `turnout`."""
+    """Error of the gain, steps, that `silent_gain` would cost honest authors if each voter votes with probability `turnout`."""
     dice = dice_of(seed, f"silence {voters} {turnout}")
-    ours: list[float] = []
+    current: list[float] = []
     counted: list[float] = []
     for _ in range(draws):
         truth = dice.uniform(5, 15)
@@ -261,14 +269,14 @@ def cost_of_counting_silence(voters: int, sd: float, turnout: float, seed: int, 
                 step = int(truth + dice.gauss(0.0, sd) + STEPS_PER_HALVING)
                 histogram[max(0, min(BUCKETS - 1, step))] += 1
         if 2 * sum(histogram) >= voters:
-            ours.append(gain_of(histogram) - truth)
+            current.append(gain_of(histogram) - truth)
             counted.append(silent_gain(histogram, voters) - truth)
     return {
         "voters": voters,
         "sd": sd,
         "turnout, %": 100 * turnout,
-        "Unscored, %": 100 * (1 - len(ours) / draws),
-        "bias": statistics.mean(ours),
+        "Unscored, %": 100 * (1 - len(current) / draws),
+        "bias": statistics.mean(current),
         "bias if silence counted, median": statistics.median(counted),
         "unpaid if silence counted, %": 100 * sum(error < -20 for error in counted) / len(counted),
     }

@@ -1,45 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a strategy earns in the place of an honest player: the same task, the same chance, one seat taken differently.
+"""What a strategy earns in the place of an honest player: the same task and the same chance, with one seat taken differently.
 
-Two other honest trainers and enough validators make up the rest. Every difference is paired by seed.
+Two other honest trainers and enough validators fill the other seats. Every difference is paired by seed.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import t as student
-
-from pdfed.experiments.economics.players import Honest, Validator, dice_of
-from pdfed.experiments.economics.world import Conditions, World
+from pdfed.experiments.economics.chance import dice_of
+from pdfed.experiments.economics.game import Course, Game
+from pdfed.experiments.economics.players import Honest, Validator
+from pdfed.experiments.economics.world import Conditions
 
 TRAINERS = 3
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Course:
-    """How a simulated task goes on.
-
-    `turns`: trainings of one player each; `headroom`: true level of a perfect model, steps; `progress`: mean share of
-    the way left that one training makes; `threshold`: own reading in units of minGain from which an honest player
-    submits; `evaluation`: cost of scoring one model, ETH; `training`: cost of one training, in evaluations.
-    """
-
-    turns: int = 90
-    headroom: float = 192.0
-    progress: float = 0.05
-    threshold: float = 1.0
-    evaluation: float = 0.0002
-    training: float = 5.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one seat fared, ETH. `income`: from the contract; `work`: cost of its trainings and evaluations; `others`: mean
+    """Result of one seat, ETH. `income`: from the contract; `work`: cost of its trainings and evaluations; `others`: mean
     income of the two honest trainers; `frontier`: steps, as measured; `truth`: true level of the champion, steps."""
 
     income: float
@@ -56,47 +37,29 @@ class Outcome:
 
 
 class Arena:
-    """One task with `player` in the first trainer's seat and `share` of all stake in its hands."""
+    """One task with `player` in the first trainer's seat, holding `share` of all stake."""
 
     def __init__(self, conditions: Conditions, course: Course, seed: int, player: type[Honest], share: float) -> None:
-        self.world = World(conditions, seed)
         self.course = course
-        self.headroom = course.headroom
-        self.threshold = course.threshold * conditions.min_gain
-        self.dice = dice_of(seed, "dice")
-        self._own_noise = dice_of(seed, "own noise")
-        self._open: list[int] = []
-        rest = conditions.voters  # the other members hold one unit each
-        self.seat = player(self, rest * share / (1 - share))
-        others = [Honest(self, 1.0) for _ in range(TRAINERS - 1)]
+        self.game = Game(conditions, course, seed)
+        self.world = self.game.world
+        members = conditions.voters  # besides the seat; one unit of stake each
+        self.seat = player(self.game, members * share / (1 - share))
+        others = [Honest(self.game, 1.0) for _ in range(TRAINERS - 1)]
         self.trainers: list[Honest] = [self.seat, *others]
-        self.players = [*self.trainers, *(Validator(self, 1.0) for _ in range(rest - len(others)))]
-
-    def own_noise(self) -> float:
-        """Error of a trainer's own reading of its draft, steps."""
-        return self._own_noise.gauss(0.0, self.world.conditions.sd)
-
-    def publish(self, author: str, level: float, parents: Sequence[int] = (0,), copy_of: int | None = None) -> int:
-        """Submit a model of true `level`, or a near-copy of another; its votes stay open until everyone has reacted."""
-        id = self.world.submit(author, level, parents)
-        self._open.append(id)
-        if copy_of is not None:
-            self.world.copies[id] = copy_of
-        return id
+        self.players = [*self.trainers, *(Validator(self.game, 1.0) for _ in range(members - len(others)))]
 
     def play(self, seed: int) -> Outcome:
-        """All turns of the course."""
+        """Play all turns of the course and return the seat's outcome."""
         order, progress = dice_of(seed, "order"), dice_of(seed, "progress")
         for _ in range(self.course.turns):
             player = self.trainers[order.randrange(TRAINERS)]
             player.turn(min(1.0, progress.expovariate(1 / self.course.progress)))
-            for id in tuple(self._open):
+            for id in self.game.open_models:
                 for other in self.trainers:
                     if other is not player:
                         other.react(id)
-            if self._open:
-                ids, self._open = self._open, []
-                self.world.settle(*ids)
+            self.game.settle()
         return self._outcome()
 
     def _outcome(self) -> Outcome:
@@ -113,14 +76,5 @@ class Arena:
 
 
 def outcomes(conditions: Conditions, course: Course, seeds: Sequence[int], player: type[Honest], share: float) -> list[Outcome]:
-    """One outcome per seed."""
+    """Play one arena per seed; return the outcomes in that order."""
     return [Arena(conditions, course, seed, player, share).play(seed) for seed in seeds]
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % confidence interval (Student's t); 0 for a single value."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return mean, 0.0
-    quantile = float(student.ppf(0.5 + CONFIDENCE / 2, len(values) - 1))
-    return mean, quantile * statistics.stdev(values) / math.sqrt(len(values))

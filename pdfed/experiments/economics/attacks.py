@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attacks with a script of their own, each played once per seed on the mechanism. Money in ETH, gains in steps."""
+"""Scripted attacks, each played once per seed on the mechanism. Money in ETH, gains in steps."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pdfed.experiments.economics.arena import interval
-from pdfed.experiments.economics.players import SHAKE, dice_of
-from pdfed.experiments.economics.world import ETHER, Conditions, World
+from pdfed.experiments.economics.chance import dice_of, interval
+from pdfed.experiments.economics.world import ETHER, SHAKE, Conditions, World
 from pdfed.mechanism import BUCKETS, STEPS_PER_HALVING, Call, MechanismError, gain_of, payout_of
 
 Row = dict[str, Any]
 
 
 class Cast:
-    """A world with `conditions.voters` honest members of one unit of stake each, and one attacker holding `share` of all stake:
-    a little of it in `author`, the rest in `ally`, who votes by `claim` (None: like everyone else)."""
+    """A world with `conditions.voters` honest members of one unit of stake each, and an attacker with `share` of all stake.
+
+    A little of its stake is in `author`, the rest in `ally`, which claims the gain `claim` for the author's models (None: it
+    votes honestly). Other models it evaluates honestly.
+    """
 
     def __init__(self, conditions: Conditions, seed: int, share: float = 0.1, claim: float | None = None) -> None:
         world = self.world = World(conditions, seed)
@@ -28,11 +30,11 @@ class Cast:
         self.ally = world.join(max(0.1, units - 0.1), lambda id: self._claims(id, claim))
 
     def income(self) -> float:
-        """What the attacker's two accounts earned together, ETH."""
+        """Return what the attacker's two accounts earned together, ETH."""
         return self.world.income(self.author) + self.world.income(self.ally)
 
-    def copies(self, count: int) -> None:
-        """`count` shaken copies of the champion by the attacker, one after the other."""
+    def submit_copies(self, count: int) -> None:
+        """Submit `count` shaken copies of the champion by the attacker, one after the other."""
         for _ in range(count):
             champion = self.world.task.champion
             id = self.world.submit(self.author, self.world.truth[champion])
@@ -40,7 +42,7 @@ class Cast:
             self.world.settle(id)
 
     def _member(self, world: World, units: float) -> str:
-        account = world.join(units, lambda id: world.reading(account, id))
+        account = world.join(units, lambda id: world.reading(account, id))  # called only after `account` is bound
         return account
 
     def _claims(self, id: int, claim: float | None) -> float:
@@ -52,16 +54,16 @@ class Cast:
 
 
 def lottery(conditions: Conditions, seeds: Sequence[int], copies: int, share: float = 0.02, claim: float | None = None) -> Row:
-    """Resubmitting shaken copies of the champion until luck, or the attacker's own votes, give a step.
+    """Resubmit shaken copies of the champion, so that luck or the attacker's own votes give a step.
 
-    Pay per copy is before fees: a submission fee above it makes a copy a loss on average.
+    "Pay per copy" is before fees: a submission fee above it makes a copy a loss on average.
     """
-    earned, fees = [], conditions.fee * conditions.pool * copies
+    incomes, fees = [], conditions.fee * conditions.pool * copies
     for seed in seeds:
         cast = Cast(conditions, seed, share, claim)
-        cast.copies(copies)
-        earned.append(cast.income())
-    mean, width = interval(earned)
+        cast.submit_copies(copies)
+        incomes.append(cast.income())
+    mean, width = interval(incomes)
     return {
         "income": mean,
         "±": width,
@@ -70,21 +72,21 @@ def lottery(conditions: Conditions, seeds: Sequence[int], copies: int, share: fl
 
 
 def noise_estimate(conditions: Conditions, seeds: Sequence[int], copies: int, rounds: int, cautious: bool) -> Row:
-    """The lottery where minGain comes from `rounds` measurements of the noise; `cautious`: from their upper 90 % limit."""
+    """Play the lottery with minGain from `rounds` measurements of the noise; `cautious`: from their upper 90 % limit."""
     from scipy.stats import chi2
 
-    margins, earned = [], []
+    margins, incomes = [], []
     for seed in seeds:
         dice = dice_of(seed, "measured")
-        measured = statistics.stdev(dice.gauss(0.0, conditions.sd) for _ in range(rounds))
+        estimate = statistics.stdev(dice.gauss(0.0, conditions.sd) for _ in range(rounds))
         if cautious:
-            measured *= ((rounds - 1) / float(chi2.ppf(0.1, rounds - 1))) ** 0.5
-        margin = conditions.margin * measured / conditions.sd
+            estimate *= ((rounds - 1) / float(chi2.ppf(0.1, rounds - 1))) ** 0.5
+        margin = conditions.margin * estimate / conditions.sd
         cast = Cast(replace(conditions, margin=margin), seed, 0.02)
-        cast.copies(copies)
+        cast.submit_copies(copies)
         margins.append(margin)
-        earned.append(cast.income())
-    mean, width = interval(earned)
+        incomes.append(cast.income())
+    mean, width = interval(incomes)
     below = sum(margin < 1.0 for margin in margins) / len(margins)
     return {
         "rounds": rounds,
@@ -100,34 +102,34 @@ def noise_estimate(conditions: Conditions, seeds: Sequence[int], copies: int, ro
 
 
 def overtake(conditions: Conditions, seeds: Sequence[int], ahead: bool) -> Row:
-    """A model worth four times minGain, and its copy, a trifle better.
+    """Submit a model worth four times minGain and a slightly better copy of it.
 
-    `ahead`: the copy has the earlier id, as if the content had been public before its submission; else it comes after, and
-    the attacker's voter never reveals its vote on the original.
+    `ahead`: the copy has the earlier id, as if the content had been public before its submission; else the later id, and the
+    attacker's ally never reveals its vote on the original, to delay it.
     """
-    pay, copied, lost = [], [], []
+    original_pay, copy_pay, costs = [], [], []
     for seed in seeds:
         cast = Cast(conditions, seed, 0.02)
-        world, original = cast.world, cast.honest[0]
+        world, trainer = cast.world, cast.honest[0]
         level = 4.0 * conditions.min_gain
-        order = [(cast.author, level + SHAKE), (original, level)] if ahead else [(original, level), (cast.author, level + SHAKE)]
+        order = [(cast.author, level + SHAKE), (trainer, level)] if ahead else [(trainer, level), (cast.author, level + SHAKE)]
         ids = [world.submit(author, its_level) for author, its_level in order]
-        first, second = (ids[1], ids[0]) if ahead else (ids[0], ids[1])
-        _vote_by_hand(cast, ids, silent=None if ahead else first)
-        pay.append(world.task.models[first].payout / ETHER)
-        copied.append(world.task.models[second].payout / ETHER)
-        lost.append(-cast.income() + world.task.models[second].payout / ETHER)
+        original, copy = (ids[1], ids[0]) if ahead else (ids[0], ids[1])
+        _vote_by_hand(cast, ids, silent=None if ahead else original)
+        original_pay.append(world.task.models[original].payout / ETHER)
+        copy_pay.append(world.task.models[copy].payout / ETHER)
+        costs.append(-cast.income() + world.task.models[copy].payout / ETHER)
     return {
         "the copy comes": "first" if ahead else "second",
-        "original": interval(pay)[0],
-        "copy": interval(copied)[0],
-        "±": interval(copied)[1],
-        "attacker's fee and bond": interval(lost)[0],
+        "original": interval(original_pay)[0],
+        "copy": interval(copy_pay)[0],
+        "±": interval(copy_pay)[1],
+        "attacker's fee and bond": interval(costs)[0],
     }
 
 
 def _vote_by_hand(cast: Cast, ids: Sequence[int], silent: int | None) -> None:
-    """All commit to all of `ids`; the ally never reveals on `silent`; settling out of order must be refused."""
+    """Let everyone vote on `ids`, but the ally never reveal on `silent`. Settling out of order must be refused."""
     world = cast.world
     claims = {}
     for id in ids:
@@ -153,8 +155,8 @@ def _vote_by_hand(cast: Cast, ids: Sequence[int], silent: int | None) -> None:
 
 
 def slicing(conditions: Conditions, seeds: Sequence[int], slices: int, gain: float, at_once: bool) -> Row:
-    """An improvement of `gain` steps in `slices` equal submissions, one after the other or all at once; its author's income."""
-    earned = []
+    """Submit an improvement of `gain` steps in `slices` equal parts, one after the other or all at once."""
+    incomes = []
     for seed in seeds:
         cast = Cast(conditions, seed, 0.02)
         levels = [gain * (k + 1) / slices for k in range(slices)]
@@ -163,18 +165,21 @@ def slicing(conditions: Conditions, seeds: Sequence[int], slices: int, gain: flo
         else:
             for level in levels:
                 cast.world.settle(cast.world.submit(cast.author, level))
-        earned.append(cast.world.income(cast.author))
-    mean, width = interval(earned)
+        incomes.append(cast.world.income(cast.author))
+    mean, width = interval(incomes)
     return {"slices": slices, "submitted": "at once" if at_once else "in turn", "income": mean, "±": width}
 
 
 def withholding(conditions: Conditions, seeds: Sequence[int], rivals: int, top_up: float, cycles: int = 4) -> Row:
-    """`cycles` rounds with a top-up of `top_up` (share of the first pool) before each; every player finds 6·sd on top of the best
-    it knows in every round, in random order. The withholder shows its work in the last round only."""
-    honest: list[float] = []
-    held: list[float] = []
+    """Compare prompt submission with submission in the last of `cycles` rounds only.
+
+    Before each round the pool is topped up by `top_up` (share of the first pool). In every round each player, in random order,
+    improves the best model it knows by 6·sd.
+    """
+    prompt_incomes: list[float] = []
+    late_incomes: list[float] = []
     for seed in seeds:
-        for withhold, found in ((False, honest), (True, held)):
+        for withhold, incomes in ((False, prompt_incomes), (True, late_incomes)):
             cast = Cast(conditions, seed, 0.02)
             world, dice = cast.world, dice_of(seed, "order")
             draft = 0.0
@@ -190,15 +195,20 @@ def withholding(conditions: Conditions, seeds: Sequence[int], rivals: int, top_u
                             continue
                         level = draft
                     world.settle(world.submit(player, level))
-            found.append(world.income(cast.author))
-    mean, width = interval([late - prompt for late, prompt in zip(held, honest, strict=True)])
-    prompt = statistics.mean(honest)
-    return {"rivals": rivals, "prompt": prompt, "withheld": statistics.mean(held), "difference, %": 100 * mean / prompt,
-            "±": 100 * width / prompt}  # fmt: skip
+            incomes.append(world.income(cast.author))
+    mean, width = interval([late - prompt for late, prompt in zip(late_incomes, prompt_incomes, strict=True)])
+    prompt = statistics.mean(prompt_incomes)
+    return {
+        "rivals": rivals,
+        "prompt": prompt,
+        "withheld": statistics.mean(late_incomes),
+        "difference, %": 100 * mean / prompt,
+        "±": 100 * width / prompt,
+    }
 
 
 def fee_hogging(conditions: Conditions, seed: int) -> Row:
-    """One of the voters reveals on a model that all others ignore."""
+    """Let one voter reveal on a model that all others ignore, for the whole fee."""
     cast = Cast(conditions, seed)
     world = cast.world
     id = world.submit(cast.author, 0.0)
@@ -215,12 +225,12 @@ def fee_hogging(conditions: Conditions, seed: int) -> Row:
 
 
 def first_pay(release: int, pool: float = 10.0) -> Row:
-    """What a pure-noise genesis gives away: the first submission is a whole halving (63 steps) better for trivial work."""
+    """Pay of the first submission after an untrained genesis: the largest gain (63 steps) for trivial work."""
     return {"release, %": release / 100, "first pay, % of the pool": 100 * payout_of(10**30, 63, release) / 10**30}
 
 
 def paid_out(release: int) -> Row:
-    """Share of the pool that has been paid when Q-N has halved 1 to 5 times, in %."""
+    """Share of the pool, in %, that is paid by the time Q-N has halved 1 to 5 times."""
     whole = 10**30
     shares = {
         f"{halvings} halvings": 100 * payout_of(whole, halvings * STEPS_PER_HALVING, release) / whole for halvings in range(1, 6)
@@ -249,8 +259,8 @@ def statistic(voters: int, sd: float, seed: int, draws: int) -> list[Row]:
             "voters": voters,
             "sd": sd,
             "statistic": name,
-            "bias": statistics.mean(found),
-            "RMSE": statistics.mean(error * error for error in found) ** 0.5,
+            "bias": statistics.mean(values),
+            "RMSE": statistics.mean(error * error for error in values) ** 0.5,
         }
-        for name, found in errors.items()
+        for name, values in errors.items()
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Terms derived from the tables of an economics run: what a margin must be paired with so that luck and collusion lose."""
+"""Terms derived from the tables of an economics run: the fee and the stake at which luck and collusion lose, per minGain."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Row = dict[str, object]
 
 
 def derived(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Row]:
-    """Per release, number of voters and margin: the fee that stops the lottery, and the coalition that still loses.
+    """Return, per release, number of voters and minGain, the fee that stops the lottery and the largest coalition that loses.
 
-    Luck and the stake of colluders are taken at their worst over the noises that were played.
+    The fee is for the worst of the noises (`sd`) that were played.
     """
     lottery, colluders = tables["lottery"], tables["colluders"]
     table: list[Row] = []
@@ -35,7 +35,7 @@ def derived(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Row]:
 
 
 def losing_share(colluders: Sequence[Mapping[str, Any]], release: float, margin: float) -> float:
-    """The largest share of stake (%) played, up to which every smaller coalition lost; 0 if none did."""
+    """Return the largest share of stake (%) up to which every coalition that was played lost; 0 if none did."""
     played = [row for row in colluders if row["release, %"] == release and row["minGain, sd"] == margin]
     best = 0.0
     for row in sorted(played, key=lambda row: row["stake, %"]):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What dishonest strategies earn against honest play, for a range of terms, and which terms follow from it.
+"""The economics experiment: income of dishonest strategies against honest play, under many terms; terms that follow from it.
 
-Everything is played on `pdfed.mechanism`: the arena (one seat of a task taken by a strategy, paired by seed with an honest
-player), attacks with a script of their own, and voters by how much they work. docs/economics.md reads the tables.
+Everything is played on `pdfed.mechanism`: the arena (a strategy takes one seat of a task; paired by seed with an honest player),
+scripted attacks, and voters that work more or less. docs/economics.md has the findings, docs/economics-tables.md the tables.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pdfed.experiments.economics import absence, attacks
-from pdfed.experiments.economics.arena import Course, Outcome, interval, outcomes
+from pdfed.experiments.economics.arena import Outcome, outcomes
+from pdfed.experiments.economics.chance import interval
 from pdfed.experiments.economics.derived_terms import derived
 from pdfed.experiments.economics.figures import draw
+from pdfed.experiments.economics.game import Course
 from pdfed.experiments.economics.players import COALITIONS, SINGLE, Condemners, Honest, Validator
 from pdfed.experiments.economics.voters import RULES, copied_commit, lazy_panel, voter_pay
 from pdfed.experiments.economics.world import HIGHEST, Conditions
-from pdfed.experiments.record import Record, Steps
+from pdfed.experiments.record import ProgressBar, Record
 
 Row = dict[str, Any]
 
@@ -29,9 +31,9 @@ class Settings:
 
     `seeds`: repetitions of each game; `turns`: trainings in one game of the arena; `copies`: models of a lottery;
     `models`: models that a panel of voters decides on; `draws`: histograms per statistic; `base`: terms (fields of
-    `Conditions`) of every game that varies none; `variants`: name → terms that differ from the base; `seat`: share of all
-    stake that a single player holds; `shares`: those that a coalition holds in the base game, `variant_shares` in the
-    variants; `sds`: steps; `margins`: minGain in sd; `voters`: numbers of members.
+    `Conditions`) of every game, unless a variant changes them; `variants`: name → terms that differ from the base; `seat`: share
+    of all stake that a single player holds; `shares`: shares that a coalition holds under the base terms, `variant_shares`
+    under the variants; `sds`: noises of a vote, steps; `margins`: minGain in sd; `voters`: numbers of members.
     """
 
     seed: int = 0
@@ -50,19 +52,19 @@ class Settings:
     voters: tuple[int, ...] = (3, 5, 9, 15)
 
     @property
-    def chances(self) -> range:
-        """The seeds of the repetitions."""
+    def game_seeds(self) -> range:
+        """Seeds of the repetitions."""
         return range(self.seed, self.seed + self.seeds)
 
     def conditions(self, changes: dict[str, float] | None = None, **more: Any) -> Conditions:
-        """The base terms with `changes` on top."""
-        given: dict[str, Any] = {**self.base, **(changes or {}), **more}
+        """Return the base terms with `changes`, then `more`, on top."""
+        terms: dict[str, Any] = {**self.base, **(changes or {}), **more}
         kinds = {name: type(value) for name, value in vars(Conditions()).items()}
-        return Conditions(**{name: kinds[name](value) for name, value in given.items()})
+        return Conditions(**{name: kinds[name](value) for name, value in terms.items()})
 
 
 def run(settings: Settings, record: Record) -> None:
-    """Play everything; each table is written as soon as it is known."""
+    """Play all stages; write each table as soon as it is complete."""
     stages = (
         arena,
         variants,
@@ -72,10 +74,10 @@ def run(settings: Settings, record: Record) -> None:
         collusion,
         noise,
         order,
-        silence_and_haste,
+        absent_voters,
         late_content,
         statistic,
-        small_change,
+        fees_and_release,
         voting,
     )
     with record.progress(len(stages), "stages") as bar:
@@ -99,26 +101,29 @@ def arena(settings: Settings, record: Record) -> None:
 
 
 def variants(settings: Settings, record: Record) -> None:
-    """The same under other terms, one changed at a time."""
+    """Every strategy under other terms, one term changed at a time."""
     games = [(player, settings.seat) for player in SINGLE]
     games += [(player, share) for player in COALITIONS for share in settings.variant_shares]
     long: list[Row] = []
     with record.progress(len(games) * len(settings.variants), "strategies under other terms") as bar:
         for name, changes in settings.variants.items():
-            found = _compared(settings, settings.conditions(changes), games, bar)
-            long += [{"terms": name, **row} for row in found]
+            compared = _compared(settings, settings.conditions(changes), games, bar)
+            long += [{"terms": name, **row} for row in compared]
             record.table("terms-long", long)
     record.table("terms", _wide(long))
 
 
-def _compared(settings: Settings, conditions: Conditions, games: Sequence[tuple[type[Honest], float]], bar: Steps) -> list[Row]:
+def _compared(
+    settings: Settings, conditions: Conditions, games: Sequence[tuple[type[Honest], float]], bar: ProgressBar
+) -> list[Row]:
+    """Return one row per (strategy, share of stake), beside an honest player and a validator in the same seat."""
     course = Course(turns=settings.turns, evaluation=conditions.fee * conditions.pool / conditions.voters / 1.5)
-    known: dict[tuple[type[Honest], float], list[Outcome]] = {}
+    cache: dict[tuple[type[Honest], float], list[Outcome]] = {}
 
     def played(player: type[Honest], share: float) -> list[Outcome]:
-        if (player, share) not in known:
-            known[player, share] = outcomes(conditions, course, settings.chances, player, share)
-        return known[player, share]
+        if (player, share) not in cache:
+            cache[player, share] = outcomes(conditions, course, settings.game_seeds, player, share)
+        return cache[player, share]
 
     table: list[Row] = []
     for player, share in games:
@@ -132,11 +137,11 @@ def _comparison(
     player: type[Honest], share: float, played: list[Outcome], honest: list[Outcome], validator: list[Outcome]
 ) -> Row:
     gain, width = _difference(played, honest)
-    ride, ride_width = _difference(played, validator)
+    above_validator, validator_width = _difference(played, validator)
     trains = player.turn is Honest.turn
     net = interval([outcome.net for outcome in played])[0]
-    rides = net > 0 and ride > ride_width and not trains
-    verdict = "pays" if gain > width else "a free ride" if rides else "does not pay"
+    free_ride = net > 0 and above_validator > validator_width and not trains
+    verdict = "pays" if gain > width else "a free ride" if free_ride else "does not pay"
     return {
         "strategy": _words(player),
         "stake, %": round(100 * share, 1),
@@ -145,7 +150,7 @@ def _comparison(
         "honest net": interval([outcome.net for outcome in honest])[0],
         "difference": gain,
         "±": width,
-        "against only voting": ride,
+        "against only voting": above_validator,
         "others, change": interval([mine.others - theirs.others for mine, theirs in zip(played, honest, strict=True)])[0],
         "frontier above the truth": interval([outcome.frontier - outcome.truth for outcome in played])[0],
         "verdict": verdict,
@@ -162,7 +167,7 @@ def _words(player: type[Honest]) -> str:
 
 
 def _wide(long: Sequence[Row]) -> list[Row]:
-    """One row per terms, one column per strategy: difference to honest play ± its 95 % interval; what pays is marked."""
+    """Pivot to a row per terms and a column per strategy. Cells: difference to honest play ± 95 % interval, and the verdict."""
     table: dict[object, Row] = {}
     for row in long:
         share = "" if row["strategy"] in {_words(player) for player in SINGLE} else f" {row['stake, %']:g} %"
@@ -175,11 +180,11 @@ def _wide(long: Sequence[Row]) -> list[Row]:
 
 
 def thresholds(settings: Settings, record: Record) -> None:
-    """From which own reading, in units of minGain, it is worth submitting."""
+    """Own readings, in units of minGain, from which submitting is worthwhile."""
     table: list[Row] = []
     for threshold in (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0):
         course = Course(turns=settings.turns, threshold=threshold)
-        played = outcomes(settings.conditions(), course, settings.chances, Honest, settings.seat)
+        played = outcomes(settings.conditions(), course, settings.game_seeds, Honest, settings.seat)
         income, width = interval([outcome.income + 2 * outcome.others for outcome in played])
         table.append(
             {
@@ -194,14 +199,14 @@ def thresholds(settings: Settings, record: Record) -> None:
 
 
 def down_voting(settings: Settings, record: Record) -> None:
-    """Members that condemn everything: what the two honest trainers still earn."""
+    """Income of the two honest trainers beside members that vote the lowest gain for every model."""
     table: list[Row] = []
     total = settings.conditions().voters
     for hostile in range(total - 3):
         conditions = replace(settings.conditions(), voters=total - hostile)
         course = Course(turns=settings.turns)
         player, share = (Condemners, hostile / total) if hostile else (Validator, settings.seat)
-        played = outcomes(conditions, course, settings.chances, player, share)
+        played = outcomes(conditions, course, settings.game_seeds, player, share)
         rivals, width = interval([2 * outcome.others for outcome in played])
         table.append({"hostile": hostile, "of": total, "rivals' income": rivals, "±": width})
     record.table("down-voting", table)
@@ -211,45 +216,46 @@ def down_voting(settings: Settings, record: Record) -> None:
 
 
 def lotteries(settings: Settings, record: Record) -> None:
-    """Shaken copies of the champion, one after the other, until luck gives a step."""
+    """Shaken copies of the champion, one after the other, so that luck gives a step."""
     table: list[Row] = []
     noises = [(2500, sd) for sd in settings.sds] + [(1000, settings.conditions().sd)]
     games = [(release, voters, sd, margin) for release, sd in noises for voters in settings.voters for margin in settings.margins]
     with record.progress(len(games), "lotteries") as bar:
         for release, voters, sd, margin in games:
             conditions = settings.conditions(release=release, voters=voters, sd=sd, margin=margin)
-            found = attacks.lottery(conditions, settings.chances, settings.copies)
-            known = {
-                "release, %": release / 100,
-                "voters": voters,
-                "sd": sd,
-                "minGain, sd": margin,
-                "minGain": conditions.min_gain,
-            }
-            table.append({**known, **found})
+            table.append(
+                {
+                    "release, %": release / 100,
+                    "voters": voters,
+                    "sd": sd,
+                    "minGain, sd": margin,
+                    "minGain": conditions.min_gain,
+                    **attacks.lottery(conditions, settings.game_seeds, settings.copies),
+                }
+            )
             bar.advance()
     record.table("lottery", table)
 
 
 def collusion(settings: Settings, record: Record) -> None:
-    """A hundred worthless copies, praised to the utmost by the author's own voters."""
+    """A hundred worthless copies, for which the author's own voters claim the highest gain."""
     table: list[Row] = []
     games = [(release, margin, share) for release in (2500, 1000) for margin in settings.margins for share in settings.shares]
     with record.progress(len(games), "colluders") as bar:
         for release, margin, share in games:
             conditions = settings.conditions(release=release, margin=margin)
-            found = attacks.lottery(conditions, settings.chances, 100, share, HIGHEST)
-            table.append({"release, %": release / 100, "minGain, sd": margin, "stake, %": 100 * share, **found})
+            income = attacks.lottery(conditions, settings.game_seeds, 100, share, HIGHEST)
+            table.append({"release, %": release / 100, "minGain, sd": margin, "stake, %": 100 * share, **income})
             bar.advance()
     record.table("colluders", table)
 
 
 def noise(settings: Settings, record: Record) -> None:
-    """What a minGain that was measured in few rounds lets a lottery earn."""
+    """Income of a lottery if minGain was measured in few rounds."""
     conditions = settings.conditions()
-    chances = range(settings.seed, settings.seed + 5 * settings.seeds)
+    seeds = range(settings.seed, settings.seed + 5 * settings.seeds)
     table = [
-        attacks.noise_estimate(conditions, chances, settings.copies, rounds, cautious)
+        attacks.noise_estimate(conditions, seeds, settings.copies, rounds, cautious)
         for rounds in (5, 10, 20)
         for cautious in (False, True)
     ]
@@ -258,47 +264,47 @@ def noise(settings: Settings, record: Record) -> None:
 
 def order(settings: Settings, record: Record) -> None:
     """Overtaking, slicing, withholding."""
-    conditions, chances = settings.conditions(), settings.chances
+    conditions, seeds = settings.conditions(), settings.game_seeds
     quiet = replace(conditions, sd=1.0)
-    record.table("overtaking", [attacks.overtake(conditions, chances, ahead) for ahead in (True, False)])
+    record.table("overtaking", [attacks.overtake(conditions, seeds, ahead) for ahead in (True, False)])
     slices = [
-        {"sd": terms.sd, **attacks.slicing(terms, chances, count, 60.0, at_once)}
+        {"sd": terms.sd, **attacks.slicing(terms, seeds, count, 60.0, at_once)}
         for terms in (quiet, conditions)
         for at_once in (False, True)
         for count in (1, 2, 4, 8)
     ]
     record.table("slicing", slices)
-    record.table("withholding", [attacks.withholding(quiet, chances, rivals, 0.05) for rivals in (0, 1, 2, 4)])
+    record.table("withholding", [attacks.withholding(quiet, seeds, rivals, 0.05) for rivals in (0, 1, 2, 4)])
 
 
-def silence_and_haste(settings: Settings, record: Record) -> None:
-    """Retiring the silent, floods, early opening, quorum."""
+def absent_voters(settings: Settings, record: Record) -> None:
+    """Retirement of silent nodes, floods, early opening of reveals, quorum, windows."""
     conditions = settings.conditions()
-    retired = [
+    retirements = [
         absence.retire_the_silent(conditions, settings.seed, share, others)
         for others in ("vote", "keep alive", "asleep")
         for share in (0.1, 0.2, 0.3, 0.4)
     ]
-    record.table("retire", retired)
+    record.table("retire", retirements)
     floods = [(junk, None) for junk in (0, 16, 31, 32, 64)] + [(64, 8)]
     record.table("flood", [absence.flood(conditions, settings.seed, junk, limit) for junk, limit in floods])
-    record.table("early-opening", [absence.early_opening(conditions, settings.chances)])
-    limits = [absence.quorum_limits(quorum, turnout) for quorum in (3300, 5000, 6700) for turnout in (1.0, 0.8, 0.6)]
-    record.table("quorum", limits)
+    record.table("early-opening", [absence.early_opening(conditions, settings.game_seeds)])
+    quorums = [absence.quorum_limits(quorum, turnout) for quorum in (3300, 5000, 6700) for turnout in (1.0, 0.8, 0.6)]
+    record.table("quorum", quorums)
     games = [(hours, outage) for hours in (2.0, 6.0, 12.0, 24.0, 48.0) for outage in (1.0, 6.0, 24.0)]
-    record.table("windows", [absence.windows(conditions, settings.chances, hours, outage) for hours, outage in games])
+    record.table("windows", [absence.windows(conditions, settings.game_seeds, hours, outage) for hours, outage in games])
 
 
 def late_content(settings: Settings, record: Record) -> None:
     """Content that reaches only as many honest voters as the quorum needs."""
-    chances = range(settings.seed, settings.seed + 10 * settings.seeds)
+    seeds = range(settings.seed, settings.seed + 10 * settings.seeds)
     games = [(quorum, share) for quorum in (5000, 6700) for share in (0.2, 0.26, 0.3, 0.35, 0.4, 0.45)]
     table: list[Row] = []
     with record.progress(len(games), "late content") as bar:
         for quorum, share in games:
             conditions = settings.conditions(quorum=quorum)
-            tried = [absence.late_content(conditions, chances, share, reached / 10) for reached in range(1, 11)]
-            table.append(max(tried, key=lambda row: row["captured, %"]))
+            attempts = [absence.late_content(conditions, seeds, share, reached / 10) for reached in range(1, 11)]
+            table.append(max(attempts, key=lambda row: row["captured, %"]))
             bar.advance()
     record.table("late-content", table)
     costs = [
@@ -309,8 +315,8 @@ def late_content(settings: Settings, record: Record) -> None:
     record.table("counting-silence", costs)
 
 
-def small_change(settings: Settings, record: Record) -> None:
-    """Fee hogging, first pay of an untrained genesis, what each release pays out."""
+def fees_and_release(settings: Settings, record: Record) -> None:
+    """Fee hogging, the first pay after an untrained genesis, and the share of the pool that each release pays out."""
     record.table("fee-hogging", [attacks.fee_hogging(settings.conditions(), settings.seed)])
     record.table("genesis", [attacks.first_pay(release) for release in (500, 1000, 2500)])
     record.table("release", [attacks.paid_out(release) for release in (500, 1000, 2500, 5000)])
@@ -318,20 +324,20 @@ def small_change(settings: Settings, record: Record) -> None:
 
 def statistic(settings: Settings, record: Record) -> None:
     """The lower median against other statistics."""
-    found = [
+    rows = [
         row
         for voters in settings.voters
         for sd in (2.0, settings.conditions().sd)
         for row in attacks.statistic(voters, sd, settings.seed, settings.draws)
     ]
-    record.table("statistic", found)
+    record.table("statistic", rows)
 
 
 def voting(settings: Settings, record: Record) -> None:
-    """What voters earn for how much work."""
+    """Income of voters by how much they evaluate."""
     conditions = settings.conditions()
-    chances = settings.chances[: max(2, settings.seeds // 3)]
-    record.table("voters", [voter_pay(conditions, chances, settings.models, rule) for rule in RULES])
+    seeds = settings.game_seeds[: max(2, settings.seeds // 3)]
+    record.table("voters", [voter_pay(conditions, seeds, settings.models, rule) for rule in RULES])
     record.table("copied-commit", [copied_commit(conditions, settings.seed)])
-    lazy = [lazy_panel(conditions, chances, settings.models // 4, count, "constant") for count in range(conditions.voters + 1)]
+    lazy = [lazy_panel(conditions, seeds, settings.models // 4, count, "constant") for count in range(conditions.voters + 1)]
     record.table("lazy-voters", lazy)

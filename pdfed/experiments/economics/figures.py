@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of an economics run, drawn from its tables."""
+"""Plots of an economics run, drawn from its tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(record: Record) -> None:
-    """All figures; each is one table read once."""
+    """Draw all plots, one per table."""
     _strategies(record, record.tables["strategies"])
     _lottery(record, record.tables["lottery"])
     _colluders(record, record.tables["colluders"])
@@ -37,8 +37,8 @@ def _lottery(record: Record, table: Rows) -> None:
     releases = sorted({row["release, %"] for row in table}, reverse=True)
     sd = min(row["sd"] for row in table if row["release, %"] == releases[-1])  # the noise that every release was played with
     with record.figure("lottery") as figure:
-        for place, release in enumerate(releases):
-            axes = figure.add_subplot(1, len(releases), place + 1)
+        for index, release in enumerate(releases):
+            axes = figure.add_subplot(1, len(releases), index + 1)
             rows = [row for row in table if (row["release, %"], row["sd"]) == (release, sd)]
             for voters in sorted({row["voters"] for row in rows}):
                 chosen = [row for row in rows if row["voters"] == voters]
@@ -54,8 +54,8 @@ def _lottery(record: Record, table: Rows) -> None:
 def _colluders(record: Record, table: Rows) -> None:
     releases = sorted({row["release, %"] for row in table}, reverse=True)
     with record.figure("colluders") as figure:
-        for place, release in enumerate(releases):
-            axes = figure.add_subplot(1, len(releases), place + 1)
+        for index, release in enumerate(releases):
+            axes = figure.add_subplot(1, len(releases), index + 1)
             rows = [row for row in table if row["release, %"] == release]
             for margin in sorted({row["minGain, sd"] for row in rows}):
                 chosen = [row for row in rows if row["minGain, sd"] == margin]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What voters earn for how much work, and what their laziness costs the task.
+"""Income of honest and lazy voters, and how many decisions lazy ones spoil.
 
-The contract pays a voter for revealing, whatever the outcome. Reported beside it, and computed here off chain from the same
-ballots: half the fee flat, half only while P(yes | advance) - P(yes | no advance) ≥ 0.2 over the voter's last 32 ballots.
+The contract pays a voter for revealing, whatever its vote. Beside it the tables show an agreement rule that is not in the
+contract, computed from the same ballots: half of the fee is flat, the other half is paid only while
+P(yes | advance) - P(yes | no advance) ≥ 0.2 over the voter's last 32 ballots. "Yes" is a vote of at least minGain.
 """
 
 from __future__ import annotations
@@ -11,22 +12,26 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pdfed.experiments.economics.players import dice_of
+from pdfed.experiments.economics.chance import dice_of
 from pdfed.experiments.economics.world import LOWEST, Conditions, World
 from pdfed.mechanism import Call, MechanismError
 
 Row = dict[str, object]
-BALLOTS = 32  # over which a voter's votes are compared with the outcomes
-AGREEMENT = 0.2  # P(yes | advance) - P(yes | no advance) from which the second half of a fee would be paid
+BALLOTS = 32  # latest ballots of a voter that are compared with the outcomes
+AGREEMENT = 0.2  # P(yes | advance) - P(yes | no advance) from which the agreement rule pays the second half
 
 
 @dataclass
 class Panel:
-    """Voters of one unit each, and an author of no weight to speak of. `said[account]`: (yes, advanced) per ballot."""
+    """Voters of one unit of stake each, and an author of almost no weight.
+
+    `ballots[account]`: (voted yes, model advanced) per model; `claims`: gains claimed for the current model; `correct`: one bool
+    per model, True if the decision was right.
+    """
 
     conditions: Conditions
     seed: int
-    said: dict[str, list[tuple[bool, bool]]] = field(default_factory=dict)
+    ballots: dict[str, list[tuple[bool, bool]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.world = World(self.conditions, self.seed)
@@ -36,13 +41,13 @@ class Panel:
         self.correct: list[bool] = []
 
     def seat(self, rule: str) -> str:
-        """A new voter by the name of its rule; returns its account."""
+        """Add a voter that votes by `RULES[rule]`; return its account."""
         account = self.world.join(1.0, lambda id: self._claim(account, id, rule))
-        self.said[account] = []
+        self.ballots[account] = []
         return account
 
     def play(self, models: int, advancing: float) -> None:
-        """`models` submissions, a share `advancing` of them twice minGain better than the champion, the others as much worse."""
+        """Submit `models` models; a share `advancing` is better than the champion by twice minGain, the others as much worse."""
         task, step = self.world.task, 2 * self.conditions.min_gain
         for _ in range(models):
             better = self.dice.random() < advancing
@@ -53,17 +58,17 @@ class Panel:
             advanced = task.champion == id
             self.correct.append(advanced == better)
             for account, claim in self.claims.items():
-                self.said[account].append((claim >= self.conditions.min_gain, advanced))
+                self.ballots[account].append((claim >= self.conditions.min_gain, advanced))
 
     def flat(self, account: str) -> float:
-        """Income by the contract's rule, as a share of what revealing on every model earns."""
-        whole = self.conditions.fee * self.conditions.pool * len(self.correct) / len(self.said)
+        """Return the income by the contract's rule, as a share of what revealing on every model earns."""
+        whole = self.conditions.fee * self.conditions.pool * len(self.correct) / len(self.ballots)
         return self.world.income(account) / whole
 
     def corrected(self, account: str) -> float:
-        """Income by the rule that is only reported, in the same unit."""
-        said = self.said[account]
-        paid = [0.5 + 0.5 * (agreement(said[max(0, k - BALLOTS) : k]) >= AGREEMENT) for k in range(BALLOTS, len(said) + 1)]
+        """Return the income by the agreement rule, in the same unit."""
+        ballots = self.ballots[account]
+        paid = [0.5 + 0.5 * (agreement(ballots[max(0, k - BALLOTS) : k]) >= AGREEMENT) for k in range(BALLOTS, len(ballots) + 1)]
         return statistics.mean(paid) if paid else 0.0
 
     def _claim(self, account: str, id: int, rule: str) -> float:
@@ -72,20 +77,20 @@ class Panel:
 
 
 def agreement(ballots: Sequence[tuple[bool, bool]]) -> float:
-    """P(yes | advance) - P(yes | no advance); 0 if only one of the two happened."""
-    yes = {outcome: [said for said, advanced in ballots if advanced == outcome] for outcome in (True, False)}
+    """Return P(yes | advance) - P(yes | no advance); 0 if all models had the same outcome."""
+    yes = {outcome: [vote for vote, advanced in ballots if advanced == outcome] for outcome in (True, False)}
     if not yes[True] or not yes[False]:
         return 0.0
     return statistics.mean(yes[True]) - statistics.mean(yes[False])
 
 
 def _whistle(share: float) -> Callable[[Panel, str, int], float]:
-    """Honest, but for a share of the models, which memorised this voter's pictures and so look bad to it alone."""
+    """Return the rule of an honest voter whose pictures a `share` of the models memorised, so that these look bad to it alone."""
     return lambda panel, account, id: LOWEST if panel.dice.random() < share else panel.world.reading(account, id)
 
 
 def _copy(panel: Panel, account: str, id: int) -> float:
-    """What the voter before it says, told outside the contract."""
+    """Repeat the claim of the previous voter, received outside the contract."""
     return next(reversed(panel.claims.values()))
 
 
@@ -101,8 +106,8 @@ RULES: dict[str, Callable[[Panel, str, int], float]] = {
 
 
 def voter_pay(conditions: Conditions, seeds: Sequence[int], models: int, rule: str, advancing: float = 0.5) -> Row:
-    """One voter by `rule` among honest ones: what it earns by the contract, and what it would by agreement."""
-    flat, corrected, evaluated = [], [], []
+    """Income of one voter by `rule` among honest ones: by the contract's rule, and by agreement."""
+    flat, corrected, evaluations = [], [], []
     for seed in seeds:
         panel = Panel(conditions, seed)
         for _ in range(conditions.voters - 1):
@@ -111,22 +116,22 @@ def voter_pay(conditions: Conditions, seeds: Sequence[int], models: int, rule: s
         panel.play(models, advancing)
         flat.append(panel.flat(voter))
         corrected.append(panel.corrected(voter))
-        evaluated.append(panel.world.evaluations[voter] / models)
+        evaluations.append(panel.world.evaluations[voter] / models)
     return {
         "voter": rule,
-        "evaluated, share": statistics.mean(evaluated),
+        "evaluated, share": statistics.mean(evaluations),
         "earns, by the contract": statistics.mean(flat),
         "would earn, half by agreement": statistics.mean(corrected),
     }
 
 
 def lazy_panel(conditions: Conditions, seeds: Sequence[int], models: int, lazy: int, rule: str) -> Row:
-    """How many decisions are right when `lazy` of the voters vote by `rule`."""
+    """Share of right decisions if `lazy` of the voters vote by `rule` and the others honestly."""
     correct: list[bool] = []
     for seed in seeds:
         panel = Panel(conditions, seed)
-        for place in range(conditions.voters):
-            panel.seat(rule if place < lazy else "honest")
+        for index in range(conditions.voters):
+            panel.seat(rule if index < lazy else "honest")
         panel.play(models, 0.5)
         correct += panel.correct
     return {
@@ -138,7 +143,7 @@ def lazy_panel(conditions: Conditions, seeds: Sequence[int], models: int, lazy: 
 
 
 def copied_commit(conditions: Conditions, seed: int) -> Row:
-    """A voter sends another's commitment as its own, then the other's score and salt: refused, and the bond is lost."""
+    """Commit a copy of another voter's commitment, then reveal its score and salt: the contract refuses, and the bond is lost."""
     world = World(conditions, seed)
     author, victim, copier = (world.join(1.0, lambda id: 0.0) for _ in range(3))
     id, task = world.submit(author, 0.0), world.task

@@ -1,39 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated task: the mechanism itself, accounts that vote by a rule, and the truth that only the simulation knows.
+"""A simulated task: the contract's mechanism, accounts that vote by a rule, and the true levels that only the simulation knows.
 
-Every wei moves through `pdfed.mechanism`; nothing of it is repeated here. Truth and readings are in steps of 1/64 halving.
+Every wei moves through `pdfed.mechanism`; no rule of the contract is repeated here. Levels and gains are in steps of 1/64
+halving of Q-N.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pdfed.experiments.economics.chance import dice_of
 from pdfed.mechanism import BallotState, Call, Mechanism, Phase, Role, Score, Terms, word
 
 ETHER = 10**18
 DAY = 86_400
 SPONSOR = f"0x{1:040x}"
-FINEST = 10**9  # micro-units of the better score of a vote, so that rounding moves no gain across a bucket
+FINEST = 10**9  # micro-units of the better score in a vote: large enough that rounding moves no gain across a bucket
 HIGHEST, LOWEST = 63.5, -63.5  # steps: the largest and the smallest gain that a vote can claim
+SHAKE = 0.1  # steps by which a shaken copy may beat its original: less than any voter can measure
 UNIT_STAKES = 10  # minimum stakes in one unit of stake, so that a member can also split its stake
 
-Vote = Callable[[int], float | None]  # the gain (steps) that an account claims for a model by id; None: it stays away
+Vote = Callable[[int], float | None]  # model id → the gain that an account claims for it, steps; None: it does not vote
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a simulated task is deployed with, and how noisy its votes are.
+    """Terms of a simulated task, and how noisy its votes are.
 
     `pool`: ETH; `voters`: members of one unit of stake each; `sd`: standard deviation of one voter's paired gain, steps;
     `margin`: minGain in units of `sd`; `fee`: submission fee as a share of the pool; `bond`: commit bond in fees;
     `release`, `quorum`, `royalty`: basis points; `jury`: expected voters per model, 0 = everyone; `window`: seconds of
     the commit window and of the reveal window; `unbonding`: seconds; `screened`: honest voters recognise a near-copy of an
-    earlier model by its weights, and vote that it gains nothing; `paired`: voters draw all models from the same noise, so that a
-    near-copy has the luck of its original, and `copy_luck` of its own, in units of `sd` (measured by the experiment `copies`);
-    otherwise every reading of every model has luck of its own.
+    earlier model by its weights, and vote that it gains nothing; `paired`: each voter samples all models with the same noise, so
+    that a near-copy shares the error of its original and adds only `copy_luck` (in units of `sd`; measured by the experiment
+    `copies`); if not paired, every reading of every model has an independent error.
     """
 
     pool: float = 10.0
@@ -59,12 +61,12 @@ class Conditions:
 
     @property
     def fee_wei(self) -> int:
-        """The submission fee in wei."""
+        """Submission fee in wei."""
         return int(self.fee * self.pool * ETHER)
 
     @property
     def terms(self) -> Terms:
-        """The contract's terms. A minimum stake covers 32 bonds."""
+        """Terms of the contract. A minimum stake covers 32 bonds."""
         bond = int(self.bond * self.fee_wei)
         return Terms(
             genesis=b"g" * 32,
@@ -85,21 +87,25 @@ class Conditions:
 
 
 def score_of(gain: float) -> Score:
-    """A vote that claims `gain` steps (clipped to what a vote can say)."""
+    """Return a vote that claims `gain` steps, clipped to -63.5..63.5."""
     return Score(FINEST, round(FINEST * 2 ** (max(LOWEST, min(HIGHEST, gain)) / 64)), 0)
 
 
 class World:
-    """One task being played. `truth[id]`: a model's true level in steps; the clock only moves forward."""
+    """One task being played. The clock only moves forward.
+
+    `truth[id]`: true level of a model, steps; `copies[id]`: the model of which `id` is a near-copy; `evaluations[account]`:
+    number of models that it has evaluated.
+    """
 
     def __init__(self, conditions: Conditions, seed: int) -> None:
         self.conditions = conditions
         self.now = 1_000_000
         self.task = Mechanism(conditions.terms, Call(SPONSOR, self.now, int(conditions.pool * ETHER)))
         self.truth = [0.0]
-        self.copies: dict[int, int] = {}  # models whose weights hardly differ from an earlier one's, and which
+        self.copies: dict[int, int] = {}
         self.evaluations: dict[str, int] = {}
-        self._noise = random.Random(f"noise {seed}")
+        self._noise = dice_of(seed, "noise")
         self._lucks: dict[tuple[str, int], float] = {}
         self._vote: dict[str, Vote] = {}
         self._spent: dict[str, int] = {}
@@ -108,7 +114,7 @@ class World:
     # -------------------------------------------------------------------------------------- members
 
     def join(self, units: float, vote: Vote) -> str:
-        """A new account with `units` of stake (at least a minimum stake) that votes by `vote`; returns its address."""
+        """Register an account with `units` of stake (at least a minimum stake) that votes by `vote`; return its address."""
         self._accounts += 1
         account = f"0x{self._accounts + 1:040x}"
         stake = max(1, round(units * UNIT_STAKES)) * self.task.terms.min_stake
@@ -117,7 +123,7 @@ class World:
         return account
 
     def reading(self, account: str, id: int) -> float:
-        """What an honest evaluation of model `id` by `account` says: the true gain plus the noise of one voter, steps."""
+        """Return the gain that `account` measures for model `id` in an honest evaluation: true gain plus its noise, steps."""
         if self.conditions.screened and id in self.copies:
             return 0.0
         self.evaluations[account] += 1
@@ -128,7 +134,7 @@ class World:
         return gain + self._luck(account, id) - self._luck(account, baseline)
 
     def _luck(self, account: str, id: int) -> float:
-        """Steps that a voter's pictures and noise add to a model's level whenever it looks. Between two models: `sd`."""
+        """Error, in steps, of the level of model `id` as `account` measures it, the same each time; `sd` between two models."""
         key = account, id
         if key not in self._lucks:
             sd, original = self.conditions.sd, self.copies.get(id)
@@ -140,7 +146,7 @@ class World:
         return self._lucks[key]
 
     def income(self, account: str) -> float:
-        """What `account` has earned so far, ETH: fees and pay, less fees paid and bonds lost. Claims what it can."""
+        """Claim all that is due; return what `account` has earned so far, ETH: pay and fees, less fees paid and bonds lost."""
         task = self.task
         settled = range(1, task.next_to_settle)
         fees = [id for id in settled if self._claimable(id, account)]
@@ -154,7 +160,7 @@ class World:
     # -------------------------------------------------------------------------------------- models
 
     def submit(self, author: str, level: float, parents: Sequence[int] = (0,)) -> int:
-        """A model of true `level` (steps) is born; returns its id."""
+        """Submit a model of true `level` (steps); return its id."""
         fee = self.task.terms.submission_fee
         id = self.task.submit(self._call(author, fee), word(len(self.truth)), parents)
         self._spent[author] += fee
@@ -162,17 +168,17 @@ class World:
         return id
 
     def commit(self, id: int, account: str, gain: float) -> None:
-        """`account` commits to a claim about model `id`."""
+        """Commit the vote of `account` that model `id` gains `gain` steps."""
         task = self.task
         commitment = task.vote_commitment(id, account, score_of(gain), bytes(32))
         task.commit_vote(self._call(account), id, task.models[id].bundle, commitment, bytes(32))
 
     def reveal(self, id: int, account: str, gain: float) -> None:
-        """`account` opens its commit."""
+        """Reveal the committed vote of `account`."""
         self.task.reveal_vote(self._call(account), id, score_of(gain), bytes(32))
 
     def settle(self, *ids: int) -> None:
-        """Everyone votes on `ids` (all open at once) by their rule, and they are settled in order."""
+        """Let everyone vote by their rule on `ids`, all open at once, and settle these in order."""
         claims = {}
         for id in ids:
             for account in self._voters(id):
@@ -186,7 +192,7 @@ class World:
         self.finish(*ids)
 
     def finish(self, *ids: int) -> None:
-        """Wait until every one of `ids` is due, and settle them in order; unrevealed commits are forfeited."""
+        """Wait until each of `ids` is due and settle it, in order; forfeit the unrevealed commits."""
         terms, task = self.task.terms, self.task
         for id in ids:
             if task.phase(id, self.now) != Phase.DUE:
@@ -197,15 +203,15 @@ class World:
             task.forfeit(self._call(SPONSOR), id, account)
 
     def wait_until(self, time: int) -> None:
-        """Let the clock reach `time`, Unix seconds."""
+        """Advance the clock to `time`, Unix seconds, if that is later."""
         self.now = max(self.now, time)
 
     def best_public(self) -> int:
-        """The model with the highest measured level, the latest of equals; what an honest trainer continues from."""
-        known = range(self.task.next_to_settle)
-        return max(known, key=lambda id: (self.task.models[id].level, id))
+        """Return the settled model of the highest measured level, the latest of equals. Honest trainers continue from it."""
+        settled = range(self.task.next_to_settle)
+        return max(settled, key=lambda id: (self.task.models[id].level, id))
 
-    # -------------------------------------------------------------------------------------- inside
+    # -------------------------------------------------------------------------------------- internal
 
     def _call(self, caller: str, value: int = 0) -> Call:
         self.now += 1

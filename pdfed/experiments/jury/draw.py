@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who sits on a jury: drawn as the contract draws it, and the same probabilities by exact binomials as a check.
+"""Juries drawn by the contract's rule, and the risks of capture and silence: by simulation, and by exact binomials as a check.
 
-All nodes hold one minimum stake. Of the `nodes` that may vote on a model, the first `hostile` act as one.
+All nodes hold one minimum stake. A share of the nodes that may vote on a model, the first ones by number, is hostile and acts as
+one.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from scipy.stats import binom
 
 from pdfed.mechanism import BPS, BUCKETS, WEIGHT_PER_MIN_STAKE, ballot_weight, gain_of, quorum_met, word
 
-MODEL = 1  # id of the model that is voted on; every draw has a seed of its own
+MODEL = 1  # id of the model in every draw; the seeds differ
 
 
 @dataclass(frozen=True)
 class Jury:
-    """A federation and its jury. `nodes`: that may vote, one minimum stake each; `jury`: expected voters, 0 = everyone."""
+    """A federation and its jury. `nodes`: number that may vote, one minimum stake each; `jury`: expected voters, 0 = everyone."""
 
     nodes: int
     jury: int
 
     @property
     def eligible(self) -> int:
-        """Weight that may vote."""
+        """Total weight that may vote."""
         return self.nodes * WEIGHT_PER_MIN_STAKE
 
     @property
@@ -42,32 +43,33 @@ class Jury:
 
     @property
     def everyone(self) -> bool:
-        """Whether all nodes vote with their own weight."""
+        """True if all nodes vote, with their own weight."""
         return self.jury == 0 or self.jury >= self.nodes
 
     def draws(self, seed: int, count: int) -> Iterator[list[int]]:
-        """`count` juries, each the numbers of the nodes on it, by the contract's own rule."""
+        """Draw `count` juries by the contract's rule; each is a list of node numbers."""
         voters = [f"0x{number + 1:040x}" for number in range(self.nodes)]
         for turn in range(count):
             block = keccak(word(seed) + word(turn))
             yield [number for number, voter in enumerate(voters) if self.weight(block, voter)]
 
     def weight(self, block: bytes, voter: str) -> int:
-        """Weight of the ballot of `voter` when `block` is the seed; 0: not on the jury."""
+        """Weight of the ballot of `voter` if the block hash `block` is the seed; 0: not on the jury."""
         return ballot_weight(block, MODEL, voter, WEIGHT_PER_MIN_STAKE, self.eligible, self.jury)
 
 
 @dataclass(frozen=True)
 class Threat:
-    """`hostile`: share of the nodes, 0..1; `quorum`: basis points; `turnout`: share of the honest nodes that answer, 0..1."""
+    """An attack on a jury. `hostile`: share of the nodes, 0..1; `quorum`: basis points; `turnout`: share of the honest nodes that
+    vote, 0..1."""
 
     hostile: float
     quorum: int
     turnout: float
 
 
-def captured(jury: Jury, threat: Threat, hostile: int, honest: int) -> bool:
-    """Whether `hostile` ballots for the highest gain against `honest` ones for none set the gain of a model."""
+def is_captured(jury: Jury, threat: Threat, hostile: int, honest: int) -> bool:
+    """True if `hostile` ballots for the highest gain outweigh `honest` ballots for no gain, and the quorum is met."""
     revealed = jury.ballot * (hostile + honest)
     if not quorum_met(revealed, jury.eligible, threat.quorum):
         return False
@@ -76,22 +78,22 @@ def captured(jury: Jury, threat: Threat, hostile: int, honest: int) -> bool:
     return gain_of(histogram) > 0
 
 
-def drawn(jury: Jury, threat: Threat, juries: Sequence[Sequence[int]], seed: int) -> tuple[float, float]:
-    """(share of the `juries` that the hostile capture, share that stays Unscored although the hostile stay honest)."""
+def estimated_risks(jury: Jury, threat: Threat, juries: Sequence[Sequence[int]], seed: int) -> tuple[float, float]:
+    """Return (share of the `juries` that the hostile nodes capture, share that is Unscored if all nodes are honest)."""
     chance = random.Random(f"turnout {seed}")
-    bound = round(threat.hostile * jury.nodes)
+    hostile_nodes = round(threat.hostile * jury.nodes)
     captures = silences = 0
     for members in juries:
-        hostile = sum(number < bound for number in members)
+        hostile = sum(number < hostile_nodes for number in members)
         honest = sum(chance.random() < threat.turnout for _ in range(len(members) - hostile))
-        captures += captured(jury, threat, hostile, honest)
+        captures += is_captured(jury, threat, hostile, honest)
         answers = honest + sum(chance.random() < threat.turnout for _ in range(hostile))
         silences += not quorum_met(jury.ballot * answers, jury.eligible, threat.quorum)
     return captures / len(juries), silences / len(juries)
 
 
-def exact(jury: Jury, threat: Threat) -> tuple[float, float]:
-    """The same two probabilities from binomials: every node is drawn, and every honest node answers, independently."""
+def exact_risks(jury: Jury, threat: Threat) -> tuple[float, float]:
+    """Return the same two probabilities from binomials: each node is drawn, and each honest node votes, independently."""
     hostile_nodes = round(threat.hostile * jury.nodes)
     honest_nodes = jury.nodes - hostile_nodes
     hostile, honest = binom(hostile_nodes, jury.seat), binom(honest_nodes, jury.seat * threat.turnout)
@@ -105,5 +107,5 @@ def exact(jury: Jury, threat: Threat) -> tuple[float, float]:
 
 
 def _least_ballots(jury: Jury, quorum: int) -> int:
-    """The smallest number of ballots that meets the quorum."""
+    """Return the smallest number of ballots that meets the quorum."""
     return max(1, -(-quorum * jury.eligible // (BPS * jury.ballot)))

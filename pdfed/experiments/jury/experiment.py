@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many should vote? Gas with a jury against everyone voting, and the chance that hostile stake captures a model.
+"""The jury experiment: gas with a jury against everyone voting, and the probability that hostile stake captures a model.
 
-Juries are drawn by the contract's rule (`pdfed.mechanism.ballot_weight`, keccak and all); the exact binomial stands beside
-each estimate. docs/economics.md reads the tables.
+Juries are drawn by the contract's rule (`pdfed.mechanism.ballot_weight`, with keccak); the exact binomial stands beside each
+estimate. docs/economics.md has the findings, docs/economics-tables.md the tables.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pdfed.experiments.jury.draw import Jury, Threat, drawn, exact
+from pdfed.experiments.jury.draw import Jury, Threat, estimated_risks, exact_risks
 from pdfed.experiments.jury.gas import GWEI, Network, gas_per_model, measured_gas
 from pdfed.experiments.jury.grind import grinding
 from pdfed.experiments.record import Record
@@ -23,12 +23,12 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Settings:
-    """What is counted and drawn.
+    """Federations, juries, threats and prices of gas.
 
     `nodes`: sizes of the federation; `juries`: expected voters, 0 = everyone; `hostile`: shares of the nodes; `quorums`: basis
-    points; `turnout`: share of the honest nodes that answer; `draws`: juries drawn per size and jury; `attempts`: games of
-    the grinding attack, by `grinders`, shares of the nodes, in federations of `ground` nodes, who choose among `blocks` blocks;
-    `release`: basis points; `fee`: submission fee as a share of the pool; `margin`: of the fee over the voters' gas;
+    points; `turnout`: share of the honest nodes that vote; `draws`: juries drawn per size and jury; `attempts`: games of the
+    grinding attack by a share `grinders` of the nodes, in federations of `ground` nodes, choosing among `blocks` blocks;
+    `release`: basis points; `fee`: submission fee as a share of the pool; `margin`: ratio of the fee to the voters' gas;
     `models_per_day`: submissions to the task; `usd_per_eth`: price of ETH in USD; `networks`: prices of gas.
     """
 
@@ -52,10 +52,10 @@ class Settings:
 
 
 def run(settings: Settings, record: Record) -> None:
-    """Gas, capture, the juries that are large enough, grinding, and terms for each size."""
-    drawn_juries = _draw(settings, record)
-    _gas(settings, record, drawn_juries)
-    _capture(settings, record, drawn_juries)
+    """Write the tables of gas, capture, smallest safe juries and grinding."""
+    juries = _draw(settings, record)
+    _gas(settings, record, juries)
+    _capture(settings, record, juries)
     _needed(settings, record)
     _grinding(settings, record)
     _figures(record)
@@ -66,12 +66,12 @@ def run(settings: Settings, record: Record) -> None:
 
 def _draw(settings: Settings, record: Record) -> dict[Jury, list[list[int]]]:
     sizes = [Jury(nodes, jury) for nodes in settings.nodes for jury in settings.juries if jury < nodes]
-    found = {}
+    juries = {}
     with record.progress(len(sizes), "juries") as bar:
         for size in sizes:
-            found[size] = [list(range(size.nodes))] if size.everyone else list(size.draws(settings.seed, settings.draws))
+            juries[size] = [list(range(size.nodes))] if size.everyone else list(size.draws(settings.seed, settings.draws))
             bar.advance()
-    return found
+    return juries
 
 
 def _capture(settings: Settings, record: Record, juries: dict[Jury, list[list[int]]]) -> None:
@@ -81,8 +81,8 @@ def _capture(settings: Settings, record: Record, juries: dict[Jury, list[list[in
         for quorum in settings.quorums:
             for share in settings.hostile:
                 threat = Threat(share, quorum, settings.turnout)
-                capture, unscored = drawn(size, threat, repeated, settings.seed)
-                exact_capture, exact_unscored = exact(size, threat)
+                capture, unscored = estimated_risks(size, threat, repeated, settings.seed)
+                exact_capture, exact_unscored = exact_risks(size, threat)
                 table.append(
                     {
                         "nodes": size.nodes,
@@ -131,9 +131,9 @@ def _gas(settings: Settings, record: Record, juries: dict[Jury, list[list[int]]]
 
 
 def _needed(settings: Settings, record: Record) -> None:
-    """The smallest jury that makes a capture, one model of 63 steps, worth less than the fee of trying."""
-    pays = payout_of(10**30, 63, settings.release) / 10**30
-    bearable = settings.fee / pays
+    """Find the smallest jury that makes a capture (pay of one model of 63 steps) worth less than the fee of an attempt."""
+    prize = payout_of(10**30, 63, settings.release) / 10**30
+    bearable = settings.fee / prize
     record.fact("capture probability at which trying is worth its fee", bearable)
     table: list[Row] = []
     for nodes in settings.nodes:
@@ -146,16 +146,19 @@ def _needed(settings: Settings, record: Record) -> None:
 
 
 def smallest_jury(nodes: int, threat: Threat, bearable: float) -> str:
-    """The smallest jury from which no larger one is captured with more than `bearable` probability."""
+    """Return the smallest jury such that it and every larger one are captured with a probability of `bearable` at most.
+
+    "everyone" if only a vote of all nodes is; "none" if not even that.
+    """
     sizes = [*range(1, min(nodes, 60)), *range(60, nodes, 5)]
     best = None
     for jury in reversed(sizes):
-        if exact(Jury(nodes, jury), threat)[0] > bearable:
+        if exact_risks(Jury(nodes, jury), threat)[0] > bearable:
             break
         best = jury
     if best is not None:
         return str(best)
-    return "everyone" if exact(Jury(nodes, 0), threat)[0] <= bearable else "none"
+    return "everyone" if exact_risks(Jury(nodes, 0), threat)[0] <= bearable else "none"
 
 
 # ------------------------------------------------------------------------------------------------ grinding
@@ -185,8 +188,8 @@ def _figures(record: Record) -> None:
             chosen = [row for row in rows if row["hostile, %"] == share]
             juries = [row["jury"] for row in chosen]
             line = axes.plot(juries, [max(1e-9, row["captured, exact"]) for row in chosen], label=f"{share:g} % hostile")
-            seen = [row for row in chosen if row["captured"]]
-            axes.plot([row["jury"] for row in seen], [row["captured"] for row in seen], "o", color=line[0].get_color())
+            captures = [row for row in chosen if row["captured"]]
+            axes.plot([row["jury"] for row in captures], [row["captured"] for row in captures], "o", color=line[0].get_color())
         axes.axhline(
             record.facts["capture probability at which trying is worth its fee"], color="black", linewidth=0.8, linestyle=":"
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model costs in gas, from the contract's measured gas, and in money under prices that are stated as settings."""
+"""Gas that one model costs its author and voters, from the contract's measured gas."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pdfed.errors import PDFedError
 
-GWEI = 10**-9  # ETH
+GWEI = 10**-9  # in ETH
 MEASURED = Path(__file__).with_name("gas.json")  # written by `make gas`
 
 
 class GasError(PDFedError):
-    """The file of measured gas is missing or lacks a call."""
+    """The file of measured gas is missing, unreadable or lacks a call."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Network:
 
 @dataclass(frozen=True)
 class GasPerModel:
-    """Gas of one model by who pays it. `author`: its submission; `voter`: commit, reveal and a third of a claim of three
-    models, on average; `settling`: its settlement, as a later champion."""
+    """Gas of one model, by payer. `author`: submission; `voter`: commit, reveal and a third of a fee claim for three models, mean
+    over the voters; `settling`: settlement, as a later champion; `voters`: number of voters."""
 
     author: int
     voter: float
@@ -38,27 +38,27 @@ class GasPerModel:
 
     @property
     def total(self) -> float:
-        """Gas of the whole model."""
+        """Gas of all transactions."""
         return self.author + self.voters * self.voter + self.settling
 
 
 def measured_gas(path: Path = MEASURED) -> dict[str, int]:
-    """Gas per call, as the contract's tests measured it. Raises GasError."""
+    """Read the gas per call that the contract's tests measured. Raises GasError."""
     try:
-        found: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
+        gas: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
-        raise GasError(f"{path} holds no measured gas.", "Reinstall PDFed, or restore the file from git.") from fault
-    return found
+        raise GasError(f"{path} can't be read as measured gas.", "Reinstall PDFed, or restore the file from git.") from fault
+    return gas
 
 
 def gas_per_model(gas: dict[str, int], voters: float, jury: bool) -> GasPerModel:
-    """Gas of a model on which `voters` vote, drawn by a `jury` or everyone who may."""
+    """Gas of a model on which `voters` nodes vote; `jury`: they are drawn as a jury. Raises GasError."""
     try:
         commit = gas["commitVote, of a juror" if jury else "commitVote"]
         first = gas["commitVote, drawing the jury"] if jury else gas["commitVote, first"]
         reveal, first_reveal, claim = gas["revealVote"], gas["revealVote, first of a model"], gas["claimFees, three"] / 3
         submit, settle = gas["submit"], gas["settle, later champion"]
     except KeyError as missing:
-        raise GasError(f"The measured gas lacks {missing}.", "Measure it again: tests/contract/test_gas.py.") from missing
+        raise GasError(f"The measured gas lacks {missing}.", "Measure it again with `make gas`.") from missing
     extra = (first - commit) + (first_reveal - reveal)
     return GasPerModel(submit, commit + reveal + claim + extra / max(1.0, voters), settle, voters)

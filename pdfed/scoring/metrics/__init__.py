@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics of two feature sets that Q-N is compared with: Fréchet distance, FLD, AuthPct, C_T, precision, recall."""
+"""Metrics on features that Q-N is compared with.
+
+One module per metric: frechet (FID), inception_score, fld, overfit_gaussians, auth_pct, ct_score, precision_recall. Shared by
+several: mixture (Gaussians on samples), neighbours (exact nearest neighbours).
+"""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact nearest neighbours at the speed of float32: screened by a float32 product, decided in float64.
+"""Exact nearest neighbours at the speed of float32: screen with a float32 matrix product, decide in float64.
 
-A product of float32 rows x and y is off by at most (d + 4)·2⁻²⁴·|x||y| (Higham 2002, section 3.1). What that leaves open is
-measured again in float64 from the numbers as given, so that copies have distance 0, ties are ties, and the outcome is that
-of float64 throughout. Each pair is bounded by its own norms, so that one outlier spoils the bounds of its own pairs alone.
+A float32 product of rows x and y is off by at most (d + 4)·2⁻²⁴·|x||y| (Higham 2002, section 3.1). Pairs that this leaves open
+are computed again in float64 from the original numbers: copies have distance 0, ties are ties, and the outcome is that of
+float64 throughout. Each pair is bounded by its own norms, so that an outlier loosens the bounds of its own pairs only.
 """
 
 from __future__ import annotations
@@ -13,149 +13,150 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PIECE = 2_000_000  # distances held at once: 8 MB; with 32 MB C_T takes a fifth longer
-EXACTLY = 2_000_000  # float64 coordinates held at once while measuring again: 16 MB
-UNIT = 2.0**-24  # of float32
-LARGEST = 50  # the largest coordinate in a screening is under 2⁵⁰, so that squares of it are float32
-SHORTEST = 2.0**-40  # norms below count as this much in the bounds: they cover what float32 loses near 0
-MIDDLE = 100  # rows whose median is the origin of a screening
+PIECE = 2_000_000  # distances in memory at once: 8 MB; with 32 MB C_T takes a fifth longer
+EXACT_PIECE = 2_000_000  # float64 coordinates in memory at once when pairs are computed again: 16 MB
+UNIT = 2.0**-24  # unit roundoff of float32
+MAX_EXPONENT = 50  # coordinates are scaled below 2⁵⁰, so that their squares fit float32
+MIN_NORM = 2.0**-40  # least norm in the bounds: covers what float32 loses near 0
+CENTRE_ROWS = 100  # rows whose median becomes the origin
 
 
 def nearest(
-    of: np.ndarray, among: np.ndarray, count: int = 1, *, skip: np.ndarray | None = None
+    queries: np.ndarray, points: np.ndarray, count: int = 1, *, skip: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """L2 distances float64 [n,count] and positions int64 [n,count] of the rows of `among` [m,d] nearest to each row of
-    `of` [n,d], nearest first, the first of equally near ones first. `skip`: for each row of `of`, a position in `among`
-    that does not count. count: at most m, m − 1 with `skip`.
+    """Return L2 distances float64 [n,count] and positions int64 [n,count] of the points [m,d] nearest to each query [n,d].
+
+    Nearest first; of equally near ones, the first position first. `skip`: per query, a position in `points` that does not
+    count. count: at most m, m − 1 with `skip`.
     """
-    firsts, group = _groups(among)
-    if len(firsts) == len(among):
-        squared, positions = _nearest(of, among, count, skip)
+    firsts, group = _groups(points)
+    if len(firsts) == len(points):
+        squared, positions = _nearest(queries, points, count, skip)
     else:
-        squared, positions = _of_groups(*_nearest(of, among[firsts], min(count + 1, len(firsts)), None), group, count, skip)
+        groups = _nearest(queries, points[firsts], min(count + 1, len(firsts)), None)
+        squared, positions = _members(*groups, group, count, skip)
     return np.sqrt(squared), positions
 
 
 def _groups(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The position of the first of each different row, in order; and for each row, which of these it equals."""
-    names: dict[bytes, int] = {}
-    group = np.fromiter((names.setdefault(row.tobytes(), len(names)) for row in rows), np.int64, len(rows))
+    """Group equal rows: return each group's first position, in order, and each row's group."""
+    ids: dict[bytes, int] = {}
+    group = np.fromiter((ids.setdefault(row.tobytes(), len(ids)) for row in rows), np.int64, len(rows))
     return np.unique(group, return_index=True)[1], group
 
 
-def _of_groups(
+def _members(
     squared: np.ndarray, groups: np.ndarray, group: np.ndarray, count: int, skip: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` nearest rows, where those of one group are equal and the count + 1 nearest groups are given."""
+    """Return the `count` nearest rows from the count + 1 nearest groups of equal rows. group: each row's."""
     sizes, members = np.bincount(group), np.argsort(group, kind="stable")
     times = np.minimum(sizes, count + 1)[groups].ravel()
     nth = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
     positions = members[np.repeat((np.cumsum(sizes) - sizes)[groups.ravel()], times) + nth]
     rows = np.repeat(np.repeat(np.arange(len(groups)), groups.shape[1]), times)
     others = np.ones(len(rows), bool) if skip is None else positions != skip[rows]
-    return _first(count, len(groups), rows[others], np.repeat(squared.ravel(), times)[others], positions[others])
+    return _smallest(count, len(groups), rows[others], np.repeat(squared.ravel(), times)[others], positions[others])
 
 
-def _nearest(of: np.ndarray, among: np.ndarray, count: int, skip: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """As `nearest`, with the squares of the distances. Equal rows of `among` would all be measured again."""
-    squared, positions = np.empty((len(of), count)), np.empty((len(of), count), np.int64)
-    for piece in screened(of, among):
-        rows = np.arange(len(piece.least))
+def _nearest(queries: np.ndarray, points: np.ndarray, count: int, skip: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Compute `nearest` with squared distances. The points should differ: equal ones would all be computed again."""
+    squared, positions = np.empty((len(queries), count)), np.empty((len(queries), count), np.int64)
+    for piece in screen(queries, points):
+        rows = np.arange(len(piece.lower))
         if skip is not None:
-            piece.least[rows, skip[piece.rows]] = np.inf
-        last = piece.least.min(axis=1) if count == 1 else np.partition(piece.least, count - 1, axis=1)[:, count - 1]
-        row, column = where(piece.least <= last[:, None])
-        most = piece.least[row, column] + piece.doubt(row, column)
-        last = np.maximum.reduceat(most, np.searchsorted(row, rows)).astype(np.float32)
-        row, column = where(piece.least <= last[:, None])
-        found = measured(of, among, row + piece.rows.start, column)
-        squared[piece.rows], positions[piece.rows] = _first(count, len(rows), row, found, column)
+            piece.lower[rows, skip[piece.rows]] = np.inf
+        last = piece.lower.min(axis=1) if count == 1 else np.partition(piece.lower, count - 1, axis=1)[:, count - 1]
+        row, column = nonzero(piece.lower <= last[:, None])
+        upper = piece.lower[row, column] + piece.uncertainty(row, column)
+        last = np.maximum.reduceat(upper, np.searchsorted(row, rows)).astype(np.float32)
+        row, column = nonzero(piece.lower <= last[:, None])
+        exact = exact_squared(queries, points, row + piece.rows.start, column)
+        squared[piece.rows], positions[piece.rows] = _smallest(count, len(rows), row, exact, column)
     return squared, positions
 
 
-def _first(count: int, n: int, rows: np.ndarray, squared: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of pairs of each of n rows: the `count` of least distance, the first of equally near ones first, [n,count] twice."""
+def _smallest(count: int, n: int, rows: np.ndarray, squared: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the pairs of each of n rows, return the `count` of least distance, ties by position: [n,count] twice."""
     order = np.lexsort((positions, squared, rows))
     first = order[np.searchsorted(rows[order], np.arange(n))[:, None] + np.arange(count)]
     return squared[first], positions[first]
 
 
-def where(true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """np.nonzero in two dimensions, faster."""
-    rows, columns = np.divmod(np.flatnonzero(true), true.shape[1])
+def nonzero(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do np.nonzero in two dimensions, faster."""
+    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
     return rows, columns
 
 
 @dataclass(frozen=True)
-class Screened:
-    """For the `rows` of one set against all of another: `least` float32 [n,m], lower bounds of half the squared distances
-    less `own` float64 [n]. All in units of `unit`².
+class Screening:
+    """Bounds on half the squared distances from the queries in `rows` to all points, in units of `unit`².
 
-    `lengths` float32 [n,1] and `others` [m]: norms of the rows of both sets. `share`: of a product of two norms, the most
-    that a float32 product of the rows is off.
+    `lower` float32 [n,m]: lower bounds, less `half_squares` float64 [n], half the squared norms of the queries. `query_norms`
+    float32 [n,1], `point_norms` float32 [m]. `error`: relative error bound of a float32 product, of the product of two norms.
     """
 
     rows: slice
-    least: np.ndarray
-    own: np.ndarray
-    lengths: np.ndarray
-    others: np.ndarray
-    share: float
+    lower: np.ndarray
+    half_squares: np.ndarray
+    query_norms: np.ndarray
+    point_norms: np.ndarray
+    error: float
     unit: float
 
-    def doubt(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """[pairs]: how far above `least` the upper bound lies, with what float64 itself loses by a long row."""
-        lengths, others = self.lengths[rows, 0], self.others[columns]
-        return 2 * self.share * (others * (lengths + others) + 2.0**-28 * lengths**2)
+    def uncertainty(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return upper minus lower bound [pairs], with the rounding error of float64 itself for queries of large norm."""
+        query, point = self.query_norms[rows, 0], self.point_norms[columns]
+        return 2 * self.error * (point * (query + point) + 2.0**-28 * query**2)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """A lower and an upper bound float32 [n,m] of half the squared distances. Takes the memory of `least`."""
-        own = self.own[:, None]
-        most = self.lengths + self.others
-        most *= np.float32(2 * self.share) * self.others
-        most += self.least
-        most += (own * (1 + 8 * UNIT)).astype(np.float32)
-        return np.add(self.least, (own * (1 - 8 * UNIT)).astype(np.float32), out=self.least), most
+        """Return lower and upper bounds, float32 [n,m], of half the squared distances. Overwrites `lower`."""
+        half_squares = self.half_squares[:, None]
+        upper = self.query_norms + self.point_norms
+        upper *= np.float32(2 * self.error) * self.point_norms
+        upper += self.lower
+        upper += (half_squares * (1 + 8 * UNIT)).astype(np.float32)
+        return np.add(self.lower, (half_squares * (1 - 8 * UNIT)).astype(np.float32), out=self.lower), upper
 
 
-def screened(of: np.ndarray, among: np.ndarray) -> Iterator[Screened]:
-    """Approximate distances of float64 [n,d] to float64 [m,d] by pieces. Each piece's memory is used again by the next."""
-    centre = np.median(among[:: 1 + len(among) // MIDDLE], axis=0)  # a mean would follow an outlier away from all others
-    of, among = of - centre, among - centre
-    largest = max(np.abs(of).max(), np.abs(among).max(), 1e-150)
-    unit = float(np.exp2(np.ceil(np.log2(largest)) - LARGEST))
-    # 4 units more: the one column more, the rounding of both sets to float32, and of the difference.
-    share = (among.shape[1] + 8) * UNIT
-    share /= 1 - share
-    of32, own, lengths = _rounded(of, unit)
-    among32, halves, others = _rounded(among, unit)
-    of32[:, -1], among32[:, -1] = share * lengths, others
-    offsets, among32 = (halves - share * others**2).astype(np.float32), among32.T
-    lengths, others = lengths.astype(np.float32)[:, None], others.astype(np.float32)
-    step = max(1, PIECE // len(among))
-    room = np.empty((min(step, len(of)), len(among)), np.float32)
-    for start in range(0, len(of), step):
-        part = slice(start, min(start + step, len(of)))
-        here = room[: part.stop - start]
-        np.matmul(of32[part], among32, out=here)
-        np.subtract(offsets, here, out=here)
-        yield Screened(part, here, own[part], lengths[part], others, share, unit)
+def screen(queries: np.ndarray, points: np.ndarray) -> Iterator[Screening]:
+    """Bound the distances from float64 [n,d] to float64 [m,d], piece by piece; each piece reuses the memory of the last."""
+    centre = np.median(points[:: 1 + len(points) // CENTRE_ROWS], axis=0)  # a mean would follow outliers
+    queries, points = queries - centre, points - centre
+    largest = max(np.abs(queries).max(), np.abs(points).max(), 1e-150)
+    unit = float(np.exp2(np.ceil(np.log2(largest)) - MAX_EXPONENT))
+    # d + 4 and 4 more: for the extra column, for rounding both sets to float32, and for rounding the difference.
+    error = (points.shape[1] + 8) * UNIT
+    error /= 1 - error
+    queries32, query_halves, query_norms = _rounded(queries, unit)
+    points32, point_halves, point_norms = _rounded(points, unit)
+    queries32[:, -1], points32[:, -1] = error * query_norms, point_norms
+    offsets, points32 = (point_halves - error * point_norms**2).astype(np.float32), points32.T
+    query_norms, point_norms = query_norms.astype(np.float32)[:, None], point_norms.astype(np.float32)
+    step = max(1, PIECE // len(points))
+    buffer = np.empty((min(step, len(queries)), len(points)), np.float32)
+    for start in range(0, len(queries), step):
+        part = slice(start, min(start + step, len(queries)))
+        lower = buffer[: part.stop - start]
+        np.matmul(queries32[part], points32, out=lower)
+        np.subtract(offsets, lower, out=lower)
+        yield Screening(part, lower, query_halves[part], query_norms[part], point_norms, error, unit)
 
 
 def _rounded(rows: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows in units, float32 with one column to spare; half their squared norms, and norms of at least SHORTEST."""
+    """Return the rows in units, float32 with one spare column; half their squared norms; and norms of at least MIN_NORM."""
     rounded = np.zeros((len(rows), rows.shape[1] + 1), np.float32)
     np.divide(rows, unit, out=rounded[:, :-1], casting="same_kind")
     halves = 0.5 * np.einsum("ij,ij->i", rounded, rounded, dtype=np.float64)
-    return rounded, halves, np.sqrt(2 * halves).clip(SHORTEST)
+    return rounded, halves, np.sqrt(2 * halves).clip(MIN_NORM)
 
 
-def measured(of: np.ndarray, among: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Squared L2 distances float64 [pairs] of row `rows[i]` of `of` to row `columns[i]` of `among`."""
+def exact_squared(queries: np.ndarray, points: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return squared L2 distances float64 [pairs] from query `rows[i]` to point `columns[i]`."""
     squared = np.empty(len(rows))
-    step = max(1, EXACTLY // of.shape[1])
+    step = max(1, EXACT_PIECE // queries.shape[1])
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        difference = of[rows[part]] - among[columns[part]]
+        difference = queries[rows[part]] - points[columns[part]]
         squared[part] = np.einsum("ij,ij->i", difference, difference)
     return squared

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good scoring models are, measured on pictures that they were not trained on."""
+"""Quality of scoring models, measured on held-out pictures: recall of the fingerprinter, accuracy of the verifier."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from pdfed.scoring.image_tensors import checked, to_tensor
+from pdfed.scoring.image_tensors import check_images, to_tensor
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.training.augment import CHANGES
 from pdfed.spec import Scoring
 
-FEWEST = 8  # held-out pictures; with fewer nothing is measured
-MOST = 2000  # held-out pictures used: what comes of more differs in the third digit
-NEIGHBOURS = 3  # nearest other pictures that each picture is compared with: the pairs a verifier meets
+MIN_HELD_OUT = 8  # pictures
+MAX_HELD_OUT = 2000  # pictures used; more change the third digit
+NEIGHBOURS = 3  # nearest other pictures that each picture is compared with, as in a search
 
 
 @dataclass(frozen=True)
-class UnderChange:
-    """One corruption of every held-out picture. recall: share whose nearest fingerprint is that of its original.
-    confirmed: share that the verifier takes for a copy of its original. Both 0..1."""
+class QualityUnderChange:
+    """Quality where every held-out picture is augmented by `change`. recall: share whose nearest fingerprint is that of the
+    original. confirmed: share that the verifier confirms as a copy of the original. Both 0..1."""
 
     change: str
     recall: float
@@ -34,21 +34,22 @@ class UnderChange:
 
 @dataclass(frozen=True)
 class Quality:
-    """pictures: held-out ones, the gallery of each search. auc: of the verifier, changed pictures with their originals
-    against each original with its nearest other pictures. false_positives: share of those others scored ≥ `threshold`."""
+    """Quality of scoring models. pictures: number held out, the gallery of each search. auc: ROC-AUC of the verifier, 0..1:
+    changed pictures with their originals against originals with their nearest others. false_positives: share, 0..1, of the
+    latter pairs with a score ≥ `threshold`."""
 
     pictures: int
     threshold: float
     auc: float
     false_positives: float
-    changes: tuple[UnderChange, ...]
+    changes: tuple[QualityUnderChange, ...]
 
     def facts(self) -> dict[str, Any]:
-        """What goes into a JSON file."""
+        """Return the content of quality.json."""
         return asdict(self)
 
     def markdown(self) -> str:
-        """The table for people."""
+        """Return the table of quality.md."""
         rows = [f"| {row.change} | {row.recall:.1%} | {row.confirmed:.1%} |" for row in self.changes]
         return "\n".join(
             [
@@ -65,44 +66,45 @@ class Quality:
 
 def scorer_quality(scorers: Scorers, scoring: Scoring, images: np.ndarray, *, seed: int) -> Quality:
     """Measure on held-out pictures, uint8 [N,H,W,C], N ≥ 8, of which the first 2,000 are used. Raises BadPictures."""
-    images = checked(images, at_least=FEWEST)[:MOST]
-    prints, descriptors = _described(scorers, images)
-    rows, true_scores = [], []
+    images = check_images(images, at_least=MIN_HELD_OUT)[:MAX_HELD_OUT]
+    fingerprints, descriptors = _describe(scorers, images)
+    rows, positive_scores = [], []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name, change in {"none": lambda x: x, **CHANGES}.items():
-            changed_prints, changed = _described(scorers, _changed(images, change))
-            scores = scorers.verifier.compare(changed, descriptors)
-            nearest = (changed_prints @ prints.T).argmax(axis=1)
-            found = float((nearest == np.arange(len(images))).mean())
-            rows.append(UnderChange(name, found, float((scores >= scoring.confirmation).mean())))
-            true_scores.append(scores)
-    false_scores = _of_neighbours(scorers, prints, descriptors)
-    scores = np.concatenate([*true_scores, false_scores])
-    truth = np.arange(len(scores)) < len(scores) - len(false_scores)
-    wrong = float((false_scores >= scoring.confirmation).mean())
-    return Quality(len(images), scoring.confirmation, float(roc_auc_score(truth, scores)), wrong, tuple(rows))
+            of_changed, changed_descriptors = _describe(scorers, _apply(change, images))
+            scores = scorers.verifier.compare(changed_descriptors, descriptors)
+            nearest = (of_changed @ fingerprints.T).argmax(axis=1)
+            recall = float((nearest == np.arange(len(images))).mean())
+            rows.append(QualityUnderChange(name, recall, float((scores >= scoring.confirmation).mean())))
+            positive_scores.append(scores)
+    negative_scores = _scores_of_neighbours(scorers, fingerprints, descriptors)
+    scores = np.concatenate([*positive_scores, negative_scores])
+    truth = np.arange(len(scores)) < len(scores) - len(negative_scores)
+    false_positives = float((negative_scores >= scoring.confirmation).mean())
+    return Quality(len(images), scoring.confirmation, float(roc_auc_score(truth, scores)), false_positives, tuple(rows))
 
 
-def _of_neighbours(scorers: Scorers, prints: np.ndarray, descriptors: Tensor) -> np.ndarray:
-    """Verifier scores of each picture with its nearest others."""
-    nearness = prints @ prints.T
-    np.fill_diagonal(nearness, -np.inf)
-    nearest = np.argsort(-nearness, axis=1)[:, :NEIGHBOURS]
-    left = np.repeat(np.arange(len(prints)), nearest.shape[1])
-    return scorers.verifier.compare(descriptors[left], descriptors[nearest.ravel()])
+def _scores_of_neighbours(scorers: Scorers, fingerprints: np.ndarray, descriptors: Tensor) -> np.ndarray:
+    """Return the verifier's scores of each picture with its nearest others."""
+    similarity = fingerprints @ fingerprints.T
+    np.fill_diagonal(similarity, -np.inf)
+    nearest = np.argsort(-similarity, axis=1)[:, :NEIGHBOURS]
+    queries = np.repeat(np.arange(len(fingerprints)), nearest.shape[1])
+    return scorers.verifier.compare(descriptors[queries], descriptors[nearest.ravel()])
 
 
-def _described(scorers: Scorers, images: np.ndarray) -> tuple[np.ndarray, Tensor]:
-    prints, descriptors = [], []
-    for found, maps in scorers.fingerprinter.described(images):
-        prints.append(found)
+def _describe(scorers: Scorers, images: np.ndarray) -> tuple[np.ndarray, Tensor]:
+    """Return fingerprints float32 [N,256] and verifier descriptors [N,55,D/4]."""
+    fingerprints, descriptors = [], []
+    for batch, maps in scorers.fingerprinter.describe(images):
+        fingerprints.append(batch)
         with torch.inference_mode():
             descriptors.append(scorers.verifier.descriptors(maps))
-    return np.concatenate(prints), torch.cat(descriptors)
+    return np.concatenate(fingerprints), torch.cat(descriptors)
 
 
-def _changed(images: np.ndarray, change: Callable[[Tensor], Tensor]) -> np.ndarray:
+def _apply(change: Callable[[Tensor], Tensor], images: np.ndarray) -> np.ndarray:
     x = change(to_tensor(images))
     pixels: np.ndarray = (x * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
     return pixels

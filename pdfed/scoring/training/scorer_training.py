@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the scoring models, once per task, by its creator, on pictures that are not private (PDFed, section 3).
+"""Training run of the scoring models, one optimiser step at a time, with checkpoints (PDFed, section 3).
 
-First the fingerprinter (eq. 1), then, on its frozen feature maps, the verifier (binary cross-entropy). Everything random in
-a step comes from the seed and the step's number, so that a run that goes on from a checkpoint ends with the same models.
+First the fingerprinter (eq. 1), then, on its frozen feature maps, the verifier (binary cross-entropy). All randomness of a step
+comes from the seed and the step number, so that a run resumed from a checkpoint ends with the same models.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,59 +24,25 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pdfed.atomic import replacing
 from pdfed.scoring.fingerprinter import Fingerprinter, contrastive_loss
-from pdfed.scoring.image_tensors import checked, checked_labels, to_tensor
+from pdfed.scoring.image_tensors import to_tensor
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.scoring_errors import CheckpointUnfit
-from pdfed.scoring.training.augment import augment, strengths, vary
-from pdfed.scoring.training.negatives import Queue, blended
+from pdfed.scoring.training.augment import augment, random_shares, vary
+from pdfed.scoring.training.negatives import Queue, blend
 from pdfed.scoring.verifier import Verifier
 from pdfed.spec import Scoring
 
-Progress = Callable[[str, float], None]
+Stage = Literal["fingerprinter", "verifier"]
 
 BATCH = 128
-SMALLEST_SET = 8  # pictures; with fewer there is nothing to tell apart
 RATE = {"small": 3e-3, "resnet50": 3e-4}  # of AdamW, falling to 0 on a cosine
 VERIFIER_RATE = 2e-3
-STAGES = ("fingerprinter", "verifier")
-MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW remembers of a parameter, beside the number of steps
-SAVE_SECONDS = 20.0  # between two checkpoints
-
-
-def train_scorers(
-    images: np.ndarray,
-    labels: np.ndarray,
-    scoring: Scoring,
-    *,
-    seed: int,
-    progress: Progress | None = None,
-    checkpoint: Path | None = None,
-) -> Scorers:
-    """Train the task's fingerprinter and verifier, on `scoring.training_images` images seen each.
-
-    images: uint8 [N,H,W,C], N ≥ 8, not private. labels: int [N]. `progress(what, share)` is called with a share of 0..1
-    after every few batches. `checkpoint`: a file from which a killed training goes on; it stays when all is done. Same
-    arguments, same machine and threads: same models, stopped in between or not. Raises BadPictures, CheckpointUnfit.
-    """
-    checked_labels(labels, len(checked(images, at_least=SMALLEST_SET)))
-    say = progress or (lambda what, share: None)
-    run = ScorerTraining(images, scoring, seed=seed)
-    if checkpoint is not None and checkpoint.exists():
-        run.resume(checkpoint)
-    saved = time.monotonic()
-    while not run.done:
-        run.step()
-        what, share = run.position
-        if run.steps_done % 10 == 0 or share == 1:
-            say(what, share)
-        if checkpoint is not None and (run.done or time.monotonic() - saved > SAVE_SECONDS):
-            run.save(checkpoint)
-            saved = time.monotonic()
-    return run.scorers()
+STAGES: tuple[Stage, Stage] = ("fingerprinter", "verifier")
+MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's state of a parameter, beside the step count
 
 
 class ScorerTraining:
-    """Both scoring models in the making, a step at a time.
+    """Training run of both scoring models.
 
     images: uint8 [N,H,W,C], N ≥ 8. `steps_done`: optimiser steps of both stages together.
     """
@@ -87,7 +53,7 @@ class ScorerTraining:
         self._batch = min(BATCH, len(images))
         self._steps = math.ceil(scoring.training_images / self._batch)  # of each stage
         self.steps_done = 0
-        with self._drawing("initial weights"):
+        with self._seeded("initial weights"):
             self._fingerprinter = Fingerprinter(scoring.fingerprinter, images.shape[1], images.shape[3]).to(self._device)
             self._verifier = Verifier(self._fingerprinter.backbone.width).to(self._device)
         self._queue: Queue | None = None
@@ -95,20 +61,21 @@ class ScorerTraining:
 
     @property
     def done(self) -> bool:
+        """True if both stages are complete."""
         return self.steps_done == 2 * self._steps
 
     @property
-    def position(self) -> tuple[str, float]:
-        """The stage of the last step, and which share of the stage is done, 0..1."""
+    def position(self) -> tuple[Stage, float]:
+        """Stage of the last step, and the share of that stage done, 0..1."""
         stage = max(0, self.steps_done - 1) // self._steps
         return STAGES[stage], (self.steps_done - stage * self._steps) / self._steps
 
     def step(self) -> float:
-        """One optimiser step; returns its loss."""
+        """Take one optimiser step; return its loss."""
         stage, at = divmod(self.steps_done, self._steps)
         for group in self._optimiser.param_groups:
             group["lr"] = self._full_rate(stage) * (1 + math.cos(math.pi * at / self._steps)) / 2
-        with self._drawing(at, STAGES[stage]):
+        with self._seeded(at, STAGES[stage]):
             loss = self._verifier_loss(at) if stage else self._fingerprinter_loss(at)
         self._optimiser.zero_grad()
         loss.backward()
@@ -119,30 +86,33 @@ class ScorerTraining:
         return float(loss.detach())
 
     def scorers(self) -> Scorers:
-        """The models as they will be kept: weights rounded as in files."""
+        """Return the models with weights rounded as in files."""
         return Scorers(self._fingerprinter.cpu(), self._verifier.cpu()).rounded()
 
     def _fingerprinter_loss(self, at: int) -> Tensor:
-        """Eq. 1 over a batch of different pictures."""
+        """Compute eq. 1 on step `at`'s batch of distinct pictures."""
         self._fingerprinter.train()
-        batch = self._pictures(self._chosen(at))
+        batch = self._pictures(self._batch_indices(at))
         both = torch.cat([batch, augment(batch)]).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16):
-            prints = self._fingerprinter(both).float()
-        return contrastive_loss(prints[: len(batch)], prints[len(batch) :], self._scoring.temperature)
+            fingerprints = self._fingerprinter(both).float()
+        return contrastive_loss(fingerprints[: len(batch)], fingerprints[len(batch) :], self._scoring.temperature)
 
     def _verifier_loss(self, at: int) -> Tensor:
-        """Binary cross-entropy; backbone frozen. True pairs: an augmentation and its picture. Hard negatives, as many of
-        each: a near other picture of the queue, against the augmentation and against the picture itself; the augmented blend
-        of the picture with a near one. Many augmentations are slight, so that slight differences are learnt to count."""
+        """Compute the binary cross-entropy of step `at`, with a frozen backbone.
+
+        Positives: an augmentation and its picture. Hard negatives, as many of each: a near other picture of the queue against
+        the augmentation, the same against the picture itself, and the augmented blend of the picture with a near one. Many
+        augmentations are slight, so that the verifier learns to heed slight differences.
+        """
         self._verifier.train()
-        chosen = self._chosen(at)
+        chosen = self._batch_indices(at)
         batch = vary(self._pictures(chosen))
-        maps, copies = self._maps(batch), self._maps(augment(batch, share=strengths(len(batch))))
+        maps, copies = self._maps(batch), self._maps(augment(batch, share=random_shares(len(batch))))
         queue = self._filled_queue(at, maps)
         queue.put(chosen, maps)
         near, near_copies = queue.hard(chosen, maps), queue.hard(chosen, copies)
-        blends = self._maps(augment(blended(batch, maps), share=strengths(len(batch))))
+        blends = self._maps(augment(blend(batch, maps), share=random_shares(len(batch))))
         with torch.autocast(self._device.type, torch.bfloat16):
             kinds = torch.cat([maps, copies, near, near_copies, blends])
             of_maps, of_copies, of_near, of_near_copies, of_blends = self._verifier.descriptors(kinds).chunk(5)
@@ -153,12 +123,12 @@ class ScorerTraining:
         return binary_cross_entropy_with_logits(logits, target)
 
     def _filled_queue(self, at: int, maps: Tensor) -> Queue:
-        """The queue before step `at`. After a resume it is filled again with what the last steps put into it."""
+        """Return the queue before step `at`; after a resume, refill it with the last steps' maps."""
         if self._queue is None:
-            self._queue = Queue(len(self._images), maps, smallest=BATCH)
+            self._queue = Queue(len(self._images), maps, min_capacity=BATCH)
             for earlier in range(max(0, at - math.ceil(self._queue.capacity / self._batch)), at):
-                with self._drawing(earlier, STAGES[1]):
-                    chosen = self._chosen(earlier)
+                with self._seeded(earlier, STAGES[1]):
+                    chosen = self._batch_indices(earlier)
                     self._queue.put(chosen, self._maps(vary(self._pictures(chosen))))
         return self._queue
 
@@ -167,17 +137,17 @@ class ScorerTraining:
         with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16):
             return self._fingerprinter.features(pictures.to(self._device)).float()
 
-    def _pictures(self, chosen: Tensor) -> Tensor:
-        return to_tensor(self._images[chosen.numpy()])
+    def _pictures(self, indices: Tensor) -> Tensor:
+        return to_tensor(self._images[indices.numpy()])
 
-    def _chosen(self, at: int) -> Tensor:
-        """Step `at`'s pictures: within an epoch, none twice."""
-        epoch, place = divmod(at, len(self._images) // self._batch)
+    def _batch_indices(self, at: int) -> Tensor:
+        """Return the indices of step `at`'s pictures; no picture occurs twice within an epoch."""
+        epoch, position = divmod(at, len(self._images) // self._batch)
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._images))
-        return torch.from_numpy(order[place * self._batch : (place + 1) * self._batch])
+        return torch.from_numpy(order[position * self._batch : (position + 1) * self._batch])
 
-    def _drawing(self, *words: object) -> _Drawing:
-        return _Drawing(repr((self._seed, *words)))
+    def _seeded(self, *key: object) -> _SeededRandom:
+        return _SeededRandom(repr((self._seed, *key)))
 
     def _stage_optimiser(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self._stage_model().parameters(), weight_decay=1e-2)
@@ -189,17 +159,17 @@ class ScorerTraining:
         return VERIFIER_RATE if stage else RATE[self._scoring.fingerprinter]
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint: one safetensors file, replaced whole or not at all."""
+        """Write a checkpoint atomically: one safetensors file."""
         tensors = {f"{name}.{key}": value for name, model in self._models() for key, value in model.state_dict().items()}
         for key, parameter in self._stage_model().named_parameters():
-            remembered = self._optimiser.state.get(parameter, {})
-            tensors |= {f"{moment}.{key}": remembered[moment] for moment in MOMENTS if moment in remembered}
+            state = self._optimiser.state.get(parameter, {})
+            tensors |= {f"{moment}.{key}": state[moment] for moment in MOMENTS if moment in state}
         position = {"steps_done": str(self.steps_done), "recipe": self.recipe}
         with replacing(path) as fresh:
             save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, fresh, position)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint of the same pictures, settings and seed. Raises CheckpointUnfit."""
+        """Resume from a checkpoint of the same pictures, settings and seed. Raises CheckpointUnfit."""
         try:
             with safe_open(path, framework="pt") as stored:
                 position = stored.metadata()
@@ -212,40 +182,40 @@ class ScorerTraining:
             self._optimiser = self._stage_optimiser()
             at = self.steps_done % self._steps
             for key, parameter in self._stage_model().named_parameters() if at else ():
-                held = {moment: tensors[f"{moment}.{key}"].to(self._device) for moment in MOMENTS}
-                self._optimiser.state[parameter] = {"step": torch.tensor(float(at)), **held}
+                moments = {moment: tensors[f"{moment}.{key}"].to(self._device) for moment in MOMENTS}
+                self._optimiser.state[parameter] = {"step": torch.tensor(float(at)), **moments}
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as fault:
             raise CheckpointUnfit(
-                f"The training of scoring models in {path} can't be continued: {fault}.",
-                "Delete that file, or name another folder: the training begins again.",
+                f"The training of scoring models in {path} can't be resumed: {fault}.",
+                "Delete that file, or name another folder: the training starts over.",
             ) from fault
 
     @property
     def models(self) -> tuple[nn.Module, nn.Module]:
-        """The fingerprinter and the verifier as they are now."""
+        """The fingerprinter and the verifier in their current state."""
         return self._fingerprinter, self._verifier
 
-    def _models(self) -> Iterator[tuple[str, nn.Module]]:
+    def _models(self) -> Iterator[tuple[Stage, nn.Module]]:
         return zip(STAGES, self.models, strict=True)
 
     @cached_property
     def recipe(self) -> str:
-        """As `recipe_of`: read once, whatever number of checkpoints name it."""
+        """`recipe_of` this run, computed once."""
         return recipe_of(self._images, self._scoring, seed=self._seed)
 
 
 def recipe_of(images: np.ndarray, scoring: Scoring, *, seed: int) -> str:
-    """A hash of all that decides the scoring models: pictures, settings and seed."""
+    """Return the hex sha256 of all that determines the scoring models: pictures, settings and seed."""
     content = hashlib.sha256(np.ascontiguousarray(images).data)
     content.update(json.dumps((scoring.fingerprinter, scoring.temperature, scoring.training_images, seed, images.shape)).encode())
     return content.hexdigest()
 
 
-class _Drawing:
-    """Inside the block, torch's global generator is seeded by `words`; afterwards it is as it was before."""
+class _SeededRandom:
+    """Context in which torch's global generator is seeded by `key`; its state is restored at the end."""
 
-    def __init__(self, words: str) -> None:
-        self._seed = int.from_bytes(hashlib.sha256(words.encode()).digest()[:7], "big")
+    def __init__(self, key: str) -> None:
+        self._seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big")
 
     def __enter__(self) -> None:
         self._before = torch.random.get_rng_state()

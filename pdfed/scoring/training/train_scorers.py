@@ -1,25 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scoring models from pictures to a folder: trained, kept, and measured on pictures held out."""
+"""Train a task's scoring models, once per task, by its creator, on pictures that are not private (PDFed, section 3).
+
+`train_scorers` returns them; `make_scorers` also stores them in a folder and measures them on held-out pictures.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from pdfed.atomic import write_atomic
-from pdfed.scoring.image_tensors import checked
+from pdfed.scoring.image_tensors import check_images, check_labels
 from pdfed.scoring.scorers import Scorers
 from pdfed.scoring.scoring_errors import CheckpointUnfit, ScorersRejected
-from pdfed.scoring.training.quality import FEWEST, Quality, UnderChange, scorer_quality
-from pdfed.scoring.training.scorer_training import Progress, recipe_of, train_scorers
+from pdfed.scoring.training.quality import MIN_HELD_OUT, Quality, QualityUnderChange, scorer_quality
+from pdfed.scoring.training.scorer_training import ScorerTraining, Stage, recipe_of
 from pdfed.spec import Images, Scoring
 
+MIN_PICTURES = 8  # with fewer, the models learn no differences
+SAVE_SECONDS = 20.0  # between two checkpoints
 CHECKPOINT = "training.safetensors"
 QUALITY = "quality.json"
 TABLE = "quality.md"
+
+ProgressCallback = Callable[[Stage, float], None]
+
+
+def train_scorers(
+    images: np.ndarray,
+    labels: np.ndarray,
+    scoring: Scoring,
+    *,
+    seed: int,
+    progress: ProgressCallback | None = None,
+    checkpoint: Path | None = None,
+) -> Scorers:
+    """Train the task's fingerprinter and verifier, each on `scoring.training_images` images seen.
+
+    images: uint8 [N,H,W,C], N ≥ 8, not private. labels: int [N]. `progress(stage, share)`: called every few batches with the
+    share of the stage done, 0..1. `checkpoint`: a file from which an interrupted training resumes; it stays at the end. Equal
+    arguments on one machine with one number of threads give equal models, interrupted or not. Raises BadPictures,
+    CheckpointUnfit.
+    """
+    check_labels(labels, len(check_images(images, at_least=MIN_PICTURES)))
+    run = ScorerTraining(images, scoring, seed=seed)
+    if checkpoint is not None and checkpoint.exists():
+        run.resume(checkpoint)
+    saved_at = time.monotonic()
+    while not run.done:
+        run.step()
+        stage, share = run.position
+        if progress is not None and (run.steps_done % 10 == 0 or share == 1):
+            progress(stage, share)
+        if checkpoint is not None and (run.done or time.monotonic() - saved_at > SAVE_SECONDS):
+            run.save(checkpoint)
+            saved_at = time.monotonic()
+    return run.scorers()
 
 
 def make_scorers(
@@ -30,59 +71,59 @@ def make_scorers(
     folder: Path,
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Quality:
-    """Train scoring models on `images`, and leave them in `folder` with quality.json and quality.md.
+    """Train scoring models on `images` and store them in `folder`, with quality.json and quality.md.
 
-    images, held_out: uint8 [N,H,W,C], N ≥ 8, not private, disjoint. labels: int [N]. A killed call goes on where it was, to
-    the same result; one that had ended only reads what it left, and measures again, without training, where `held_out` or
-    the task's confirmation changed. Raises BadPictures, CheckpointUnfit.
+    images, held_out: uint8 [N,H,W,C], N ≥ 8, not private, disjoint. labels: int [N]. An interrupted call resumes, to the same
+    result. A completed one is read back; if `held_out` or the task's confirmation changed, the models are measured again without
+    training. Raises BadPictures, CheckpointUnfit.
     """
-    checked(held_out, at_least=FEWEST)
+    check_images(held_out, at_least=MIN_HELD_OUT)
     recipe = {"recipe": recipe_of(images, scoring, seed=seed), "measured": _measurement(held_out, scoring)}
-    told = _told(folder, recipe["recipe"])
-    scorers = _whole(folder, images, scoring) if told is not None else None
-    if told is not None and scorers is not None and told[1] == recipe["measured"]:
-        return told[0]
+    completed = _read_quality(folder, recipe["recipe"])
+    scorers = _load_scorers(folder, images, scoring) if completed is not None else None
+    if completed is not None and scorers is not None and completed[1] == recipe["measured"]:
+        return completed[0]
     if scorers is None:
-        (folder / QUALITY).unlink(missing_ok=True)  # of models that are not there: a call killed from here on has not ended
+        (folder / QUALITY).unlink(missing_ok=True)  # a call killed from here on must not count as completed
         folder.mkdir(parents=True, exist_ok=True)
         scorers = train_scorers(images, labels, scoring, seed=seed, progress=progress, checkpoint=folder / CHECKPOINT)
         scorers.save(folder)
-    found = scorer_quality(scorers, scoring, held_out, seed=seed)
-    write_atomic(folder / TABLE, found.markdown())
-    write_atomic(folder / QUALITY, json.dumps({**recipe, **found.facts()}, indent=1) + "\n")
+    quality = scorer_quality(scorers, scoring, held_out, seed=seed)
+    write_atomic(folder / TABLE, quality.markdown())
+    write_atomic(folder / QUALITY, json.dumps({**recipe, **quality.facts()}, indent=1) + "\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    return found
+    return quality
 
 
 def _measurement(held_out: np.ndarray, scoring: Scoring) -> str:
-    """A hash of what decides the quality of given models, beside the seed."""
+    """Return the hex sha256 of all that determines the models' quality, beside the seed."""
     content = hashlib.sha256(np.ascontiguousarray(held_out).data)
     content.update(json.dumps((scoring.confirmation, held_out.shape)).encode())
     return content.hexdigest()
 
 
-def _told(folder: Path, recipe: str) -> tuple[Quality, str | None] | None:
-    """What a call that ended has left: the quality, and of which measurement (None: an earlier version did not say)."""
+def _read_quality(folder: Path, recipe: str) -> tuple[Quality, str | None] | None:
+    """Read a completed call's quality and measurement (None in files of earlier versions); None if no call completed."""
     if not (folder / QUALITY).exists():
         return None
     try:
-        told = json.loads((folder / QUALITY).read_text(encoding="utf-8"))
-        if told.pop("recipe") != recipe:
+        facts = json.loads((folder / QUALITY).read_text(encoding="utf-8"))
+        if facts.pop("recipe") != recipe:
             raise ValueError("made from other pictures, settings or another seed")
-        measured = told.pop("measured", None)
-        return Quality(**{**told, "changes": tuple(UnderChange(**row) for row in told["changes"])}), measured
+        measured = facts.pop("measured", None)
+        return Quality(**{**facts, "changes": tuple(QualityUnderChange(**row) for row in facts["changes"])}), measured
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise CheckpointUnfit(
             f"{folder} holds other scoring models: {fault}.", "Name another folder, or delete this one."
         ) from fault
 
 
-def _whole(folder: Path, images: np.ndarray, scoring: Scoring) -> Scorers | None:
-    """The kept models for such pictures; None if a file is lost or spoilt."""
-    taken = Images.model_construct(size=images.shape[1], channels=images.shape[3], classes=("picture",))
+def _load_scorers(folder: Path, images: np.ndarray, scoring: Scoring) -> Scorers | None:
+    """Load the stored models; None if a file is missing or damaged."""
+    shape = Images.model_construct(size=images.shape[1], channels=images.shape[3], classes=("picture",))
     try:
-        return Scorers.load(folder, scoring, taken)
+        return Scorers.load(folder, scoring, shape)
     except ScorersRejected:
         return None

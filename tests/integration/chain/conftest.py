@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real anvil that calls itself Sepolia, reached the way a person would, and fresh contracts on it."""
+"""An anvil with Sepolia's chain id, reached by --network as a user does, and fresh contracts on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from web3 import HTTPProvider
 
 from pdfed.chain.accounts import load_account
 from pdfed.chain.client import ContractClient
-from pdfed.chain.fees import send_and_wait
+from pdfed.chain.fees import fee_quote, sign, wait_until_mined
 from pdfed.chain.local_chain import free_port
 from pdfed.chain.networks import connected
 from pdfed.chain.rpc import Rpc
@@ -33,12 +33,12 @@ SEPOLIA = 11155111
 
 @pytest.fixture(autouse=True)
 def _function_isolation() -> None:
-    """Ape's own would take back what the tests below do to the chain, behind their back."""
+    """Replaces Ape's own fixture, which would revert the chain between these tests."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _module_isolation() -> None:
-    """As above."""
+    """As `_function_isolation`."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Chain:
         self.rpc.call("anvil_mine", hex(blocks))
 
     def reorg(self, depth: int) -> None:
-        """The last blocks are replaced by empty ones; their transactions are gone."""
+        """Replace the last blocks by empty ones; their transactions are lost."""
         self.rpc.call("anvil_reorg", depth, [])
 
     def automine(self, on: bool) -> None:
@@ -82,7 +82,7 @@ def start_anvil(*flags: str) -> tuple[subprocess.Popen[bytes], str]:
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Chain]:
-    """One per file: Ape deploys on the chain connected to last, and another room's stays connected for the whole session."""
+    """One per file: Ape deploys on the chain connected last, and other tests' chains stay connected for the whole session."""
     process, url = start_anvil("--chain-id", str(SEPOLIA))
     try:
         with connected(f"ethereum:sepolia:{url}") as chain_id:
@@ -95,7 +95,7 @@ def chain() -> Iterator[Chain]:
 
 @pytest.fixture
 def deploy(chain: Chain) -> Callable[..., ContractClient]:
-    """A new contract; the terms can be changed by name."""
+    """Deploys a new contract: `deploy(terms' fields=…)`."""
     return lambda **changes: ContractClient.deploy(replace(TERMS, **changes), 10**18, chain.people[0])
 
 
@@ -109,10 +109,18 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "journal.sqlite")
 
 
+def send_raw(client: ContractClient, account: Any, to: str | None, data: bytes, value: int = 0) -> dict[str, Any]:
+    """Send one transaction and wait for its receipt. `to` None: a creation. Raises RpcRefused if it would revert."""
+    quote = fee_quote(client.rpc, str(account.address), to, data, value)
+    signed = sign(client.ecosystem, client.chain_id, account, to, data, value, quote)
+    receipt = wait_until_mined(client.rpc, str(account.address), quote.nonce, signed, "")
+    assert receipt is not None, "its nonce went to another transaction"
+    return receipt
+
+
 def send(client: ContractClient, account: Any, function: str, *arguments: Any, value: int = 0) -> dict[str, Any]:
-    """One transaction, mined; fails the test if it reverts."""
-    data = client.abi.call_data(function, arguments)
-    receipt = send_and_wait(client.rpc, client.ecosystem, client.chain_id, account, client.address, data, value)
+    """Call a function of the contract in one transaction; fails the test if it reverts."""
+    receipt = send_raw(client, account, client.address, client.abi.call_data(function, arguments), value)
     assert receipt["status"] == "0x1"
     return receipt
 
@@ -122,7 +130,7 @@ def register(client: ContractClient, account: Any, role: int = 1, times: int = 1
 
 
 class Proxy(ThreadingHTTPServer):
-    """Between a client and the chain; `edit` may answer a call itself (a dict with result or error), or raise to hang up."""
+    """Between a client and the chain; `edit` may answer a call (a dict with result or error), or raise to hang up."""
 
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), _Forward)
@@ -170,9 +178,9 @@ def proxy(chain: Chain) -> Iterator[Proxy]:
 
 
 def through(proxy: Proxy, client: ContractClient) -> ContractClient:
-    """The same contract, asked for through the proxy."""
+    """The same contract, reached through the proxy."""
     rpc = Rpc(HTTPProvider(f"http://127.0.0.1:{proxy.server_port}", exception_retry_configuration=None))
     return ContractClient(client.address, client.chain_id, rpc, client.ecosystem, client.abi)
 
 
-__all__ = ["SEPOLIA", "Chain", "Proxy", "Terms", "register", "send", "start_anvil", "through"]
+__all__ = ["SEPOLIA", "Chain", "Proxy", "Terms", "register", "send", "send_raw", "start_anvil", "through"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client says what the contract says, and names what is wrong."""
+"""The client returns what the contract holds, and names every error of networks, accounts and addresses."""
 
 from __future__ import annotations
 
@@ -29,14 +29,13 @@ from pdfed.chain.chain_errors import (
     WrongNetwork,
 )
 from pdfed.chain.client import ContractClient, vote_commitment
-from pdfed.chain.fees import send_and_wait
 from pdfed.chain.local_chain import LocalChain
 from pdfed.chain.networks import connected
 from pdfed.chain.secret import secret_message
 from pdfed.mechanism import BallotState, Phase, Role, Score
 from tests.unit.chain.journey import TERMS
 
-from .conftest import SEPOLIA, Chain, register, send
+from .conftest import SEPOLIA, Chain, register, send, send_raw
 
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 
@@ -83,8 +82,8 @@ def test_another_contracts_code(chain: Chain, contract: ContractClient) -> None:
 
 
 def test_a_contract_with_false_immutables_is_refused(chain: Chain, contract: ContractClient) -> None:
-    """Regression: each copy of an immutable could be anything. With another `_keepPerStep`, which no view tells, one step of
-    gain was paid the whole pool."""
+    """Regression: copies of immutables were not checked. With another `_keepPerStep`, which no view shows, one step of gain
+    was paid the whole pool."""
     code = contract.code()
     zeros = b"\x7f" + bytes(32)
     places = [at for at in range(len(code) - 33) if contract.abi.runtime[at : at + 33] == zeros]
@@ -97,7 +96,7 @@ def test_a_contract_with_false_immutables_is_refused(chain: Chain, contract: Con
         except NotPDFed as fault:
             assert "not this version's" in fault.cause
             refused += 1
-        else:  # the only copy there is: a contract with other terms
+        else:  # the only copy: a genuine contract with other terms
             assert told != TERMS
     assert refused > len(places) - len(vars(TERMS))
     chain.rpc.call("anvil_setCode", NOBODY, "0x")
@@ -167,7 +166,7 @@ def test_a_local_chain_within_another(chain: Chain, contract: ContractClient) ->
 
 
 def test_it_works_from_anywhere(chain: Chain, contract: ContractClient, tmp_path: Path) -> None:
-    """Outside the checkout, without `ape run`, with the compiled contract at hand."""
+    """From a folder outside the checkout, without `ape run`."""
     program = f"""
 import ape, ape_ethereum
 from pdfed.chain.networks import connected
@@ -264,13 +263,13 @@ def test_a_transaction_is_refused_before_it_costs_gas(chain: Chain, contract: Co
     account, had = chain.people[6], chain.people[6].balance
     data = contract.abi.call_data("register", (1,))
     with pytest.raises(RpcRefused) as refused:
-        send_and_wait(contract.rpc, contract.ecosystem, contract.chain_id, account, contract.address, data, 5)
-    assert contract.abi.reason(refused.value.data) == f"StakeTooLow(sent=5, required={TERMS.min_stake})"
+        send_raw(contract, account, contract.address, data, 5)
+    assert str(contract.abi.decode_error(refused.value.data)) == f"StakeTooLow(sent=5, required={TERMS.min_stake})"
     assert account.balance == had
 
 
 def test_the_chain_id_is_the_nodes_own_whatever_the_network_is_called(chain: Chain, contract: ContractClient) -> None:
-    """Regression: by the name of ethereum:local:URL, Ape's 1337 took the place of the chain's id, and every manifest was
-    taken for one of another chain."""
+    """Regression: for ethereum:local:URL, Ape's 1337 replaced the chain's id, and every manifest seemed to be of another
+    chain."""
     with connected(f"ethereum:local:{chain.url}") as chain_id:
         assert chain_id == contract.chain_id == ContractClient.at(contract.address).chain_id

@@ -33,7 +33,7 @@ Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 @pytest.fixture
 def proxied(chain: Chain, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """Ape reaches the chain through the proxy, and nobody waits for long."""
+    """Ape reaches the chain through the proxy, and waits are short."""
     monkeypatch.setattr(fees, "WAIT_SECONDS", 0.3)
     monkeypatch.setattr(fees, "PATIENCE", 0.0)
     with connected(f"ethereum:sepolia:http://127.0.0.1:{proxy.server_port}"):
@@ -46,7 +46,7 @@ def note(chain: Chain, tmp_path: Path) -> Path:
 
 
 def times(count: int, *methods: str, reached: Chain | None = None) -> Edit:
-    """The node is too busy for the first `count` calls of these methods. `reached`: but took the transaction all the same."""
+    """The node answers the first `count` calls of these methods with "busy". `reached`: but executes them there."""
     left = [count]
 
     def edit(call: dict[str, Any]) -> dict[str, Any] | None:
@@ -65,7 +65,7 @@ def balance(chain: Chain) -> int:
 
 
 def unfinished(chain: Chain, note: Path, **changes: Any) -> str:
-    """A deployment that ended in an error; the hash that the error names."""
+    """Fail a deployment; returns the transaction's hash that the error names."""
     with pytest.raises(NotMined) as fault:
         ContractClient.deploy(replace(TERMS, **changes), POOL, chain.people[0], note)
     kept = read_note(note)
@@ -75,7 +75,7 @@ def unfinished(chain: Chain, note: Path, **changes: Any) -> str:
 
 @pytest.mark.parametrize("methods", [("eth_sendRawTransaction",), ("eth_getTransactionReceipt",), WATCHING])
 def test_a_node_that_fails_once_ends_no_deployment(chain: Chain, proxied: Proxy, methods: tuple[str, ...]) -> None:
-    """Regression: one poll refused, and the command ended; its rerun paid a second pool."""
+    """Regression: one refused poll ended the command, and its rerun paid a second pool."""
     proxied.edit = times(1, *methods, reached=chain if methods == ("eth_sendRawTransaction",) else None)
     had = balance(chain)
     client = ContractClient.deploy(TERMS, POOL, chain.people[0])
@@ -84,7 +84,7 @@ def test_a_node_that_fails_once_ends_no_deployment(chain: Chain, proxied: Proxy,
 
 
 def test_a_rerun_goes_on_with_what_was_sent(chain: Chain, proxied: Proxy, note: Path) -> None:
-    """Regression: nothing was noted of a broadcast deployment, and a rerun paid the pool twice."""
+    """Regression: a broadcast deployment was not noted, and a rerun paid the pool twice."""
     said: list[str] = []
     had = balance(chain)
 
@@ -135,7 +135,7 @@ def test_what_was_replaced_is_forgotten_and_said(chain: Chain, proxied: Proxy, n
 
 
 def test_a_rerun_raises_a_fee_that_is_too_low_by_now(chain: Chain, proxied: Proxy, note: Path) -> None:
-    """Regression: the same bytes were broadcast for ever; who deleted the note could pay two pools."""
+    """Regression: the same bytes were broadcast for ever, and deleting the note could pay two pools."""
     chain.automine(False)
     said: list[str] = []
     had = balance(chain)
@@ -201,7 +201,7 @@ def test_terms_that_no_contract_can_hold_are_refused_by_name(chain: Chain) -> No
 
 
 def test_impossible_terms_are_refused_before_anything_is_trained(chain: Chain, tmp_path: Path) -> None:
-    """Regression: the bond that follows from the pool was above the stake, and the chain said so once the genesis was
+    """Regression: the bond derived from the pool was above the stake, which the chain refused only after the genesis was
     trained and published."""
     task = tmp_path / "task.yaml"
     task.write_text("preset: digits\nterms: {min_stake: 0.01 ether}\n")

@@ -31,7 +31,7 @@ def places(events: Any) -> list[tuple[int, int, str]]:
 
 
 class Follower:
-    """What a node does with a feed: applies and takes back."""
+    """Follows a feed as a node does: applies events and undoes them."""
 
     def __init__(self, feed: EventFeed) -> None:
         self.feed = feed
@@ -192,7 +192,7 @@ def test_a_node_that_gives_no_events_at_all_is_named(
 def test_a_node_that_hangs_up_anywhere_costs_nothing(
     chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy
 ) -> None:
-    """The connection breaks at the first, second, third … call; between, blocks come and are rewritten."""
+    """The connection breaks at the first, second, third … call; in between, blocks are mined and rewritten."""
     client = through(proxy, contract)
     register(contract, chain.people[1])
     follower = Follower(EventFeed(client, journal))
@@ -259,7 +259,7 @@ def test_a_chain_that_is_rewritten_while_it_is_read(
 def test_a_node_behind_a_balancer_that_lags_loses_no_event(
     chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy
 ) -> None:
-    """The head comes from a node that has it, the logs from one that has not: that one knows no such block."""
+    """The head comes from one node, the logs from another that does not have that block yet."""
     follower = Follower(EventFeed(through(proxy, contract), journal))
     follow(follower)
     register(contract, chain.people[1])
@@ -305,7 +305,7 @@ def test_a_head_that_goes_back_for_a_moment_is_waited_for(
 def test_a_node_that_lags_by_more_than_the_ring_is_waited_for(
     chain: Chain, contract: ContractClient, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, registered: bool
 ) -> None:
-    """Regression: a lag of 64 blocks, a quarter of a minute on a fast chain, was taken for a rewritten chain."""
+    """Regression: a lag of 64 blocks, a quarter of a minute on a fast chain, was taken for a reorg."""
     monkeypatch.setattr(feed_module, "RING", 4)
     if registered:
         register(contract, chain.people[1])

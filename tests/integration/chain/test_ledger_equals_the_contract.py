@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random journeys through the real contract: what the events tell is what the contract says, view by view."""
+"""Random journeys through the real contract: the ledger of its events equals its views."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ContractStage:
         try:
             gas = self._client.rpc.call("eth_estimateGas", call)
         except RpcRefused as refused:
-            assert self._client.abi.reason(refused.data), refused.message  # every refusal has a name
+            assert self._client.abi.decode_error(refused.data).name, refused.message  # every refusal has a name
             return False
         sent = self._client.rpc.call("eth_sendTransaction", {**call, "gas": hex(2 * int(gas, 16))})
         for _ in range(1000):  # anvil mines at once, but not before it answers
@@ -114,7 +114,7 @@ def assert_equal(ledger: Ledger, client: ContractClient, people: list[str]) -> N
 
 
 def assert_phases_equal(ledger: Ledger, client: ContractClient, chain: Chain) -> None:
-    """Now, and as time goes by with nobody acting."""
+    """Now, and later without any transaction."""
     snapshot = chain.rpc.call("evm_snapshot")
     for jump in (0, 1, 998, 1, 999, 1, 5000):
         chain.advance(jump)

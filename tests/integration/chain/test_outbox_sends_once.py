@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from pdfed.chain import outbox as outbox_module
-from pdfed.chain.chain_errors import NodeUnreachable, Unfunded
+from pdfed.chain.chain_errors import ContractError, NodeUnreachable, Unfunded
 from pdfed.chain.client import ContractClient
 from pdfed.chain.fees import FeeQuote, fee_quote, sign
-from pdfed.chain.outbox import Outbox, Outcome
+from pdfed.chain.outbox import IntentState, Outbox, Outcome
 from pdfed.chain.rpc import RpcRefused
 from pdfed.journal import Journal
 from tests.unit.chain.journey import TERMS
@@ -26,7 +26,7 @@ STAKE = TERMS.min_stake
 
 @pytest.fixture
 def account(chain: Chain, contract: ContractClient) -> Any:
-    """Someone registered, so that keepAlive works."""
+    """A registered account, so that keepAlive works."""
     register(contract, chain.people[3])
     return chain.people[3]
 
@@ -61,7 +61,7 @@ def poor(chain: Chain, contract: ContractClient, account: Any) -> Iterator[None]
 
 
 def paid(outbox: Outbox) -> list[Outcome]:
-    """What comes to an end while something else can't be paid."""
+    """Outcomes of steps while another intent can't be paid."""
     for _ in range(60):
         try:
             return outbox.step()
@@ -98,7 +98,9 @@ def test_a_refusal_is_named_and_costs_nothing(contract: ContractClient, account:
     before, balance = nonce(contract, account), contract.balance(account.address)
     outbox.put("again", "register", (1,), value=STAKE)
     (done,) = outbox.step()
-    assert (done.ok, done.error) == (False, f"AlreadyRegistered(account={account.address})")
+    assert (done.ok, str(done.error)) == (False, f"AlreadyRegistered(account={account.address})")
+    assert done.error == ContractError("AlreadyRegistered", {"account": account.address})
+    assert done.error_name == "AlreadyRegistered"
     assert done.block is None
     assert outbox.state("again") == "failed"
     assert (nonce(contract, account), contract.balance(account.address)) == (before, balance)
@@ -107,7 +109,8 @@ def test_a_refusal_is_named_and_costs_nothing(contract: ContractClient, account:
 def test_an_intent_that_is_no_longer_valid_is_dropped(contract: ContractClient, account: Any, outbox: Outbox) -> None:
     outbox.put("late", "keepAlive", (), valid_until=contract.now() - 1)
     outbox.put("in time", "keepAlive", (), valid_until=contract.now() + 1000)
-    assert {done.key: (done.ok, done.error) for done in finish(outbox)} == {"late": (False, "expired"), "in time": (True, None)}
+    expired = ContractError(text="expired")
+    assert {done.key: (done.ok, done.error) for done in finish(outbox)} == {"late": (False, expired), "in time": (True, None)}
 
 
 def test_put_joins_the_callers_transaction(outbox: Outbox, journal: Journal) -> None:
@@ -135,7 +138,7 @@ CALLS = ["eth_getBlockByNumber", "eth_estimateGas", "eth_sendRawTransaction", "e
 def test_a_connection_that_breaks_anywhere(
     contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, method: str, after: bool
 ) -> None:
-    """It breaks before or after the chain heard the call; then the process is killed, and another one goes on."""
+    """It breaks before or after the chain got the call; then the process is killed, and another one resumes."""
     before = nonce(contract, account)
 
     def break_off(call: dict[str, Any]) -> dict[str, Any] | None:
@@ -169,7 +172,7 @@ def test_killed_between_storing_and_sending(
     first = Outbox(contract, account, journal)
     first.put("alive", "keepAlive", ())
     with monkeypatch.context() as patch:
-        patch.setattr(Outbox, "_say", die)
+        patch.setattr(Outbox, "_send_raw", die)
         with pytest.raises(Killed):
             first.step()
     assert nonce(contract, account) == before
@@ -212,8 +215,8 @@ def test_a_reorg_may_change_the_outcome(chain: Chain, contract: ContractClient, 
         chain.reorg(1)
         # Another transaction of the same account takes the nonce while ours is nowhere.
         data = contract.abi.call_data("keepAlive", ())
-        figures = fee_quote(contract.rpc, account.address, contract.address, data, 0)
-        other = sign(contract.ecosystem, contract.chain_id, account, contract.address, data, 0, figures)
+        quote = fee_quote(contract.rpc, account.address, contract.address, data, 0)
+        other = sign(contract.ecosystem, contract.chain_id, account, contract.address, data, 0, quote)
         contract.rpc.call("eth_sendRawTransaction", "0x" + other.raw.hex())
         chain.mine()
     finally:
@@ -243,9 +246,9 @@ def test_a_nonce_taken_by_another_process_at_the_same_moment(
     honest = outbox_module.fee_quote
 
     def overtaken(*arguments: Any) -> FeeQuote:
-        figures = honest(*arguments)
+        quote = honest(*arguments)
         send(contract, account, "keepAlive")
-        return figures
+        return quote
 
     with monkeypatch.context() as patch:
         patch.setattr(outbox_module, "fee_quote", overtaken)
@@ -325,7 +328,8 @@ def test_a_transaction_that_reverts_on_chain_is_named(
     again = ended["leave again"]
     assert not again.ok
     assert again.block is not None
-    assert str(again.error).startswith(f"NodeExiting(account={account.address}")
+    assert again.error is not None
+    assert (again.error.name, again.error.figures["account"]) == ("NodeExiting", account.address)
 
 
 def test_a_stuck_transaction_is_made_dearer_under_its_nonce(
@@ -336,7 +340,7 @@ def test_a_stuck_transaction_is_made_dearer_under_its_nonce(
     try:
         outbox.put("alive", "keepAlive", ())
         outbox.step()
-        entry = outbox._table.in_state("sent")[0]
+        entry = outbox._table.in_state(IntentState.SENT)[0]
         first = outbox._table.attempts(entry.id)[0]
         for block in range(1, outbox_module.STUCK_BLOCKS + 1):  # nobody mines it
             assert len(outbox._table.attempts(entry.id)) == 1
@@ -364,7 +368,7 @@ def test_the_first_of_two_attempts_may_be_the_one_that_is_mined(
     try:
         outbox.put("alive", "keepAlive", ())
         outbox.step()
-        entry = outbox._table.in_state("sent")[0]
+        entry = outbox._table.in_state(IntentState.SENT)[0]
         first = outbox._table.attempts(entry.id)[0]
         outbox._replace(entry, first, contract.head())
         chain.rpc.call("anvil_dropAllTransactions")
@@ -379,7 +383,7 @@ def test_the_first_of_two_attempts_may_be_the_one_that_is_mined(
 def test_a_node_that_does_not_count_its_mempool(
     chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
 ) -> None:
-    """Some answer the pending count with the mined one: the journal knows better."""
+    """Some nodes return the mined count as the pending one: the journal's own nonce counts."""
 
     def count(call: dict[str, Any]) -> dict[str, Any] | None:
         if call["method"] != "eth_getTransactionCount":
@@ -394,7 +398,7 @@ def test_a_node_that_does_not_count_its_mempool(
             outbox.put(f"alive{index}", "keepAlive", ())
         outbox.step()
         first = nonce(contract, account)
-        assert [entry.nonce for entry in outbox._table.in_state("sent")] == [first, first + 1, first + 2]
+        assert [entry.nonce for entry in outbox._table.in_state(IntentState.SENT)] == [first, first + 1, first + 2]
         chain.mine()
         assert len(outbox.step()) == 3
     finally:
@@ -414,7 +418,7 @@ def test_after_a_long_absence_the_same_bytes_get_their_chance(
         second = Outbox(contract, account, journal)
         second.step()
         second.step()
-        assert len(second._table.attempts(second._table.in_state("sent")[0].id)) == 1
+        assert len(second._table.attempts(second._table.in_state(IntentState.SENT)[0].id)) == 1
         chain.mine()
         assert [done.ok for done in second.step()] == [True]
     finally:
@@ -445,7 +449,7 @@ def test_no_money_is_said_and_nothing_is_lost(chain: Chain, contract: ContractCl
 
 
 def test_what_cant_be_paid_holds_up_nothing_else(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
-    """Regression: a submission's fee that was missing kept every later reveal back, and its bond was lost."""
+    """Regression: a submission that could not be paid kept every later reveal back, and bonds were lost."""
     outbox.put("dear", "topUp", (), value=10**17)
     outbox.put("alive", "keepAlive", ())
     with poor(chain, contract, account):
@@ -459,7 +463,7 @@ def test_what_cant_be_paid_holds_up_nothing_else(chain: Chain, contract: Contrac
 def test_any_number_of_unpaid_ones_holds_up_nothing_else(
     chain: Chain, contract: ContractClient, account: Any, outbox: Outbox
 ) -> None:
-    """Regression: only the eight oldest were looked at."""
+    """Regression: only the eight oldest were tried."""
     for index in range(outbox_module.BATCH + 2):
         outbox.put(f"dear{index}", "topUp", (), value=10**17)
     outbox.put("alive", "keepAlive", ())
@@ -470,7 +474,7 @@ def test_any_number_of_unpaid_ones_holds_up_nothing_else(
 def test_a_remote_node_is_asked_once_per_block_for_what_it_refuses(
     chain: Chain, contract: ContractClient, account: Any, journal: Journal, proxy: Proxy
 ) -> None:
-    """Regression: for 20 seconds each step simulated it again, more than public nodes put up with."""
+    """Regression: for 20 seconds each step simulated it again, more often than public nodes allow."""
     client = through(proxy, contract)
     client.rpc.is_local = False
     outbox = Outbox(client, account, journal)
@@ -495,7 +499,7 @@ def test_a_remote_node_is_asked_once_per_block_for_what_cant_be_paid(
 
 
 def test_a_failed_intent_is_freed_once_per_block(chain: Chain, contract: ContractClient, outbox: Outbox) -> None:
-    """Regression: what the contract refused was put again at every step, and the node did nothing else."""
+    """Regression: a refused intent was put again at every step, and the node did nothing else."""
     assert outbox.retry("again")
     outbox.put("again", "register", (1,), value=STAKE)
     assert not outbox.retry("again")  # queued
@@ -537,7 +541,7 @@ def test_a_receipt_that_is_refused_is_no_lost_nonce(
 def test_a_remote_nodes_bad_answer_must_last(
     contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Behind one URL may be nodes that have not seen the last block: their refusal is no verdict."""
+    """Nodes behind one URL may lack the last block: their refusal is not final."""
     client = through(proxy, contract)
     client.rpc.is_local = False
     monkeypatch.setattr(outbox_module, "REMOTE_PATIENCE", 0.2)
@@ -555,7 +559,7 @@ def test_a_remote_nodes_bad_answer_must_last(
     outbox.step()
     assert outbox.state("again") == "queued"
     time.sleep(0.25)
-    assert "AlreadyRegistered" in str({done.key: done.error for done in outbox.step()}["again"])
+    assert {done.key: done.error_name for done in outbox.step()}["again"] == "AlreadyRegistered"
 
 
 def test_more_transactions_than_go_at_once(contract: ContractClient, outbox: Outbox) -> None:
@@ -590,16 +594,16 @@ def test_every_function_of_the_contract_can_be_put(deploy: Callable[..., Contrac
     outbox.put("reveal", "revealVote", (1, (1, 2, 3), b"\x00" * 32))
     outbox.put("withdraw", "withdraw", (chain.people[1].address,))
     errors = {done.key: done.error for done in finish(outbox)}
-    assert errors["vote"] == "OwnModel(id=1)"
-    assert errors["reveal"] == "WrongPhase(id=1, phase=VOTING)"
-    assert str(errors["withdraw"]).startswith("NothingToWithdraw")
+    assert errors["vote"] == ContractError("OwnModel", {"id": 1})
+    assert errors["reveal"] == ContractError("WrongPhase", {"id": 1, "phase": "VOTING"})
+    assert errors["withdraw"] == ContractError("NothingToWithdraw", {"account": chain.people[1].address})
 
 
 @pytest.mark.parametrize("method", ["eth_estimateGas", "eth_sendRawTransaction"])
 def test_a_node_that_limits_its_callers_decides_nothing(
     contract: ContractClient, account: Any, journal: Journal, proxy: Proxy, method: str
 ) -> None:
-    """ "Too many requests" is no verdict of the contract: the intent stays."""
+    """ "Too many requests" is not the contract's refusal: the intent stays queued."""
     outbox = Outbox(through(proxy, contract), account, journal)
     outbox.put("alive", "keepAlive", ())
     limited = {"error": {"code": -32005, "message": "daily request count exceeded"}}

@@ -17,13 +17,14 @@ from eth_hash.auto import keccak
 from pdfed.chain.chain_errors import NotPDFed
 from pdfed.chain.client import ContractClient
 from pdfed.chain.contract_sources import SOURCE, Build, build, standard_input
-from pdfed.chain.fees import send_and_wait
 from pdfed.chain.local_chain import LocalChain
-from pdfed.chain.verification import DIFFERENT, EXACT, PARTIAL, constructor_arguments, split_metadata, verify
+from pdfed.chain.verification import Match, constructor_arguments, split_metadata, verify
 from pdfed.deployment import record_of, write_record
 from pdfed.mechanism import Terms
 from pdfed.node.context import check_creation
 from tests.integration.conftest import SEPOLIA, Sepolia
+
+from .conftest import send_raw
 
 ETHER = 10**18
 NODES, MODELS = 7, 8  # slots of the contract's mappings
@@ -53,7 +54,7 @@ def rebuilt() -> Build:
 
 
 def changed(chain: LocalChain, client: ContractClient, position: int) -> ContractClient:
-    """A contract elsewhere with the same code but for one bit."""
+    """A contract at another address with one bit of the code changed."""
     code = bytearray(client.code())
     code[position] ^= 1
     chain.rpc.call("anvil_setCode", ELSEWHERE, "0x" + code.hex())
@@ -64,14 +65,15 @@ def changed(chain: LocalChain, client: ContractClient, position: int) -> Contrac
 
 def test_a_deployment_is_the_sources_to_the_byte(client: ContractClient, rebuilt: Build) -> None:
     found = verify(client, rebuilt)
-    assert (found.match, found.creation_fault, found.ok) == (EXACT, "", True)
+    assert (found.match, found.creation_fault, found.ok) == (Match.EXACT, "", True)
     assert found.metadata == found.expected_metadata != ""
     assert {each.name for each in found.immutables} >= {"_minStake", "_release", "_sponsor", "_keepPerStep"}
     assert all(each.value == each.expected and each.places > 0 for each in found.immutables)
 
 
 def poisoned(client: ContractClient, owner: str, born: int) -> bytes:
-    """Code that writes the storage of a contract of that age, a stake of `owner` whose exit is due, and returns its code."""
+    """Init code that writes the storage of a contract born at `born`, plus a stake of `owner` whose exit is due, and returns
+    the genuine code."""
     genesis = int.from_bytes(keccak(encode(["uint32", "uint256"], [0, MODELS])), "big")
     slots = [*range(NODES), *range(genesis, genesis + 5)]
     storage = {slot: client.rpc.call("eth_getStorageAt", client.address, hex(slot), "latest") for slot in slots}
@@ -91,16 +93,16 @@ def push(word: int) -> bytes:
 def test_forged_storage_from_the_creation_is_no_match(
     chain: LocalChain, client: ContractClient, rebuilt: Build, lie: int, said: str
 ) -> None:
-    """Regression: the code alone was compared, and whoever deployed could own the stakes of all who joined."""
+    """Regression: only the code was compared, and a deployer could own the stakes of all who joined."""
     sponsor, born = chain.account(0), client.now() + 100
     owner = str(sponsor.address)
     chain.rpc.call("evm_setNextBlockTimestamp", born)
     code = poisoned(client, owner, born + lie)
-    receipt = send_and_wait(client.rpc, client.ecosystem, client.chain_id, sponsor, None, code, 0)
+    receipt = send_raw(client, sponsor, None, code)
     forged = ContractClient.at(receipt["contractAddress"])
     assert forged.node(owner).stake == 5 * ETHER
     found = verify(forged, rebuilt)
-    assert (found.match, found.ok) == (EXACT, False)
+    assert (found.match, found.ok) == (Match.EXACT, False)
     assert said in found.creation_fault
     with pytest.raises(NotPDFed, match=said):
         check_creation(forged)
@@ -113,21 +115,21 @@ def test_ape_deploys_what_solc_makes_of_the_explorers_input(client: ContractClie
 
 def test_other_metadata_is_a_partial_match(chain: LocalChain, client: ContractClient, rebuilt: Build) -> None:
     found = verify(changed(chain, client, len(client.code()) - 20), rebuilt)
-    assert (found.match, found.ok) == (PARTIAL, False)
+    assert (found.match, found.ok) == (Match.PARTIAL, False)
 
 
 def test_one_copy_of_an_immutable_changed_is_no_match(chain: LocalChain, client: ContractClient, rebuilt: Build) -> None:
     places = dict(rebuilt.immutables)["_minStake"]
     assert len(places) > 1
     found = verify(changed(chain, client, places[-1] + 31), rebuilt)
-    assert (found.match, found.ok) == (DIFFERENT, False)
+    assert (found.match, found.ok) == (Match.DIFFERENT, False)
     assert [each.name for each in found.immutables if each.value != each.expected] == ["_minStake"]
 
 
 def test_sources_that_differ_are_no_match(client: ContractClient, rebuilt: Build) -> None:
     code, metadata = split_metadata(rebuilt.runtime)
     other = replace(rebuilt, runtime=code[:100] + bytes([code[100] ^ 1]) + code[101:] + metadata)
-    assert verify(client, other).match == DIFFERENT
+    assert verify(client, other).match == Match.DIFFERENT
 
 
 def test_the_explorers_input_names_every_source_and_the_settings(client: ContractClient, rebuilt: Build) -> None:
@@ -152,7 +154,7 @@ def test_the_command_and_the_record_of_a_sponsors_deployment(sepolia: Sepolia, d
     done = sepolia.ape("run", "verify", "--network", "sepolia", "--contract", deployed, "--out", str(tmp_path), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads(done.stdout)
-    assert (facts["match"], facts["chain_id"], facts["ok"]) == (EXACT, SEPOLIA, True)
+    assert (facts["match"], facts["chain_id"], facts["ok"]) == (Match.EXACT, SEPOLIA, True)
     assert json.loads((tmp_path / deployed / "standard-input.json").read_text())["language"] == "Solidity"
     record = json.loads((sepolia.work / "task-deployer" / "deployments" / "sepolia" / f"{deployed}.json").read_text())
     assert (record["code_hash"], record["chain_id"]) == (facts["code_hash"], SEPOLIA)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two js-ipfs nodes that know each other, and Kubo, which knows the first of them."""
+"""Two connected js-ipfs nodes, and Kubo, connected to the first of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[JsIpfs, 
 def kubo(tmp_path_factory: pytest.TempPathFactory, daemons: tuple[JsIpfs, JsIpfs]) -> Iterator[Kubo]:
     node = Kubo(tmp_path_factory.mktemp("kubo") / "repo")
     try:
-        assert node.ask("connect", daemons[0].says["swarm"][0]) == 0
+        assert node.command("connect", daemons[0].addresses["swarm"][0]) == 0
         yield node
     finally:
         node.stop()

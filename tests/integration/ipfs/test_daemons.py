@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bundles through real IPFS nodes: published at one, fetched at another, over bitswap, with the same CIDs everywhere."""
+"""Bundles through real IPFS nodes: published at one, fetched at another over bitswap, with equal CIDs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Pair = tuple[JsIpfs, JsIpfs]
 
 
 def make_bundle(folder: Path, chunks: int) -> Path:
-    """Files of several depths and odd sizes."""
+    """Make a bundle with files of several depths and odd sizes."""
     (folder / "scoring").mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(os.urandom(chunks * CHUNK_BYTES + 11))
     (folder / "model.safetensors.c2pa").write_bytes(os.urandom(30_000))
@@ -40,7 +40,7 @@ def test_a_bundle_goes_from_node_to_node_over_bitswap(daemons: Pair, tmp_path: P
     bundle = make_bundle(tmp_path / "bundle", 60)
     cid = cid_of(bundle)
     store = open_store(ann.store)
-    steps = store.adding(bundle)
+    steps = store.add_steps(bundle)
     sent = []
     while True:
         try:
@@ -51,52 +51,52 @@ def test_a_bundle_goes_from_node_to_node_over_bitswap(daemons: Pair, tmp_path: P
     assert sent == sorted(sent)
     assert store.has(cid)
     assert not open_store(bob.store).has(cid)
-    before, _ = bob.holds()
+    before, _ = bob.repo_size()
     open_store(bob.store).fetch(cid, tmp_path / "out", BIG, 120)
     assert cid_of(tmp_path / "out") == cid
-    assert bob.holds()[0] - before >= 60
+    assert bob.repo_size()[0] - before >= 60
 
 
 def test_manifests_alone_cost_kilobytes(daemons: Pair, tmp_path: Path) -> None:
-    """What an audit of a long lineage needs of each model."""
+    """An audit of a long lineage needs only these two files of each model."""
     ann, bob = daemons
     bundle = make_bundle(tmp_path / "bundle", 40)
     cid = open_store(ann.store).add(bundle)
-    _, before = bob.holds()
+    _, before = bob.repo_size()
     open_store(bob.store).fetch(cid, tmp_path / "out", 100_000, 60, paths=["model.safetensors.c2pa", "card.json"])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["card.json", "model.safetensors.c2pa"]
-    assert bob.holds()[1] - before < 40_000
+    assert bob.repo_size()[1] - before < 40_000
 
 
 def test_an_interrupted_download_goes_on(daemons: Pair, tmp_path: Path) -> None:
     ann, bob = daemons
     bundle = make_bundle(tmp_path / "bundle", 60)
     cid = open_store(ann.store).add(bundle)
-    steps = open_store(bob.store).fetching(cid, tmp_path / "out", BIG, 60, resume=True)
+    steps = open_store(bob.store).fetch_steps(cid, tmp_path / "out", BIG, 60, resume=True)
     while next(steps) < 30 * CHUNK_BYTES:
         pass
     steps.close()  # type: ignore[attr-defined]
     assert not (tmp_path / "out").exists()
     (part,) = tmp_path.glob(".out.part-*/*/model.safetensors")
-    begun = part.stat()
-    list(open_store(bob.store).fetching(cid, tmp_path / "out", BIG, 60, resume=True))
+    before = part.stat()
+    list(open_store(bob.store).fetch_steps(cid, tmp_path / "out", BIG, 60, resume=True))
     assert cid_of(tmp_path / "out") == cid
-    assert (tmp_path / "out" / "model.safetensors").stat().st_ino == begun.st_ino
-    assert begun.st_size >= 29 * CHUNK_BYTES
+    assert (tmp_path / "out" / "model.safetensors").stat().st_ino == before.st_ino
+    assert before.st_size >= 29 * CHUNK_BYTES
 
 
 def test_kubo_reads_what_we_write_and_we_read_what_kubo_pins(daemons: Pair, kubo: Kubo, tmp_path: Path) -> None:
-    """Kubo checks every block against its CID itself; what it then writes out has the CID that was computed here."""
+    """Kubo verifies every block; its download has the CID that we computed."""
     bundle = make_bundle(tmp_path / "bundle", 20)
     cid = open_store(daemons[0].store).add(bundle)
-    assert kubo.ask("pin", cid) == 0
-    assert any(cid in pin for pin in kubo.ask("pins"))
-    assert kubo.ask("download", cid, str(tmp_path / "out")) == 0
+    assert kubo.command("pin", cid) == 0
+    assert any(cid in pin for pin in kubo.command("pins"))
+    assert kubo.command("download", cid, str(tmp_path / "out")) == 0
     assert cid_of(tmp_path / "out") == cid
 
 
 def test_js_ipfs_cuts_files_as_we_do(daemons: Pair, tmp_path: Path) -> None:
-    """`ipfs add` with our options, by the daemon's own importer."""
+    """`ipfs add` with our options, by the daemon's own importer, gives our CID."""
     for size in (0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 175 * CHUNK_BYTES):
         (tmp_path / "f").write_bytes(os.urandom(size))
         options = {
@@ -108,17 +108,17 @@ def test_js_ipfs_cuts_files_as_we_do(daemons: Pair, tmp_path: Path) -> None:
         }
         with (tmp_path / "f").open("rb") as file:
             answer = httpx.post(
-                f"http://{daemons[0].says['api']}/api/v0/add", params=options, files={"file": ("f", file)}, timeout=60
+                f"http://{daemons[0].addresses['api']}/api/v0/add", params=options, files={"file": ("f", file)}, timeout=60
             )
         assert answer.json()["Hash"] == cid_of(tmp_path / "f")
 
 
 def test_nothing_is_said_to_the_world(daemons: Pair, kubo: Kubo) -> None:
-    """Every socket of every node, heard on or spoken through, is on this machine."""
+    """Every socket of every node, local and remote end, is on this machine."""
     for daemon in (*daemons, kubo):
         sockets = psutil.Process(daemon.process.pid).net_connections(kind="inet")
         assert sockets
-        assert {end.ip for found in sockets for end in (found.laddr, found.raddr) if end} == {"127.0.0.1"}
+        assert {end.ip for socket in sockets for end in (socket.laddr, socket.raddr) if end} == {"127.0.0.1"}
 
 
 def test_pins_come_and_go(daemons: Pair, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_content_that_is_refused_is_refused_through_a_daemon_too(daemons: Pair, 
 
 
 def test_a_gateway_that_is_not_trustless_is_named(daemons: Pair, tmp_path: Path) -> None:
-    """js-ipfs's own ignores `format=raw` and answers with whatever it makes of the content."""
+    """The gateway of js-ipfs ignores `format=raw` and answers with another rendering of the content."""
     cid = open_store(daemons[0].store).add(make_bundle(tmp_path / "bundle", 1))
     with pytest.raises(StoreUnreachable, match="not with raw blocks"):
         open_store(f"gateway:{daemons[0].gateway}").fetch(cid, tmp_path / "out", BIG, 10)
@@ -173,7 +173,7 @@ def test_a_daemon_that_dies_is_named_and_another_store_helps(tmp_path: Path) -> 
 
 
 def test_daemons_end_with_the_process_that_started_them(tmp_path: Path) -> None:
-    """Even if that was killed: no test run leaves a node behind."""
+    """Also if that process was killed: no test run leaves a node behind."""
     script = (
         "import time; from pathlib import Path; from tests.integration.ipfs.daemons import JsIpfs, Kubo\n"
         f"a, b = JsIpfs(Path({str(tmp_path)!r}) / 'js'), Kubo(Path({str(tmp_path)!r}) / 'kubo')\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A federation without a shared folder: each node speaks to its own IPFS daemon, and models travel between them by bitswap."""
+"""A federation without a shared folder: each node has its own IPFS daemon, and models travel over bitswap."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def start_node(sepolia: Sepolia, contract: str, alias: str, part: str, store: st
 
 
 def test_models_travel_from_node_to_node_through_ipfs(sepolia: Sepolia, daemons: Pair, deployed: str) -> None:
-    """Two trainers and a validator. What ann makes is published at her daemon; bob and cyd get it through bob's, and back."""
+    """Two trainers and a validator: ann publishes at her daemon, bob and cyd use bob's, and models travel both ways."""
     ann, bob = daemons
-    before = {daemon: daemon.holds()[0] for daemon in daemons}
+    before = {daemon: daemon.repo_size()[0] for daemon in daemons}
     running = {"cyd": start_node(sepolia, deployed, "cyd", "digits:8-10/12", bob.store, "--role", "validator")}
     end = time.monotonic() + SECONDS
     try:
         wait_until(
             running["cyd"][1], ("chain: register\n",), running["cyd"][0], SECONDS
-        )  # who joins first can vote on all models
+        )  # registered first, it can vote on all models
         running["ann"] = start_node(sepolia, deployed, "ann", "digits:4-6/12", ann.store)
         running["bob"] = start_node(sepolia, deployed, "bob", "digits:6-8/12", bob.store)
         wait_for_all(running, end, f"{SECONDS} s")
@@ -53,11 +53,11 @@ def test_models_travel_from_node_to_node_through_ipfs(sepolia: Sepolia, daemons:
             process.wait()
     logs = {alias: log.read_text() for alias, (_, log) in running.items()}
     assert not any("Traceback" in log for log in logs.values())
-    made = {alias: published(logs[alias]) for alias in ("ann", "bob")}
-    assert all(made.values())
+    bundles = {alias: published(logs[alias]) for alias in ("ann", "bob")}
+    assert all(bundles.values())
     for daemon in daemons:
-        assert daemon.holds()[0] > before[daemon]
-        for bundle in made.values():
+        assert daemon.repo_size()[0] > before[daemon]
+        for bundle in bundles.values():
             assert open_store(daemon.store).has(bundle), "each trainer pins the other's model as well"
 
     done = sepolia.ape("run", "audit", "--network", "sepolia", "--contract", deployed, "--store", bob.store)
@@ -65,7 +65,7 @@ def test_models_travel_from_node_to_node_through_ipfs(sepolia: Sepolia, daemons:
 
 
 def published(log: str) -> str:
-    """The CID that a node says it has published, empty if none."""
+    """The CID that a node's log reports as published, empty if none."""
     return next((line.split()[-1] for line in log.splitlines() if "publish: published" in line), "")
 
 

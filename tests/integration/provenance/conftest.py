@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One federation of four models for all tests of this folder; each test gets it as it was."""
+"""One federation of four models for all tests of this folder; each test gets it in its initial state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """genesis → 1 (ann) → 2 (bob); 0 and 1 → 3 (bob); 2 → 4 (ann). Models 1 and 2 are settled, each twice as good."""
+    """genesis → 1 (ann) → 2 (bob); 0 and 1 → 3 (bob); 2 → 4 (ann). Models 1 and 2 are settled, each halving Q-N."""
     with LocalChain() as chain:
         federation = hand_made(chain, tmp_path_factory.mktemp("made"))
         people = People(Author(federation, 1), Author(federation, 2), Author(federation, 3, Role.VALIDATOR))
@@ -52,7 +52,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def world(built: World, tmp_path: Path) -> Iterator[World]:
-    """The federation with a store of its own; the chain goes back to where it was."""
+    """The federation with its own copy of the store; afterwards the chain is reverted."""
     chain = built.federation.chain
     snapshot = chain.rpc.call("evm_snapshot")
     own = replace(built.federation, store=copy_of(built.federation.store, tmp_path), models=dict(built.federation.models))
@@ -65,7 +65,7 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def command(world: World) -> Command:
-    """Runs a script as `ape run NAME` does, in this process, on the world's chain and (where it has one) its store."""
+    """Run a script as `ape run NAME` does, in this process, on the world's chain and, if it takes one, its store."""
 
     def run(name: str, *words: object, store: bool = True) -> Result:
         script = runpy.run_path(str(ROOT / "scripts" / f"{name}.py"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A federation whose models are made by hand: a real chain, contract, store, manifests and votes, but no training."""
+"""A federation without training: real chain, contract, store, manifests and votes, and models of random weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Change = Callable[[Path], None]
 
 
 class Author:
-    """A registered account that makes models of random weights."""
+    """A registered account that publishes models of random weights."""
 
     def __init__(self, federation: HandMade, index: int, role: Role = Role.TRAINER) -> None:
         self.account = federation.chain.account(index)
@@ -44,8 +44,8 @@ class Author:
         self.send("register", (int(role),), federation.client.terms().min_stake)
 
     def send(self, function: str, arguments: tuple[object, ...], value: int = 0) -> None:
-        """A transaction, mined."""
-        outbox = Outbox(self._client, self.account, Journal(":memory:"))  # a new one: tests take the chain back
+        """Send a transaction and wait until it is mined."""
+        outbox = Outbox(self._client, self.account, Journal(":memory:"))  # a new outbox each time: tests revert the chain
         outbox.put("by hand", function, arguments, value=value)
         end = time.monotonic() + 60
         while not (ended := outbox.step()):
@@ -58,7 +58,7 @@ class Author:
 
 @dataclass
 class HandMade:
-    """`models`: what was published, by id, as others would continue from it."""
+    """models: the published models by id, as parents of others."""
 
     chain: LocalChain
     client: ContractClient
@@ -84,7 +84,7 @@ class HandMade:
         weights: Callable[[Path], None] | None = None,
         change: Change = lambda folder: None,
     ) -> Path:
-        """A signed bundle of random weights; `change` then spoils it."""
+        """Make a signed bundle of random weights; `change` then tampers with it."""
         number = len(list(self.root.glob("bundle-*")))
         folder = self.root / f"bundle-{number}"
         folder.mkdir()
@@ -122,7 +122,7 @@ class HandMade:
         return folder
 
     def submit(self, author: Author, folder: Path, parents: Sequence[int]) -> int:
-        """Send a bundle under these parents' ids and publish it; its id."""
+        """Submit a bundle under these parents' ids and publish it. Returns its id."""
         digest = digest_of(cid_of(folder))
         author.send("submit", (digest, list(parents)), self.client.terms().submission_fee)
         self.store.add(folder)
@@ -132,11 +132,11 @@ class HandMade:
         return id
 
     def publish(self, author: Author, parents: Sequence[int], **options: Any) -> int:
-        """Lay out, submit and publish a model."""
+        """Make, submit and publish a model. Returns its id."""
         return self.submit(author, self.lay(author, [self.models[parent] for parent in parents], **options), parents)
 
     def settle(self, id: int, votes: dict[Author, Score]) -> None:
-        """Everybody commits, reveals, and the model is settled."""
+        """Commit and reveal these votes and settle the model."""
         model, salt = self.ledger.models[id], bytes(32)
         for voter, score in votes.items():
             words = (self.client.chain_id, self.client.address, id, model.baseline, voter.address, score, salt)
@@ -148,17 +148,17 @@ class HandMade:
         next(iter(votes)).send("settle", (id,))
 
     def remove(self, id: int, name: str) -> None:
-        """Take the block of one file of a model's bundle out of the store."""
+        """Delete the block of one file of a model's bundle from the store."""
         self.block_of(id, name).unlink()
 
     def block_of(self, id: int, name: str) -> Path:
-        """Where the store keeps the (one) block of a file of a model's bundle."""
+        """Path in the store of the (only) block of a file of a model's bundle."""
         cid = cid_of(self.models[id].weights.with_name(name))
         return next(self.store.root.rglob(cid))
 
 
 def hand_made(chain: LocalChain, root: Path, given: TaskFile | None = None) -> HandMade:
-    """A contract with a genesis that nobody trained."""
+    """Deploy a contract with an untrained genesis."""
     sponsor = chain.account(0)
     given = given or tiny_task()
     task = given.task
@@ -192,6 +192,6 @@ def hand_made(chain: LocalChain, root: Path, given: TaskFile | None = None) -> H
 
 
 def copy_of(store: LocalStore, root: Path) -> LocalStore:
-    """The same content in a store of its own, to be spoilt."""
+    """Copy a store, to tamper with the copy."""
     shutil.copytree(store.root, root / "spoilt")
     return LocalStore(root / "spoilt")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit as people run it: what it prints, how it exits, what it downloads."""
+"""The audit command: output, exit status, downloads."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_can_not_be_audited(command: Command, words: tuple[str, ...], said:
 
 
 class Counting(LocalStore):
-    """A store that notes what is fetched, and what lies around meanwhile."""
+    """A store that records fetched CIDs, and the most files beside a destination."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -76,7 +76,7 @@ def test_every_bundle_is_fetched_once_and_not_kept(world: World) -> None:
     assert sorted(store.fetched) == sorted(model.cid for model in report.models) and store.beside == 0
 
 
-# A federation that goes on meanwhile, and a machine of small means
+# A federation that goes on meanwhile, and a full disk
 
 
 def test_a_submission_while_bundles_are_fetched_does_no_harm(world: World) -> None:
@@ -108,7 +108,7 @@ def remote(client: ContractClient) -> ContractClient:
 
 
 def test_through_a_remote_node_the_newest_blocks_are_left_to_the_next_audit(world: World) -> None:
-    """Behind its name are many machines, and some do not have those blocks yet."""
+    """A remote node may be many machines, and some do not have the newest blocks yet."""
     federation = world.federation
     federation.chain.mine(3)
     federation.publish(world.people.bob, [2])
@@ -160,7 +160,7 @@ def test_a_file_of_any_size_is_refused_in_little_memory(tmp_path: Path, start: b
     with file.open("wb") as out:
         out.write(start)
         out.truncate(300_000_000)
-    credentials(DOCUMENTED)  # what is imported once
+    credentials(DOCUMENTED)  # imports the modules once
     tracemalloc.start()
     done = credentials(file)
     peak = tracemalloc.get_traced_memory()[1]
@@ -170,6 +170,6 @@ def test_a_file_of_any_size_is_refused_in_little_memory(tmp_path: Path, start: b
 
 
 def test_the_picture_in_the_docs_still_verifies() -> None:
-    """Signed in November 2026: later versions must read what earlier ones signed."""
+    """Signed in November 2026: later versions must verify files that earlier ones signed."""
     found = verify_picture(DOCUMENTED.read_bytes())
     assert len(found.authors) == 3 and found.complete and found.drawing is not None and found.drawing.steps == 12

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An audit from public data passes on a whole federation, and names what is wrong with a spoilt one."""
+"""An audit from public data passes on an intact federation, and names each fault of a corrupted one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from pdfed import bundle as bundles
-from pdfed.audit import FAILED, OK, UNAVAILABLE, AuditReport, audit
+from pdfed.audit import AuditReport, CheckState, audit
 from pdfed.chain.events import Event
 from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
@@ -36,14 +36,14 @@ def audited(world: World, ledger: Ledger | None = None) -> AuditReport:
 
 
 def found(report: AuditReport, model: int, state: str) -> dict[str, str]:
-    """Name → detail of the checks of a model that ended in this state."""
+    """Details of a model's checks in this state, by name."""
     audit_of = next(each for each in report.models if each.id == model)
     return {check.name: check.detail for check in audit_of.checks if check.state == state}
 
 
 def expect(report: AuditReport, model: int, name: str, words: str) -> None:
-    """This check of this model failed, with these words, and so did the audit."""
-    failed = found(report, model, FAILED)
+    """Assert that this check of this model failed with these words, and so did the audit."""
+    failed = found(report, model, CheckState.FAILED)
     assert words in failed.get(name, ""), failed
     assert not report.ok
 
@@ -63,7 +63,7 @@ def test_a_whole_federation_passes(world: World) -> None:
         "submission",
     }
     assert names >= {"weights", "card", "parents", "manifest of parent 2"}
-    assert report.count(FAILED) == report.count(UNAVAILABLE) == 0
+    assert report.count(CheckState.FAILED) == report.count(CheckState.UNAVAILABLE) == 0
 
 
 def test_who_made_a_model_is_told_by_what_authors_claim_and_by_what_others_measured(world: World) -> None:
@@ -80,7 +80,7 @@ def test_one_model_brings_its_lineage_only(world: World) -> None:
     assert [model.id for model in report.models] == [0, 1, 2] and report.ok
 
 
-# What a store, or who has a hand on it, can do
+# Faults of a store
 
 
 @pytest.mark.parametrize("name", [bundles.WEIGHTS, bundles.MANIFEST, bundles.CARD])
@@ -91,22 +91,24 @@ def test_a_flipped_byte_in_a_published_bundle(world: World, name: str) -> None:
     block.write_bytes(content)
     report = audited(world)
     expect(report, 2, "content", "other bytes than")
-    assert "Another store may have the right ones." in found(report, 2, FAILED)["content"]
-    assert found(report, 4, FAILED) == {} and found(report, 4, UNAVAILABLE) == {"parents": "2 could not all be checked"}
+    assert "Another store may have the right ones." in found(report, 2, CheckState.FAILED)["content"]
+    assert found(report, 4, CheckState.FAILED) == {} and found(report, 4, CheckState.UNAVAILABLE) == {
+        "parents": "2 could not all be checked"
+    }
     assert next(each for each in report.models if each.id == 3).ok
 
 
 def test_a_bundle_that_is_gone_is_unavailable_and_not_failed(world: World) -> None:
     world.federation.remove(1, bundles.WEIGHTS)
     report = audited(world)
-    assert not report.ok and report.count(FAILED) == 0
-    assert "content" in found(report, 1, UNAVAILABLE)
-    assert found(report, 2, UNAVAILABLE) == {"parents": "1 could not all be checked"}
-    assert found(report, 2, OK).keys() >= {"manifest", "wallet proof", "weights", "card"}
+    assert not report.ok and report.count(CheckState.FAILED) == 0
+    assert "content" in found(report, 1, CheckState.UNAVAILABLE)
+    assert found(report, 2, CheckState.UNAVAILABLE) == {"parents": "1 could not all be checked"}
+    assert found(report, 2, CheckState.OK).keys() >= {"manifest", "wallet proof", "weights", "card"}
 
 
 def test_a_gateway_that_lies_fails_the_models_it_lies_about_and_no_others(world: World) -> None:
-    """Regression: what descends from such a model was called failed too, though nothing was known against it."""
+    """Regression: descendants of such a model were reported as failed too, without evidence."""
     federation = world.federation
     block = federation.block_of(1, bundles.CARD)
     with serving() as gateway:
@@ -115,12 +117,12 @@ def test_a_gateway_that_lies_fails_the_models_it_lies_about_and_no_others(world:
         gateway.hold(federation.root / "genesis")
         gateway.blocks[Cid.parse(block.name)] = b"x" * block.stat().st_size
         report = audit(federation.client, federation.ledger, open_store(f"gateway:{gateway.url}"), [2])
-    assert [set(found(report, model.id, FAILED)) for model in report.models] == [set(), {"content"}, set()]
-    assert not report.ok and found(report, 2, UNAVAILABLE) == {"parents": "1 could not all be checked"}
+    assert [set(found(report, model.id, CheckState.FAILED)) for model in report.models] == [set(), {"content"}, set()]
+    assert not report.ok and found(report, 2, CheckState.UNAVAILABLE) == {"parents": "1 could not all be checked"}
 
 
 def test_shares_are_not_told_unless_the_whole_lineage_was_read(world: World) -> None:
-    """Regression: without model 2, its author's share of model 4 fell from more than half to nothing, without a word."""
+    """Regression: without model 2, its author's share of model 4 silently fell from more than half to zero."""
     federation = world.federation
     federation.remove(2, bundles.MANIFEST)
     told = {model.id: (model.shares is None, model.read, model.lineage) for model in audited(world).models}
@@ -130,11 +132,11 @@ def test_shares_are_not_told_unless_the_whole_lineage_was_read(world: World) -> 
 def test_a_store_without_the_genesis(world: World) -> None:
     world.federation.remove(0, bundles.MANIFEST)
     report = audited(world)
-    assert report.count(FAILED) == 0 and "content" in found(report, 0, UNAVAILABLE)
-    assert {"weights", "card", "parents"} <= found(report, 1, UNAVAILABLE).keys()
+    assert report.count(CheckState.FAILED) == 0 and "content" in found(report, 0, CheckState.UNAVAILABLE)
+    assert {"weights", "card", "parents"} <= found(report, 1, CheckState.UNAVAILABLE).keys()
 
 
-# What an author can publish under a good CID
+# False bundles of an author, under their right CID
 
 
 def flip(file: Path, at: int) -> None:
@@ -144,7 +146,7 @@ def flip(file: Path, at: int) -> None:
 
 
 def published(world: World, change: Callable[[Path], object], **options: object) -> int:
-    """A new model by bob, from model 2, spoilt before it is submitted."""
+    """Publish a new model by bob, from model 2, tampered with before it is submitted."""
     return world.federation.publish(world.people.bob, [2], change=change, **options)
 
 
@@ -204,7 +206,7 @@ def test_a_card_that_says_something_else(world: World, field: str, value: object
     id = published(world, lie)
     report = audited(world)
     expect(report, id, "card", f"{field} is ")
-    assert found(report, id, FAILED).keys() == {"card"}
+    assert found(report, id, CheckState.FAILED).keys() == {"card"}
 
 
 def test_a_card_that_is_no_card(world: World) -> None:
@@ -226,10 +228,10 @@ def test_the_proof_of_another_wallet(world: World, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_forged_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """bob signs with a certificate in ann's name; his wallet proof for himself is good."""
+    """bob signs with a certificate in ann's name; his own wallet proof is valid."""
     federation, ann, bob = world.federation, world.people.ann, world.people.bob
     posing = Identity.load_or_create(federation.root / "posing", ann.address)
-    posing.wallet = bob.address  # what the keys are asked for; the certificate on disk names ann
+    posing.wallet = bob.address  # the claim's author; the certificate on disk names ann
     monkeypatch.setattr(Identity, "leaf", lambda self: identities._read(self._folder / "leaf.pem"))
     monkeypatch.setattr(bob, "identity", posing)
     id = federation.publish(bob, [2])
@@ -237,7 +239,7 @@ def test_a_forged_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_expired_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It lives long enough to sign with it, however slow the machine is. All else in that world is good."""
+    """It is valid for long enough to sign, however slow the machine is. Everything else in that federation is valid."""
     federation, bob = world.federation, world.people.bob
     for seconds in (4, 16, 64):
         with monkeypatch.context() as brief, contextlib.suppress(ManifestInvalid):
@@ -248,10 +250,10 @@ def test_an_expired_certificate(world: World, monkeypatch: pytest.MonkeyPatch) -
             folder = federation.lay(bob, [federation.models[2]])
             break
     id = federation.submit(bob, folder, [2])
-    time.sleep(max(0.0, (end - datetime.datetime.now(datetime.UTC)).total_seconds()) + 1)  # until its last second is over
+    time.sleep(max(0.0, (end - datetime.datetime.now(datetime.UTC)).total_seconds()) + 1)  # until it has expired
     report = audited(world)
     expect(report, id, "manifest", "signingCredential.expired")
-    assert found(report, id, FAILED).keys() == {"manifest"}
+    assert found(report, id, CheckState.FAILED).keys() == {"manifest"}
     assert all(model.ok for model in report.models if model.id != id)
 
 
@@ -262,7 +264,7 @@ def test_a_claim_for_another_contract(world: World) -> None:
     expect(audited(world), id, "submission", "names contract 0x2222")
 
 
-# What does not fit what is on the chain
+# Bundles that contradict the chain
 
 
 def test_parents_on_the_chain_that_the_manifest_does_not_name(world: World) -> None:
@@ -278,7 +280,7 @@ def test_a_bundle_submitted_by_a_thief(world: World) -> None:
 
 
 def test_a_lineage_that_its_members_never_published(world: World) -> None:
-    """ann makes a second manifest for model 1, with a thousand times the images, and bob continues from that one."""
+    """ann signs a second manifest for model 1, with a thousand times the images, and bob continues from it."""
     federation, ann, bob = world.federation, world.people.ann, world.people.bob
     genuine = federation.models[1]
     folder = federation.lay(ann, [federation.models[0]], facts=ann.facts(10**6), weights=lambda file: copy(genuine.weights, file))
@@ -286,14 +288,14 @@ def test_a_lineage_that_its_members_never_published(world: World) -> None:
     id = federation.submit(bob, federation.lay(bob, [invented]), [1])
     report = audited(world)
     expect(report, id, "manifest of parent 1", "another one than the parent published")
-    assert found(report, id, FAILED).keys() == {"manifest of parent 1"}
+    assert found(report, id, CheckState.FAILED).keys() == {"manifest of parent 1"}
 
 
 def copy(source: Path, target: Path) -> None:
     target.write_bytes(source.read_bytes())
 
 
-# What an Ethereum node can tell about the past
+# False event logs of an Ethereum node
 
 
 def events(world: World) -> list[Event]:
@@ -304,7 +306,7 @@ def events(world: World) -> list[Event]:
 
 
 def retold(world: World, name: str, change: Callable[[dict], dict | None]) -> Ledger:
-    """The ledger of a log in which the last event of this name is told otherwise, or not at all."""
+    """The ledger of a log whose last event of this name is changed, or dropped (None)."""
     log = events(world)
     at = max(index for index, event in enumerate(log) if event.name == name)
     args = change(dict(log[at].args))
@@ -338,11 +340,11 @@ def test_a_submission_by_somebody_else(world: World) -> None:
 
 def test_a_submission_kept_back(world: World) -> None:
     report = audited(world, retold(world, "ModelSubmitted", lambda args: None))
-    failed = {check.name for check in report.ledger if check.state == FAILED}
+    failed = {check.name for check in report.ledger if check.state == CheckState.FAILED}
     assert failed == {"number of models", "the event log rebuilds the books"}
 
 
 def test_money_that_moved_unseen(world: World) -> None:
     report = audited(world, retold(world, "Rewarded", lambda args: args | {"amount": args["amount"] - 1}))
-    failed = {check.name for check in report.ledger if check.state == FAILED}
+    failed = {check.name for check in report.ledger if check.state == CheckState.FAILED}
     assert failed == {"the event log rebuilds the books"}

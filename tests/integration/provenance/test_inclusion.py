@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An owner shows that one picture was trained on; everyone checks it; nobody can find out by guessing."""
+"""Inclusion proofs: an owner proves that one picture was trained on, anyone verifies it, and nobody can confirm a guess."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATA, SEED = "digits:0-1/30", 0
 
 @pytest.fixture
 def owner(world: World, tmp_path: Path) -> tuple[ImageSet, ImageSet]:
-    """ann publishes a model that commits to real pictures, as her node would; her training and test share."""
+    """ann publishes a model that commits to real pictures, as her node would. Returns her training and test share."""
     federation, ann = world.federation, world.people.ann
     train, test = split(load(DATA, federation.task.images), 0.5, SEED)
     folder = tmp_path / "home" / f"{federation.client.chain_id}-{federation.client.address}" / ann.address
@@ -98,7 +98,7 @@ def test_a_proof_for_a_data_set_that_no_model_here_names(
 def test_what_can_not_be_read_is_not_called_no(
     world: World, owner: tuple[ImageSet, ImageSet], command: Command, tmp_path: Path
 ) -> None:
-    """Regression: with the manifest gone from the store, a check said that no model names the data set."""
+    """Regression: with the manifest missing from the store, a check reported that no model names the data set."""
     picture = saved(owner[0], 7, tmp_path / "seven.png")
     proof = proof_of(command, picture, tmp_path)[2]
     world.federation.remove(5, bundles.MANIFEST)
@@ -123,7 +123,7 @@ def test_one_model_that_names_the_data_is_enough(
 
 
 def test_a_proof_for_pictures_of_another_size_than_the_task_sees(world: World, command: Command, tmp_path: Path) -> None:
-    """ann's manifest commits to a flat grey picture of 8 × 8 pixels, to which every flat picture shrinks."""
+    """ann's manifest commits to a uniform grey picture of 8 × 8 pixels, which every uniform grey picture shrinks to."""
     federation, ann = world.federation, world.people.ann
     picture = tmp_path / "flat.png"
     Image.new("L", (512, 512), 90).save(picture)

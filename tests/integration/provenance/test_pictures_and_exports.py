@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people take out of a federation: pictures, weights, a folder for diffusers. All of it tells who trained the model."""
+"""Pictures, weights and diffusers folders from a federation: all carry credentials that name the model's authors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pdfed.diffusion.network import network_with
 from pdfed.diffusion.noise import scheduler, to_uint8
 from pdfed.diffusion.sampling import _denoise
 from pdfed.export import _readme
-from pdfed.generate import GRID_PIXELS, columns, most_shown
+from pdfed.generate import GRID_PIXELS, columns, grid_capacity
 from pdfed.provenance import WeightsAltered, read_manifest, verify_embedded, verify_picture
 from pdfed.provenance.picture_credentials import MAX_PICTURE_BYTES, sign_picture
 from pdfed.public import Public
@@ -75,8 +75,8 @@ def test_a_grid_does_not_grow_with_the_number_of_pictures(
 
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (16, 3), (255, 3), (512, 3)])
 def test_every_grid_can_be_read_again(size: int, channels: int) -> None:
-    """At its largest, and not compressed at all."""
-    count = most_shown(Images(size=size, channels=channels, classes=("a",)))
+    """Also the largest grid, uncompressed."""
+    count = grid_capacity(Images(size=size, channels=channels, classes=("a",)))
     drawn = np.zeros((count, size, size, channels), dtype=np.uint8)
     content = io.BytesIO()
     grid(drawn, columns(count, 1), -(-GRID_PIXELS // size)).save(content, "PNG", compress_level=0)
@@ -124,14 +124,14 @@ def test_a_wish_that_can_not_be_met(command: Command, tmp_path: Path, words: tup
 
 
 def test_a_guidance_that_is_no_number_is_refused_before_anything_is_drawn(command: Command, tmp_path: Path) -> None:
-    """Regression: a batch was drawn, and then the model was left alone."""
+    """Regression: a batch was drawn before the command refused the value."""
     done = command("generate", "--guidance", "nan", "--out", tmp_path / "out", "--home", tmp_path / "home")
     assert done.exit_code == 2 and "--guidance" in done.output and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("fault", ["flipped", "lost"])
 def test_a_model_whose_copy_here_is_damaged_is_fetched_again(command: Command, tmp_path: Path, fault: str) -> None:
-    """Regression: every later command said that the model is not the signed one, and left it alone."""
+    """Regression: every later command reported altered weights and refused the model."""
     wish = ("--model", 2, "--n", 1, "--steps", 2, "--home", tmp_path / "home")
     assert command("generate", *wish, "--out", tmp_path / "before").exit_code == 0
     (weights,) = (tmp_path / "home" / "bundles").glob("*/model.safetensors")
@@ -143,7 +143,7 @@ def test_a_model_whose_copy_here_is_damaged_is_fetched_again(command: Command, t
 
 
 class Counting(LocalStore):
-    """A store that notes which bundles are fetched; `meanwhile` happens before the first one after it is set."""
+    """A store that records fetched bundles. meanwhile: called once, before the next fetch."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -151,8 +151,8 @@ class Counting(LocalStore):
         self.meanwhile: Callable[[], object] = lambda: None
 
     def fetch(self, cid: str, dest: Path, max_bytes: int, deadline: float, paths: Sequence[str] = ()) -> None:
-        happens, self.meanwhile = self.meanwhile, lambda: None
-        happens()
+        callback, self.meanwhile = self.meanwhile, lambda: None
+        callback()
         if len(paths) > 1:
             self.fetched.append(cid)
         super().fetch(cid, dest, max_bytes, deadline, paths)
@@ -190,7 +190,7 @@ def test_two_commands_may_fetch_one_model_at_the_same_time(world: World, tmp_pat
 
 
 def test_a_picture_is_looked_up_on_the_chain(world: World, command: Command, tmp_path: Path) -> None:
-    """Regression: with --file, --network and --contract were not looked at."""
+    """Regression: with --file, --network and --contract were ignored."""
     federation = world.federation
     home = ("--home", tmp_path / "home")
     assert command("generate", "--n", 1, "--steps", 2, "--out", tmp_path / "out", "--model", 4, *home).exit_code == 0
@@ -206,7 +206,7 @@ def test_a_picture_is_looked_up_on_the_chain(world: World, command: Command, tmp
 
 
 def test_a_picture_that_names_a_model_with_the_history_of_another(world: World, command: Command, tmp_path: Path) -> None:
-    """Anybody can sign a picture that names model 2 and carries a manifest of somebody else's."""
+    """Anyone can sign a picture that names model 2 and carries another author's manifest."""
     federation, ann, bob = world.federation, world.people.ann, world.people.bob
     posing = replace(federation.models[2], weights=federation.models[4].weights, manifest=federation.models[4].manifest)
     blank = io.BytesIO()
@@ -234,7 +234,7 @@ def test_an_export_carries_its_credentials(world: World, exported: Path) -> None
 
 
 def test_diffusers_loads_an_export_and_draws_what_we_draw(world: World, exported: Path) -> None:
-    """DiTPipeline, UNet2DModel, AutoencoderDC: all of them diffusers' own, and the same pictures to one level of 255."""
+    """With diffusers' own DiTPipeline, UNet2DModel and AutoencoderDC; pictures are equal within one level of 255."""
     pipeline = DiffusionPipeline.from_pretrained(str(exported / "diffusers"))
     pipeline.set_progress_bar_config(disable=True)
     task = world.federation.task
@@ -261,7 +261,7 @@ def test_diffusers_loads_an_export_and_draws_what_we_draw(world: World, exported
 
 @pytest.mark.parametrize("title", ["\x1b[2Jhi\nEVIL \ud800", "Official champion"])
 def test_a_false_card_does_not_reach_what_we_sign(world: World, command: Command, tmp_path: Path, title: str) -> None:
-    """Regression: `audit` failed such a model, and `export` signed its title and passed its card on."""
+    """Regression: `audit` rejected such a model, but `export` signed its title and copied its card."""
     federation, bob, out = world.federation, world.people.bob, tmp_path / "out"
 
     def spoil(folder: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_false_card_does_not_reach_what_we_sign(world: World, command: Command
 
 
 def test_the_head_of_an_exported_readme_is_yaml_whatever_the_licence(world: World) -> None:
-    """Regression: a licence of several lines took the whole page over."""
+    """Regression: a licence of several lines replaced the whole page."""
     federation = world.federation
     task = federation.task.model_copy(update={"licence": 'MIT: "mine" # yours'})
     page = _readme(federation.models[2], task)

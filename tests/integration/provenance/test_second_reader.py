@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A C2PA reader by other people, in another language, validates what we sign, and refuses what was changed."""
+"""An independent C2PA reader in another language accepts our signatures and refuses tampered files."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever withdraws a data set is told what descends from it, and up to where each line is free of it."""
+"""Withdrawal of a data set lists the models that descend from it, and the last model of each line without it."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_only_manifests_are_downloaded(world: World, tmp_path: Path) -> None:
     assert (found.trained, found.unread, found.carried) == ((2, 3), {}, ())
 
 
-# What descendants carry
+# Manifests carried by descendants
 
 
 def signed_again(world: World, author: Author, id: int, root: str) -> Parent:
-    """Another manifest for the weights of a model, that names another data set."""
+    """Sign another manifest for a model's weights, with another data set."""
     federation, genuine = world.federation, world.federation.models[id]
     weights = genuine.weights
     claim = Claim(author.address, federation.client.chain_id, bundles.NO_CONTRACT, ())
@@ -155,7 +155,7 @@ def test_a_folder_in_place_of_a_manifest_is_one_that_can_not_be_read(world: Worl
 
 
 def test_two_commands_share_a_folder(world: World, tmp_path: Path) -> None:
-    """While one has a manifest half read, another reads it from beginning to end."""
+    """While one command is reading a manifest, another reads the same one completely."""
     federation = world.federation
 
     class Busy(LocalStore):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a card may not say."""
+"""A card must agree with manifest, task and chain; every false or missing field is named."""
 
 from __future__ import annotations
 

@@ -33,19 +33,19 @@ TERMS = Terms(
 
 
 class Stage(Protocol):
-    """Where a journey is played."""
+    """A contract that a journey plays on."""
 
     address: str
     chain_id: int
     people: Sequence[str]
 
     def act(self, caller: str, function: str, arguments: tuple[Any, ...], value: int = 0) -> bool:
-        """Call the contract's function; whether it was allowed."""
+        """Call the contract's function; True if it took effect."""
 
     def pass_time(self, seconds: int) -> None: ...
 
     def phases(self) -> dict[int, Phase]:
-        """Of all models, now."""
+        """Phases of all models, now."""
 
     def baseline(self, id: int) -> int: ...
 

@@ -77,6 +77,27 @@ def test_no_revert_data(data: Any) -> None:
     assert RpcRefused({"code": 3, "message": "m", "data": data}).data == b""
 
 
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("already known", "already_known"),
+        ("AlreadyKnown", "already_known"),
+        ("Known transaction: 0xab", "already_known"),
+        ("nonce too low: next nonce 5, tx nonce 4", "nonce_taken"),
+        ("OldNonce", "nonce_taken"),
+        ("replacement transaction underpriced", "nonce_taken"),
+        ("insufficient funds for gas * price + value", "unfunded"),
+        ("VM Exception: revert", "reverted"),
+        ("gas required exceeds allowance (0)", "reverted"),
+        ("daily request count exceeded", ""),
+    ],
+)
+def test_refusals_are_told_apart_by_the_nodes_words(message: str, kind: str) -> None:
+    refused = RpcRefused({"code": -32000, "message": message})
+    kinds = ("already_known", "nonce_taken", "unfunded", "reverted")
+    assert [each for each in kinds if getattr(refused, each)] == ([kind] if kind else [])
+
+
 def test_a_batch_keeps_its_order_and_its_refusals(server: Server, rpc: Rpc) -> None:
     server.answer = echo
     calls = [("good", [index]) if index % 7 else ("bad", []) for index in range(120)]
@@ -113,7 +134,7 @@ class Answering(HTTPProvider):
 
 
 def test_whose_node_it_is_behind_apes_wrapper() -> None:
-    """Regression: every node that Ape connected to passed for one on this machine, with its patience, and Ape's half hour."""
+    """Regression: every node that Ape connected to was taken for a local one, and had Ape's timeout of half an hour."""
     inner = Answering("https://rpc.example.org/secret-api-key", {"timeout": 1800})
     rpc = Rpc(AutoProvider([lambda: inner]))
     assert (rpc.where, rpc.is_local) == ("https://rpc.example.org", False)

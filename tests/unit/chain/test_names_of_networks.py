@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network is found by the names that people type."""
+"""Names of networks, as people type them, and their completion to Ape's form."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The secret comes back from the wallet alone, and opens only what it sealed."""
+"""The secret can be rebuilt from the wallet alone, and opens only scores that it sealed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls, events and errors as the compiled contract spells them."""
+"""Encoding and decoding of calls, events and errors by the compiled contract's ABI."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from pdfed.chain.abi import Interface, interface, same_but_metadata
+from pdfed.chain.chain_errors import ContractError
 from pdfed.mechanism import Score, word
 
 PERSON = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -30,7 +31,7 @@ def test_a_call_with_a_struct(abi: Interface) -> None:
 def test_an_event_with_topics_and_data_out_of_order(abi: Interface) -> None:
     topic = keccak(b"ModelSubmitted(uint32,address,bytes32,uint32[],uint32,uint64)")
     data = encode(["uint32[]", "uint32", "uint64"], [[0, 4], 4, 500])
-    assert abi.event([topic, word(9), word(PERSON), b"\x01" * 32], data) == (
+    assert abi.decode_event([topic, word(9), word(PERSON), b"\x01" * 32], data) == (
         "ModelSubmitted",
         {"id": 9, "author": PERSON, "bundle": b"\x01" * 32, "parents": (0, 4), "baseline": 4, "eligibleWeight": 500},
     )
@@ -38,13 +39,13 @@ def test_an_event_with_topics_and_data_out_of_order(abi: Interface) -> None:
 
 def test_an_event_with_a_score(abi: Interface) -> None:
     topic = keccak(b"LateVoteCast(uint32,address,(uint64,uint64,uint32))")
-    name, args = abi.event([topic, word(9), word(PERSON)], b"".join(map(word, (5, 6, 7)))) or ("", {})
+    name, args = abi.decode_event([topic, word(9), word(PERSON)], b"".join(map(word, (5, 6, 7)))) or ("", {})
     assert (name, args["score"]) == ("LateVoteCast", Score(5, 6, 7))
 
 
 def test_an_event_of_someone_else(abi: Interface) -> None:
-    assert abi.event([keccak(b"Transfer(address,address,uint256)")], b"") is None
-    assert abi.event([], b"") is None
+    assert abi.decode_event([keccak(b"Transfer(address,address,uint256)")], b"") is None
+    assert abi.decode_event([], b"") is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,9 @@ def test_an_event_of_someone_else(abi: Interface) -> None:
     ],
 )
 def test_a_revert_is_named_with_its_figures(abi: Interface, data: bytes, said: str) -> None:
-    assert abi.reason(data) == said
+    error = abi.decode_error(data)
+    assert str(error) == said
+    assert ContractError.parse(str(error)) == error
 
 
 def test_only_the_metadata_of_two_codes_may_differ(abi: Interface) -> None:

@@ -34,8 +34,8 @@ def test_what_lies_above_the_95th_percentile_is_excluded() -> None:
 
 
 def test_pictures_that_share_the_highest_count_are_excluded_however_many_they_are() -> None:
-    """A model that copies a fifth of the pictures in every evaluation left the 95th percentile at the highest count: with
-    nothing above it, nothing was excluded."""
+    """A model that copies a fifth of the pictures in every evaluation puts the 95th percentile at the highest count: nothing
+    exceeds it, and nothing was excluded."""
     exclusions = Exclusions(Journal(":memory:"))
     exclusions.count(hashes(40))
     exclusions.count(hashes(8))
@@ -84,6 +84,6 @@ def test_half_of_the_pictures_stay_whatever_was_counted() -> None:
     assert exclusions.excluded() == set(images.hashes)
     remaining = exclusions.remaining(images)
     assert len(remaining) == len(images) - len(images) // 2
-    often = images.subset([0] * 10 + list(range(len(images))))  # one picture lies in the folder eleven times
-    assert len(set(exclusions.remaining(often).hashes)) == len(remaining)
+    repeated = images.subset([0] * 10 + list(range(len(images))))  # one picture is in the folder eleven times
+    assert len(set(exclusions.remaining(repeated).hashes)) == len(remaining)
     assert exclusions.remaining(images).hashes == remaining.hashes  # the same ones each time

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading pictures: every kind that can be used is, everything else is skipped with a reason or refused by name."""
+"""Loading pictures: every usable kind is read, every other file is skipped with a reason, a wrong source is refused by name."""
 
 import os
 import struct
@@ -32,7 +32,7 @@ def painted(width: int, height: int) -> Image.Image:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims to be large and holds nothing."""
+    """A PNG that claims this size and holds no pixels."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + b"\0\0\0\0IDAT"
 
@@ -127,7 +127,7 @@ def test_what_can_not_be_used_is_skipped_counted_and_listed(tmp_path: Path) -> N
     Image.fromarray(np.ones((9, 9), np.float32)).save(tmp_path / "float.tiff")
     (tmp_path / "page.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     (tmp_path / "bad\udcff\n.png").touch()
-    (tmp_path / ".hidden.png").write_bytes(b"passed over")
+    (tmp_path / ".hidden.png").write_bytes(b"hidden")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "absent")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
@@ -143,9 +143,9 @@ def test_what_can_not_be_used_is_skipped_counted_and_listed(tmp_path: Path) -> N
     assert reasons["notes.txt"] == reasons["page.eps"] == "not a picture"
 
 
-def drawn(mode: str) -> tuple[Image.Image, dict[str, object]]:
-    """A picture with different values everywhere, and what to save it with. mode: Pillow's, "+" for one transparent colour,
-    "PA" for a palette of transparent ones."""
+def random_picture(mode: str) -> tuple[Image.Image, dict[str, object]]:
+    """A picture of random pixels, and the options to save it with. mode: Pillow's; "+": with one transparent colour; "PA": with
+    a palette of transparent colours; "I low": 32 bits, values up to 255."""
     values = np.random.default_rng(0).integers(0, 256, (97, 61, 4), dtype=np.uint8)
     if mode in ("I;16", "I;16B"):
         high = values.view(np.uint16)[..., 0]
@@ -169,8 +169,8 @@ MODES = ["1", "L", "L+", "LA", "P", "P+", "PA", "RGB", "RGB+", "RGBA", "CMYK", "
 def test_a_picture_converted_in_pieces_is_the_very_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, turned: int, images: Images
 ) -> None:
-    """Data sets are committed to by their pixels, so these may never change with how a large picture is read."""
-    picture, options = drawn(mode)
+    """A node commits to its data set by pixels: they must not depend on the pieces in which a large picture is read."""
+    picture, options = random_picture(mode)
     exif = Image.Exif()
     exif[0x0112] = turned
     path = tmp_path / ("a.tiff" if mode in ("CMYK", "I;16B", "I", "I low") else "a.png")
@@ -194,7 +194,7 @@ def test_a_picture_converted_in_pieces_is_the_very_same(
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")
 def test_a_large_transparent_picture_takes_little_more_memory_than_its_pixels(tmp_path: Path) -> None:
-    """It was held five times: 2.9 GB for a file of 578 KB, with which a stranger may come."""
+    """Conversion held five copies: 2.9 GB for a file of 578 KB, which a stranger may send."""
     Image.new("RGBA", (4_000, 4_000)).save(tmp_path / "a.png", compress_level=1)
     look = f"""
 import re
@@ -325,7 +325,7 @@ def test_wrong_arrays_are_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
 def test_a_damaged_npz_is_refused_by_name(tmp_path: Path, write: Callable[..., None]) -> None:
-    """zlib.error and tokenize.TokenError came through."""
+    """zlib.error and tokenize.TokenError escaped."""
     path, random = tmp_path / "a.npz", np.random.default_rng(0)
     write(path, x=random.integers(0, 256, (200, 8, 8), dtype=np.uint8), y=np.arange(200) % 10)
     whole = np.frombuffer(path.read_bytes(), np.uint8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Splits and partitions: nothing lost, nothing twice, no copy of a picture on both sides."""
+"""Splits and partitions: no picture lost or doubled, all copies of a picture on one side."""
 
 import numpy as np
 import pytest
@@ -58,11 +58,11 @@ def test_another_seed_splits_otherwise() -> None:
 @given(st.integers(1, 8), st.sampled_from([None, 0.5, 5.0]), st.integers(0, 3))
 def test_a_partition_deals_out_everything_once(parts: int, alpha: float | None, seed: int) -> None:
     whole = pictures([(index, index % 3) for index in range(90)])
-    dealt = partition(whole, parts, alpha=alpha, seed=seed)
-    assert len(dealt) == parts and all(len(part) for part in dealt)
-    assert sorted(kind for part in dealt for kind in contents(part)) == sorted(contents(whole))
+    sets = partition(whole, parts, alpha=alpha, seed=seed)
+    assert len(sets) == parts and all(len(part) for part in sets)
+    assert sorted(kind for part in sets for kind in contents(part)) == sorted(contents(whole))
     if alpha is None:
-        assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+        assert max(map(len, sets)) - min(map(len, sets)) <= 1
 
 
 def test_a_small_alpha_is_less_equal_than_a_large_one() -> None:

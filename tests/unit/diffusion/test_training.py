@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from pdfed.diffusion import CheckpointUnreadable, TrainingDiverged, TrainingRun, initial_weights, loss_per_image, sample_all
-from pdfed.diffusion.network import Weights
+from pdfed.diffusion import CheckpointUnreadable, TrainingDiverged, TrainingRun, initial_weights, sample_all
+from pdfed.diffusion.network import Weights, network_with
+from pdfed.diffusion.noise import TIMESTEPS, generator, noisy_and_target, signal_and_noise, to_float, to_nchw
 from pdfed.spec import TaskSpec
 
 Given = tuple[np.ndarray, np.ndarray]
+LEVELS = 10  # timesteps over which a picture's loss is averaged
 
 
 def started(task: TaskSpec, pictures: Given, *, budget: int = 160, seed: int = 1, **more: int) -> TrainingRun:
@@ -26,6 +28,22 @@ def finished(run: TrainingRun) -> Weights:
 
 def same(ours: Weights, theirs: Weights) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@torch.inference_mode()
+def loss_per_image(weights: Weights, task: TaskSpec, images: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Mean squared error of the prediction per picture, float64 [N], over ten timesteps, each with one noise for all pictures."""
+    network = network_with(task, weights).eval()
+    alpha, sigma = signal_and_noise(task.training)
+    x, classes = to_float(to_nchw(images)), torch.from_numpy(labels)
+    loss = torch.zeros(len(x), dtype=torch.float64)
+    for level in range(LEVELS):
+        timestep = (2 * level + 1) * TIMESTEPS // (2 * LEVELS)
+        noise = torch.randn(x.shape[1:], generator=generator(seed, timestep)).expand_as(x)
+        t = torch.full((len(x),), timestep)
+        noisy, target = noisy_and_target(x, noise, t, alpha, sigma, task.training.prediction)
+        loss += (network(noisy, t, classes) - target).square().mean((1, 2, 3)).double() / LEVELS
+    return loss.numpy()
 
 
 @pytest.fixture(scope="module")

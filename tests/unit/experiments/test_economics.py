@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated tasks play by the mechanism, and the attacks end as the threat model says. (How much each earns is no matter of
-tests: docs/economics.md has the figures.)"""
+"""The simulated tasks follow the mechanism, and the attacks end as the threat model says. docs/economics-tables.md has the
+figures that are not tested here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from pdfed.experiments.economics.absence import (
     silent_gain,
     windows,
 )
-from pdfed.experiments.economics.arena import Arena, Course, interval, outcomes
+from pdfed.experiments.economics.arena import Arena, outcomes
 from pdfed.experiments.economics.attacks import fee_hogging, first_pay, lottery, overtake, slicing, statistic, withholding
+from pdfed.experiments.economics.chance import interval
 from pdfed.experiments.economics.derived_terms import losing_share
+from pdfed.experiments.economics.game import Course
 from pdfed.experiments.economics.players import (
     SINGLE,
     Colluders,
@@ -60,7 +62,7 @@ def test_the_terms_of_a_simulated_task_cover_32_bonds():
 
 @pytest.mark.parametrize("player", [*SINGLE, Colluders], ids=lambda player: player.__name__)
 def test_no_wei_appears_or_disappears(player):
-    """Invariant 1, over whole games of every strategy: what was paid in is what the ledger holds."""
+    """Invariant 1, over whole games of every strategy: the ledger holds exactly the money that was paid in."""
     arena = Arena(BASE, SHORT, 5, player, 0.3)
     arena.play(5)
     task = arena.world.task
@@ -129,7 +131,7 @@ def test_a_copy_that_shares_the_luck_of_its_original_earns_nothing():
 
 
 def test_the_variants_of_every_preset_have_conditions():
-    """Regression: one that did not ended a run of a quarter of an hour in the middle."""
+    """Regression: a variant without conditions ended a run of a quarter of an hour in the middle."""
     for preset in experiments()["economics"]:
         settings = settings_of("economics", preset, {})
         assert all(isinstance(settings.conditions(changes), Conditions) for changes in settings.variants.values())
@@ -161,7 +163,7 @@ def test_luck_pays_where_min_gain_is_below_the_noise_and_not_at_two_deviations()
 
 
 def test_a_majority_of_the_stake_takes_the_pool():
-    """The assumption, stated: nothing in the rules stops it."""
+    """An assumption of the threat model: no rule stops it."""
     assert lottery(BASE, [0], 40, 0.6, HIGHEST)["income"] > 9
 
 
@@ -227,7 +229,7 @@ def test_capture_and_silence_follow_the_turnout():
 
 
 def test_content_that_reaches_few_lets_more_than_half_the_quorum_capture_a_model():
-    """The known limit: it takes more than quorum / 2 of the stake, not one half, where honest voters can be kept away."""
+    """Known limit 2: if honest voters can be kept away, more than quorum / 2 of the stake is enough, not one half."""
     kept_away = late_content(BASE, range(40), 0.3, 0.4)
     assert kept_away["captured, %"] > 10
     assert kept_away["captured if silence counted, %"] == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Juries as they are drawn agree with the exact probabilities; gas and the juries that are large enough."""
+"""Simulated juries agree with the exact probabilities; gas per model; the smallest safe juries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import math
 
 import pytest
 
-from pdfed.experiments.jury.draw import Jury, Threat, captured, drawn, exact
+from pdfed.experiments.jury.draw import Jury, Threat, estimated_risks, exact_risks, is_captured
 from pdfed.experiments.jury.experiment import smallest_jury
 from pdfed.experiments.jury.gas import GasError, gas_per_model, measured_gas
 from pdfed.experiments.jury.grind import grinding
@@ -23,7 +23,7 @@ DRAWS = 400
 @pytest.mark.parametrize("threat", [Threat(0.3, 5000, 0.8), Threat(0.4, 3300, 1.0)])
 def test_what_is_drawn_agrees_with_the_exact_probability(jury, threat):
     """Within four standard errors of a share of `DRAWS`."""
-    for seen, true in zip(drawn(jury, threat, list(jury.draws(7, DRAWS)), 7), exact(jury, threat), strict=True):
+    for seen, true in zip(estimated_risks(jury, threat, list(jury.draws(7, DRAWS)), 7), exact_risks(jury, threat), strict=True):
         assert abs(seen - true) <= 4 * math.sqrt(max(true * (1 - true), 1 / DRAWS) / DRAWS)
 
 
@@ -40,35 +40,35 @@ def test_the_exact_probability_by_enumeration():
     for hostile, *honest in itertools.product((0, 1), repeat=4):
         for answers in itertools.product((0, 1), repeat=sum(honest)):
             probability = 0.5**4 * 0.5 ** len(answers)
-            total += probability * captured(jury, threat, hostile, sum(answers))
-    assert exact(jury, threat)[0] == pytest.approx(total)
+            total += probability * is_captured(jury, threat, hostile, sum(answers))
+    assert exact_risks(jury, threat)[0] == pytest.approx(total)
 
 
 def test_everyone_votes_with_their_own_weight():
     jury = Jury(10, 0)
     assert jury.everyone
     assert list(jury.draws(0, 1)) == [list(range(10))]
-    assert exact(jury, Threat(0.4, 5000, 1.0))[0] == 0
-    assert exact(jury, Threat(0.6, 5000, 1.0))[0] == 1
+    assert exact_risks(jury, Threat(0.4, 5000, 1.0))[0] == 0
+    assert exact_risks(jury, Threat(0.6, 5000, 1.0))[0] == 1
 
 
 def test_a_larger_jury_is_harder_to_capture_and_a_larger_share_easier():
-    chances = [exact(Jury(1000, jury), Threat(0.3, 5000, 0.8))[0] for jury in (5, 15, 51, 101)]
+    chances = [exact_risks(Jury(1000, jury), Threat(0.3, 5000, 0.8))[0] for jury in (5, 15, 51, 101)]
     assert chances == sorted(chances, reverse=True)
-    shares = [exact(Jury(1000, 25), Threat(share, 5000, 0.8))[0] for share in (0.1, 0.2, 0.3, 0.4)]
+    shares = [exact_risks(Jury(1000, 25), Threat(share, 5000, 0.8))[0] for share in (0.1, 0.2, 0.3, 0.4)]
     assert shares == sorted(shares)
 
 
 def test_the_smallest_jury_holds_and_no_smaller_one_was_passed_over():
     threat, bearable = Threat(0.2, 5000, 0.8), 1e-3
     jury = int(smallest_jury(100, threat, bearable))
-    assert all(exact(Jury(100, size), threat)[0] <= bearable for size in range(jury, 60))
-    assert exact(Jury(100, jury - 1), threat)[0] > bearable
+    assert all(exact_risks(Jury(100, size), threat)[0] <= bearable for size in range(jury, 60))
+    assert exact_risks(Jury(100, jury - 1), threat)[0] > bearable
     assert smallest_jury(10, Threat(0.6, 5000, 0.8), bearable) == "none"
 
 
 def test_who_may_choose_the_block_chooses_the_jury():
-    """The known limit: after 256 blocks without a commit the first to commit picks the seed."""
+    """Known limit 5: after 256 blocks without a commit the first to commit picks the seed."""
     jury = Jury(20, 5)
     chosen, chance = grinding(jury, 0.33, 60, 0, 12), grinding(jury, 0.33, 1, 0, 12)
     assert chosen["captured"] > 0.9 > chance["captured"]

@@ -14,7 +14,7 @@ import torch
 
 from pdfed.data.images import image_set
 from pdfed.experiments import cases
-from pdfed.experiments.cases import Case, parts_of
+from pdfed.experiments.cases import DatasetCase, splits_of
 from pdfed.experiments.record import Record
 from pdfed.experiments.replacement import _unlike
 from pdfed.experiments.runner import ExperimentError, run_experiment, settings_of
@@ -133,8 +133,8 @@ def test_figures_are_drawn_and_small(home: Path) -> None:
 def test_a_held_out_photograph_of_the_same_thing_is_no_false_alarm() -> None:
     """Fashion-MNIST holds several photographs of one product: the verifier was blamed for recognising it."""
     case = settings_of("replacement", "smoke", {}).cases[0]
-    parts = parts_of(case, 0)
-    train, strangers = parts.train, parts.held_out.subset(np.arange(20))
+    splits = splits_of(case, 0)
+    train, strangers = splits.train, splits.held_out.subset(np.arange(20))
     brighter = np.minimum(train.images[:3].astype(int) + 3, 255).astype(np.uint8)
     mixed = image_set(
         np.concatenate([brighter, train.images[3:5, :, ::-1], strangers.images]),
@@ -149,8 +149,8 @@ def test_a_held_out_photograph_of_the_same_thing_is_no_false_alarm() -> None:
 
 def test_parts_are_disjoint_and_too_large_ones_are_named() -> None:
     case = settings_of("replacement", "smoke", {}).cases[0]
-    parts = parts_of(case, 0)
-    digests = [digest for part in vars(parts).values() for digest in part.hashes]
+    splits = splits_of(case, 0)
+    digests = [digest for split in vars(splits).values() for digest in split.hashes]
     assert len(digests) == len(set(digests)) == 600 + 400 + 300 + 150 + 200
     with pytest.raises(ExperimentError, match="holds 17"):
-        parts_of(Case(**{**vars(case), "scorers": 5000}), 0)
+        splits_of(DatasetCase(**{**vars(case), "scorers": 5000}), 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experiments by name: what does not fit is named before anything runs, and two runs never share a folder."""
+"""Experiments by name: wrong names and settings are reported before anything runs; two runs never share a folder."""
 
 from __future__ import annotations
 

@@ -110,11 +110,11 @@ class Example:
     def account(self, account: str) -> str:
         """A row of the accounts: fees paid, fees earned, rewards, royalties, bonds lost, stake, credit."""
         task = self.task
-        told = task.events
+        events = task.events
 
         def total(name: str, **matching: str) -> int:
             return sum(
-                int(event.args["amount"]) for event in told if event.name == name and matching.items() <= event.args.items()
+                int(event.args["amount"]) for event in events if event.name == name and matching.items() <= event.args.items()
             )
 
         paid = sum(model.author == account for model in task.models) * TERMS.submission_fee
@@ -138,9 +138,9 @@ def eth(amount: int) -> str:
 
 @pytest.fixture(scope="module")
 def example() -> Example:
-    played = Example()
-    played.play()
-    return played
+    example = Example()
+    example.play()
+    return example
 
 
 def test_the_document_shows_the_figures_of_the_mechanism(example):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model is sampled once per node: what was drawn is read from disk, whoever was killed in between, and scores the same."""
+"""A node samples each model once: cached samples are read from disk, also after a kill, and give the same score."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ def weights(task: TaskSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finished(scoring: Generator[str, None, QNScore]) -> tuple[QNScore, list[str]]:
-    said = []
+    """The score, and the progress lines about sampling."""
+    lines = []
     while True:
         try:
-            said.append(next(scoring))
+            lines.append(next(scoring))
         except StopIteration as end:
-            return end.value, [word for word in said if word.startswith("sampling")]
+            return end.value, [line for line in lines if line.startswith("sampling")]
 
 
 def test_samples_drawn_before_a_kill_are_not_drawn_again(task: TaskSpec, weights: Path, ruler: Ruler, tmp_path: Path) -> None:
-    without_disk, said = finished(Evaluator(task, ruler, NOISE, Journal(":memory:")).scoring(weights))
-    assert said == ["sampling 100/250", "sampling 200/250", "sampling 250/250"]
+    without_disk, lines = finished(Evaluator(task, ruler, NOISE, Journal(":memory:")).scoring(weights))
+    assert lines == ["sampling 100/250", "sampling 200/250", "sampling 250/250"]
     killed = Evaluator(task, ruler, NOISE, Journal(tmp_path / "journal.sqlite")).scoring(weights)
-    assert [next(killed), next(killed)] == said[:2]
+    assert [next(killed), next(killed)] == lines[:2]
     killed.close()
     again = Evaluator(task, ruler, NOISE, Journal(tmp_path / "journal.sqlite"))
-    assert finished(again.scoring(weights)) == (without_disk, said[2:])
+    assert finished(again.scoring(weights)) == (without_disk, lines[2:])
     assert finished(again.scoring(weights)) == (without_disk, [])
 
 
@@ -61,14 +62,14 @@ def test_other_noise_other_weights_and_spoilt_samples_are_drawn_anew(
     content = bytearray(rows.read_bytes())
     content[120 * 256] ^= 1  # in the second batch
     rows.write_bytes(content)
-    found, said = finished(Evaluator(task, ruler, NOISE, journal).scoring(weights))
-    assert found == expected and said == ["sampling 200/250", "sampling 250/250"]
-    _, said = finished(Evaluator(task, ruler, b"o" * 32, journal).scoring(weights))
-    assert len(said) == 3
+    score, lines = finished(Evaluator(task, ruler, NOISE, journal).scoring(weights))
+    assert score == expected and lines == ["sampling 200/250", "sampling 250/250"]
+    _, lines = finished(Evaluator(task, ruler, b"o" * 32, journal).scoring(weights))
+    assert len(lines) == 3
     other = tmp_path / "other.safetensors"
     save_weights(initial_weights(task, 1), other, task)
-    _, said = finished(Evaluator(task, ruler, NOISE, journal).scoring(other))
-    assert len(said) == 3 and len(list((tmp_path / "samples").glob("*.rows"))) == 3
+    _, lines = finished(Evaluator(task, ruler, NOISE, journal).scoring(other))
+    assert len(lines) == 3 and len(list((tmp_path / "samples").glob("*.rows"))) == 3
 
 
 def test_samples_on_disk_stay_within_their_bound(
@@ -85,8 +86,8 @@ def test_samples_on_disk_stay_within_their_bound(
 def test_a_score_is_remembered(task: TaskSpec, weights: Path, ruler: Ruler, tmp_path: Path) -> None:
     evaluator = Evaluator(task, ruler, NOISE, Journal(tmp_path / "journal.sqlite"))
     key = weights_key(weights)
-    assert evaluator.known(key) is None
-    found, _ = finished(evaluator.scoring(weights))
-    own = evaluator.keep(key, found)
-    assert Evaluator(task, ruler, NOISE, Journal(tmp_path / "journal.sqlite")).known(key) == own
-    assert own.qn == found.value and own.samples == 250 and np.isfinite(own.fid)
+    assert evaluator.score_of(key) is None
+    score, _ = finished(evaluator.scoring(weights))
+    own = evaluator.store(key, score)
+    assert Evaluator(task, ruler, NOISE, Journal(tmp_path / "journal.sqlite")).score_of(key) == own
+    assert own.qn == score.value and own.samples == 250 and np.isfinite(own.fid)

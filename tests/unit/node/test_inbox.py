@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node works on next, when some content never comes."""
+"""The model that a node fetches next, when some content never comes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TERMS = Terms(b"\x01" * 32, 10**17, 0, 0, 5000, 2500, 2, 0, 0, DAY, DAY, 2 * DAY
 
 
 class Clock:
-    """Time that passes only where somebody waits."""
+    """A clock that a test moves by hand."""
 
     now = 0.0
 
@@ -34,12 +34,12 @@ class Clock:
 
 
 class Silent:
-    """A store whose daemon looks for half a minute, and finds nothing."""
+    """A store that searches for half a minute and finds nothing."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock, self.tried = clock, Counter[str]()
 
-    def fetching(self, cid: str, *_: Any, **__: Any) -> Iterator[int]:
+    def fetch_steps(self, cid: str, *_: Any, **__: Any) -> Iterator[int]:
         self.tried[cid] += 1
         self.clock.now += FIND_SECONDS
         yield 0
@@ -48,7 +48,7 @@ class Silent:
 
 @pytest.fixture
 def ledger() -> Ledger:
-    found = Ledger(TERMS)
+    ledger = Ledger(TERMS)
     events: list[tuple[str, dict[str, Any]]] = [
         ("NodeRegistered", {"account": account, "role": 1, "stake": 10**17}) for account in (ME, JUNK, HONEST)
     ]
@@ -58,19 +58,19 @@ def ledger() -> Ledger:
         for id, author in enumerate((JUNK, JUNK, HONEST), 1)
     ]  # fmt: skip
     for time, (name, args) in enumerate(events):
-        found.apply(Event(name, args, time, "0x", 0, "0x", time))
-    return found
+        ledger.apply(Event(name, args, time, "0x", 0, "0x", time))
+    return ledger
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(inbox_module, "time", found)
-    return found
+    clock = Clock()
+    monkeypatch.setattr(inbox_module, "time", clock)
+    return clock
 
 
 @pytest.fixture
-def place(clock: Clock, tmp_path: Path) -> Any:
+def ctx(clock: Clock, tmp_path: Path) -> Any:
     return SimpleNamespace(
         journal=Journal(":memory:"),
         store=Silent(clock),
@@ -81,9 +81,9 @@ def place(clock: Clock, tmp_path: Path) -> Any:
     )
 
 
-def test_content_that_never_comes_keeps_no_other_model_waiting(ledger: Ledger, place: Any, clock: Clock) -> None:
+def test_content_that_never_comes_keeps_no_other_model_waiting(ledger: Ledger, ctx: Any, clock: Clock) -> None:
     """Regression: two models without content took turns for a whole window, and the honest third was never fetched."""
-    inbox = Inbox(place)
+    inbox = Inbox(ctx)
     while clock.now < DAY:
         model = inbox.next_model(ledger)
         if model is None:
@@ -91,13 +91,13 @@ def test_content_that_never_comes_keeps_no_other_model_waiting(ledger: Ledger, p
             continue
         for _ in inbox.work(model, ledger):
             pass
-    attempts = [place.store.tried[cid_from_digest(ledger.models[id].bundle)] for id in (1, 2, 3)]
+    attempts = [ctx.store.tried[cid_from_digest(ledger.models[id].bundle)] for id in (1, 2, 3)]
     assert min(attempts) > 100 and max(attempts) - min(attempts) <= 3
 
 
-def test_a_first_attempt_that_fails_puts_a_model_behind_no_newer_one(ledger: Ledger, place: Any, clock: Clock) -> None:
+def test_a_first_attempt_that_fails_puts_a_model_behind_no_newer_one(ledger: Ledger, ctx: Any, clock: Clock) -> None:
     """Regression: its author had not published yet, and then every newer model came first, until its window was over."""
-    inbox = Inbox(place)
+    inbox = Inbox(ctx)
     first = inbox.next_model(ledger)
     assert first is not None
     for _ in inbox.work(first, ledger):

@@ -1,21 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The local strategy: whom to believe, what to continue from, what to leave alone."""
+"""The local strategy: whose votes to believe, which models to continue from, which to avoid."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from pdfed.chain.events import Event
 from pdfed.chain.ledger import Ledger
 from pdfed.mechanism import Role, Score, Terms
 from pdfed.node.evaluation import OwnScore, vote
-from pdfed.node.inbox import wanted
-from pdfed.node.strategy import OPEN_PER_AUTHOR, alarmed, choose_parents, crowded, crowding, may_begin, opinion, should_submit
+from pdfed.node.inbox import models_to_score
+from pdfed.node.strategy import (
+    OPEN_PER_AUTHOR,
+    choose_parents,
+    exceeds_alarm,
+    flooding_authors,
+    may_begin,
+    opinion,
+    should_submit,
+    vote_waits,
+)
 from pdfed.spec import NodeConfig
 
-ANN, BOB, CYD, ME = (f"0x{character * 40}" for character in "abcd")
+ANN, BOB, CYD, ME = (to_checksum_address(f"0x{character * 40}") for character in "abcd")
 TERMS = Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, ANN)
 
 
@@ -29,12 +39,12 @@ def score(qn: float, memorized: int = 0) -> OwnScore:
 
 @pytest.fixture
 def ledger() -> Ledger:
-    """Genesis and models 1 (by Ann) and 2 (by Bob), both measured against the genesis."""
-    found = Ledger(TERMS)
+    """Genesis and models 1 (by Ann) and 2 (by Bob), both with the genesis as baseline."""
+    ledger = Ledger(TERMS)
     for account, role in ((ANN, Role.TRAINER), (BOB, Role.TRAINER), (CYD, Role.VALIDATOR), (ME, Role.TRAINER)):
-        found.apply(event("NodeRegistered", 1, account=account, role=int(role), stake=10**17))
+        ledger.apply(event("NodeRegistered", 1, account=account, role=int(role), stake=10**17))
     for number, author in ((1, ANN), (2, BOB)):
-        found.apply(
+        ledger.apply(
             event(
                 "ModelSubmitted",
                 10 + number,
@@ -46,7 +56,7 @@ def ledger() -> Ledger:
                 eligibleWeight=300,
             )
         )
-    return found
+    return ledger
 
 
 def cast(ledger: Ledger, voter: str, model: int, qn: float, baseline: float, memorized: int = 0) -> None:
@@ -118,10 +128,10 @@ def test_a_mean_weighs_better_models_more(ledger: Ledger) -> None:
 
 def test_a_model_that_copies_is_left_alone_whoever_says_so(ledger: Ledger) -> None:
     own = {0: score(80), 1: score(40), 2: score(30, memorized=300_000)}
-    assert alarmed(2, ledger, own, config())
+    assert exceeds_alarm(2, ledger, own, config())
     cast(ledger, CYD, 1, qn=40, baseline=80, memorized=250_000)
-    assert alarmed(1, ledger, own, config())
-    assert not alarmed(1, ledger, own, config(deny=(CYD,)))
+    assert exceeds_alarm(1, ledger, own, config())
+    assert not exceeds_alarm(1, ledger, own, config(deny=(CYD,)))
     choice = choose_parents(ledger, own, config())
     assert choice is not None
     assert choice.parents == (0,)
@@ -158,13 +168,16 @@ def test_a_flood_of_one_authors_models_waits_and_the_others_do_not(ledger: Ledge
     submitted(ledger, 15, BOB)
     flood = [model.id for model in ledger.unsettled() if model.author == ANN]
     for number in flood[:OPEN_PER_AUTHOR]:
-        assert not crowded(ledger.models[number], crowding(ledger, ME), ME)
+        assert not vote_waits(ledger.models[number], flooding_authors(ledger, ME), ME)
         ledger.apply(event("VoteCommitted", 40, id=number, voter=ME, commitment=b"\x01" * 32, sealed=b"\x02" * 32, weight=100))
     assert all(
-        crowded(ledger.models[number], crowding(ledger, ME), ME) == (number not in flood[:OPEN_PER_AUTHOR]) for number in flood
+        vote_waits(ledger.models[number], flooding_authors(ledger, ME), ME) == (number not in flood[:OPEN_PER_AUTHOR])
+        for number in flood
     )
-    assert not crowded(ledger.models[15], crowding(ledger, ME), ME) and not crowded(ledger.models[14], crowding(ledger, CYD), CYD)
-    assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood[:OPEN_PER_AUTHOR]}
+    assert not vote_waits(ledger.models[15], flooding_authors(ledger, ME), ME) and not vote_waits(
+        ledger.models[14], flooding_authors(ledger, CYD), CYD
+    )
+    assert {model.id for model in models_to_score(ledger, ME)} == {0, 2, 15, *flood[:OPEN_PER_AUTHOR]}
     ledger.apply(event("VoteRevealed", 50, id=flood[0], voter=ME, score=Score(1, 1, 0), weight=100))
-    assert not crowded(ledger.models[14], crowding(ledger, ME), ME)
-    assert {model.id for model in wanted(ledger, ME)} == {0, 2, 15, *flood}
+    assert not vote_waits(ledger.models[14], flooding_authors(ledger, ME), ME)
+    assert {model.id for model in models_to_score(ledger, ME)} == {0, 2, 15, *flood}

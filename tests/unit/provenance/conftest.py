@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People with real wallets who make tiny models of each other's."""
+"""Authors with real wallets, and a family of tiny models that they derive from each other's."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ FACTS = TrainingFacts(
 
 
 def cid_of_digest(digest: bytes) -> str:
-    """CIDv1, dag-pb, sha2-256, base32: as a bundle's."""
+    """CID of a bundle: CIDv1, dag-pb, sha2-256, base32."""
     return "b" + base64.b32encode(b"\x01\x70\x12\x20" + digest).decode().lower().rstrip("=")
 
 
 class Person:
-    """A wallet, the identity that goes with it, and a folder for models."""
+    """A wallet, its identity, and a folder for models."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.account = Account.from_key(hashlib.sha256(name.encode()).digest())
@@ -59,7 +59,7 @@ class Person:
         return file
 
     def make(self, title: str, parents: Sequence[Parent] = (), facts: TrainingFacts = FACTS) -> Parent:
-        """A signed model, ready to be the parent of others."""
+        """Sign a model, ready to be the parent of others."""
         file = self.weights(title)
         manifest = sign_model(
             file,

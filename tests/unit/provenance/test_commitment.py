@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commitment to private pictures binds to each of them, and tells none of them."""
+"""The commitment binds each private picture and reveals none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.provenance import dataset_root
-from pdfed.provenance.commitment import inclusion_path, leaf, leaf_salt, node, root_above
+from pdfed.provenance.commitment import inclusion_path, leaf, leaf_salt, node, root_from_path
 
 HASHES = st.lists(st.binary(min_size=32, max_size=32), max_size=20)
 SALT = b"0123456789abcdef"
@@ -60,13 +60,13 @@ def test_a_known_picture_can_not_be_confirmed_without_the_salt() -> None:
 
 @given(HASHES.filter(bool), st.integers(1, 100))
 def test_the_number_of_pictures_is_committed_to(hashes: list[bytes], claimed: int) -> None:
-    """A path of 150 pictures fitted every number from 129 to 256."""
+    """Regression: a path of 150 pictures was valid for every number from 129 to 256."""
     root, first = dataset_root(hashes, SALT), leaf_salt(SALT, hashes[0], 0)
     try:
-        found = root_above(hashes[0], first, 0, claimed, inclusion_path(hashes, SALT, 0))
+        root_of_path = root_from_path(hashes[0], first, 0, claimed, inclusion_path(hashes, SALT, 0))
     except ValueError:
         return
-    assert (found == root) == (claimed == len(hashes))
+    assert (root_of_path == root) == (claimed == len(hashes))
 
 
 @pytest.mark.parametrize(("hashes", "salt"), [([b"\x01" * 32], b"short"), ([b"\x01" * 31], SALT), ([b""], SALT)])

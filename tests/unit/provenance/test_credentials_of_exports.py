@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights with their credentials inside the file: still the same weights, and whoever changes anything is found out."""
+"""Credentials inside a weights file: the weights stay the same, and every change is detected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pdfed.provenance import (
     verify_embedded,
     verify_model,
 )
-from pdfed.provenance.embedded_credentials import _header, _slot, _without
+from pdfed.provenance.embedded_credentials import _find_slot, _read_header, _remove_slot
 
 from .conftest import Person
 
@@ -56,7 +56,7 @@ def changed(source: Path, target: Path, old: bytes, new: bytes) -> Path:
 def with_store(source: Path, target: Path, change: tuple[bytes, bytes]) -> Path:
     """The export with one thing changed inside its manifest store."""
     with source.open("rb") as opened:
-        slot = _slot(_header(opened))
+        slot = _find_slot(_read_header(opened))
     store = base64.b64decode(slot.value)
     assert change[0] in store
     return changed(source, target, slot.value, base64.b64encode(store.replace(*change, 1)))
@@ -82,7 +82,7 @@ def test_tensors_stay_aligned_and_the_original_comes_back_byte_for_byte(family: 
     (before,) = struct.unpack_from("<Q", original)
     assert (length - before) % 8 == 0
     with exported.open("rb") as opened:
-        header = _without(_slot(_header(opened)))
+        header = _remove_slot(_find_slot(_read_header(opened)))
     assert struct.pack("<Q", len(header)) + header + content[8 + length :] == original
 
 
@@ -92,13 +92,13 @@ def test_a_header_without_metadata_gets_some(family: Family, exporter: Person, t
     target = tmp_path / "out.safetensors"
     sign_embedded(plain, target, title="plain", model=family["child"], identity=exporter.identity, action=CONVERTED)
     with target.open("rb") as opened:
-        slot = _slot(_header(opened))
-    assert struct.pack("<Q", len(_without(slot))) + _without(slot) == plain.read_bytes()[: 8 + len(_without(slot))]
+        slot = _find_slot(_read_header(opened))
+    assert struct.pack("<Q", len(_remove_slot(slot))) + _remove_slot(slot) == plain.read_bytes()[: 8 + len(_remove_slot(slot))]
     assert verify_embedded(target).same_weights is False
 
 
 def test_weights_that_are_not_the_models_need_another_word(family: Family, exporter: Person, tmp_path: Path) -> None:
-    """Other tensors under a good model's name: refused, unless the export says that it converted them."""
+    """Other tensors under a good model's name: refused, unless the export declares a conversion."""
     target = tmp_path / "out.safetensors"
     sign_embedded(family["left"].weights, target, title="x", model=family["child"], identity=exporter.identity)
     with pytest.raises(WeightsAltered, match="does not hold the weights that its model's author signed"):
@@ -170,7 +170,7 @@ def test_what_is_no_export_is_refused_by_name(tmp_path: Path, content: bytes) ->
 
 
 def test_brackets_in_a_string_do_not_hide_deep_nesting(tmp_path: Path) -> None:
-    """They were counted as closing what was open: where the recursion limit is raised, the parser ended the process."""
+    """Regression: brackets in strings were counted as closing; with a raised recursion limit the parser crashed the process."""
     deep = b'{"a":"' + b"]" * 300_000 + b'","b":' + b"[" * 300_000 + b"]" * 300_000 + b"}"
     (tmp_path / "x.safetensors").write_bytes(header(deep))
     look = f"""

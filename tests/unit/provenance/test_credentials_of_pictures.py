@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A generated picture tells who trained its model, and can't be made to tell anything else."""
+"""Content Credentials of a generated picture name the authors of its model, and forgeries are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pdfed.provenance import (
     sign_picture,
     verify_picture,
 )
-from pdfed.provenance.model_manifest import build, carried
+from pdfed.provenance.model_manifest import build, parent_ingredients
 
 from .conftest import Person
 
@@ -102,7 +102,7 @@ def test_an_altered_ancestor_in_a_picture(signed: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", png(), b"GIF89a"])
 def test_pictures_without_credentials(content: bytes) -> None:
-    with pytest.raises(ManifestInvalid, match=r"no PNG|0 Content Credentials"):
+    with pytest.raises(ManifestInvalid, match=r"not a PNG|0 Content Credentials"):
         verify_picture(content)
 
 
@@ -131,7 +131,7 @@ def test_a_picture_is_not_signed_for_a_model_that_does_not_verify(family: Family
 
 @pytest.mark.parametrize("names", [(), ("left", "right")])
 def test_a_picture_that_names_no_model_or_several(family: Family, drawer: Person, names: tuple[str, ...]) -> None:
-    ingredients, resources = carried([family[name] for name in names])
+    ingredients, resources = parent_ingredients([family[name] for name in names])
     for ingredient in ingredients:
         ingredient["relationship"] = "inputTo"
     made = {"action": "c2pa.created", "digitalSourceType": "http://c2pa.org/digitalsourcetype/empty"}
@@ -146,7 +146,7 @@ def test_a_picture_that_names_no_model_or_several(family: Family, drawer: Person
 def test_a_picture_carries_its_model_where_a_child_could_not(
     family: Family, drawer: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It named the model by CID only, and nobody who trained it."""
+    """Regression: the picture named the model by CID only, without its authors."""
     monkeypatch.setattr(model_manifest, "CARRIED_BYTES", 1)
     found = verify_picture(sign_picture(png(), title="seven", model=family["child"], identity=drawer.identity))
     assert [record.title for record in found.lineage] == ["child", "merge", "left", "right", "genesis"]
@@ -158,9 +158,9 @@ def test_a_picture_that_names_a_model_and_carries_nothing_of_it(
     def by_cid(parents: Sequence[Parent], **_: bool) -> tuple[list[dict], dict[str, bytes]]:
         with monkeypatch.context() as full:
             full.setattr(model_manifest, "CARRIED_BYTES", 0)
-            return carried(parents)
+            return parent_ingredients(parents)
 
-    monkeypatch.setattr(credentials, "carried", by_cid)
+    monkeypatch.setattr(credentials, "parent_ingredients", by_cid)
     bare = sign_picture(png(), title="seven", model=family["child"], identity=drawer.identity)
     with pytest.raises(ManifestInvalid, match="nothing of its history"):
         verify_picture(bare)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pixel shuffle that travels as weights of a standard autoencoder, and the labels as DiTPipeline counts them."""
+"""Export to diffusers: the pixel shuffle as weights of a standard autoencoder, and labels as in DiTPipeline."""
 
 from __future__ import annotations
 

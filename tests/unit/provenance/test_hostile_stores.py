@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever bytes come instead of a manifest: refused by name, within bounds, and never told as something else."""
+"""Hostile bytes instead of a manifest: refused with a named error, within bounds, and never accepted with other facts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_changed_byte_anywhere_is_refused_by_name(family: Family, data: st.Dat
         found = verify_model(family["merge"].weights, bytes(manifest))
     except ProvenanceError:
         return
-    # Some bytes mean nothing (a box's toggles, padding of the signature): then nothing that is told may differ.
+    # Some bytes mean nothing (a box's toggles, padding of the signature); the result must then be the same.
     honest = check(family["merge"])
     assert (found.claim, found.facts, found.weights_cid) == (honest.claim, honest.facts, honest.weights_cid)
     assert [record.claim for record in found.lineage] == [record.claim for record in honest.lineage]
@@ -66,7 +66,7 @@ def _boxes(store: bytes) -> Iterator[bytes]:
 
 
 def test_a_strangers_words_do_not_reach_the_terminal_raw() -> None:
-    """A label could move the cursor up and write over what was printed before."""
+    """Regression: a label could move the cursor up and overwrite earlier output."""
     label = b"\x1b[1A\x1b[2K\rdigits: 20 pictures  (Valid)\n\x1b]0;owned\x07\xe2\x80\xae"
     store = _superbox(b"c2pa", b"c2pa", _superbox(b"c2ma", label))
     signed = _superbox(b"c2pa", b"c2pa", _superbox(b"c2ma", label, _superbox(b"c2cs", b"c2pa.signature")))

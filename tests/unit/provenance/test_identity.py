@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The signing keys: made once, kept from others, renewed in time."""
+"""Signing keys: created once, private, renewed in time."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_stop_while_writing_leaves_the_old_keys(tmp_path: Path) -> None:
 
 
 def test_processes_that_start_at_once_in_a_new_home_share_the_keys(tmp_path: Path) -> None:
-    """Regression: half of such processes ended with FileNotFoundError, or signed with keys that another had replaced."""
+    """Regression: half of these processes failed with FileNotFoundError, or signed with keys that another had replaced."""
     program = (
         "import sys; from pathlib import Path; from pdfed.provenance import Identity;"
         "print(Identity.load_or_create(Path(sys.argv[1]), sys.argv[2]).leaf().key_hash.hex())"

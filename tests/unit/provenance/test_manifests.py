@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model's manifest: its whole history is read back, and each way of changing it is caught and named."""
+"""A model's manifest: the whole lineage is read back, and every forgery is refused with a named error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pdfed.provenance import (
     sign_model,
     verify_model,
 )
-from pdfed.provenance.model_manifest import NullSink, build, carried, file_sha256, model_definition
+from pdfed.provenance.model_manifest import NullSink, build, file_sha256, model_definition, parent_ingredients
 
 from .conftest import CHAIN, CONTRACT, FACTS, Person, cid_of_digest
 
@@ -43,11 +43,11 @@ def check(model: Parent, **options: Any) -> Any:
 
 
 def forge(author: Person, change: Callable[[dict], None], parents: tuple[Parent, ...] = (), claim: Claim | None = None) -> Parent:
-    """A manifest whose signatures are all good, over a definition that `change` made dishonest."""
+    """A manifest with valid signatures over a definition that `change` falsified."""
     weights = author.weights("forged")
     claim = claim or author.claim(parents)
     proof = author.sign(eip712_message(claim, file_sha256(weights), author.identity.leaf().key_hash))
-    ingredients, resources = carried(parents)
+    ingredients, resources = parent_ingredients(parents)
     definition = model_definition("forged", FACTS, claim, proof, cid_of_digest(b"w" * 32), ingredients)
     change(definition)
     with weights.open("rb") as asset:
@@ -59,7 +59,7 @@ def assertion(definition: dict, label: str) -> dict:
     return next(entry["data"] for entry in definition["assertions"] if entry["label"] == label)
 
 
-# What holds
+# Valid manifests
 
 
 def test_a_genesis_carries_nobody(family: Family) -> None:
@@ -81,9 +81,9 @@ def test_a_child_of_a_merge_carries_every_ancestor_once(family: Family) -> None:
 
 def test_a_merge_names_its_base_and_its_inputs(family: Family) -> None:
     found = check(family["merge"])
-    told = [(entry.digest, entry.cid, entry.relationship, entry.title) for entry in found.ingredients]
+    parents = [(entry.digest, entry.cid, entry.relationship, entry.title) for entry in found.ingredients]
     left, right = family["left"], family["right"]
-    assert told == [(left.digest, left.cid, "parentOf", "left"), (right.digest, right.cid, "inputTo", "right")]
+    assert parents == [(left.digest, left.cid, "parentOf", "left"), (right.digest, right.cid, "inputTo", "right")]
     assert found.claim.parents == (left.digest, right.digest)
 
 
@@ -133,7 +133,7 @@ def test_privacy_loss_and_seed_come_back_exactly(person: People) -> None:
     assert (found.facts.epsilon, found.facts.seed) == (2.5, 2**63 - 1)
 
 
-# What is refused
+# Refused manifests
 
 
 @pytest.mark.parametrize("where", ["first byte", "header", "last byte", "appended", "cut"])
@@ -184,7 +184,7 @@ def test_an_ancestor_whose_wallet_proof_was_altered(family: Family) -> None:
 
 
 def test_a_changed_ancestor_whose_failure_was_signed_into_its_child(person: People, family: Family, monkeypatch: Any) -> None:
-    """The library tells only what changed since an ancestor was taken in: recorded as broken, it passed as Valid."""
+    """The library reports only changes since the child's record: an ancestor recorded as broken passed as Valid."""
     ada, left = person("ada"), family["left"]
     store = changed(left.manifest, b"AdamW", b"Adam0", last=True)
     with left.weights.open("rb") as asset, Reader("application/octet-stream", asset, store) as reader:
@@ -194,12 +194,12 @@ def test_a_changed_ancestor_whose_failure_was_signed_into_its_child(person: Peop
         definition["ingredients"][0]["validation_results"] = broken
 
     careless = Settings.from_dict({"verify": {"verify_after_sign": False}})
-    honest = carried([left])[0]
+    honest = parent_ingredients([left])[0]
     with monkeypatch.context() as signing:
-        signing.setattr(manifest_reading, "offline", lambda: Context(settings=careless))
-        signing.setattr(sys.modules[__name__], "carried", lambda parents: (honest, {"base.c2pa": store}))
+        signing.setattr(manifest_reading, "offline_context", lambda: Context(settings=careless))
+        signing.setattr(sys.modules[__name__], "parent_ingredients", lambda parents: (honest, {"base.c2pa": store}))
         model = forge(ada, knowing, parents=(left,))
-    with pytest.raises(AncestorAltered, match="before it was taken in"):
+    with pytest.raises(AncestorAltered, match="already altered when its child was signed"):
         check(model)
 
 
@@ -334,7 +334,7 @@ def test_a_data_set_that_is_not_the_one_trained_on(person: People) -> None:
 
 
 def test_a_stranger_hidden_in_the_lineage(person: People, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All C2PA signatures are good, but an ancestor's wallet never signed: found from the descendant alone."""
+    """All C2PA signatures are valid, but an ancestor's wallet never signed: detected from the descendant alone."""
     ada, thief = person("ada"), person("thief")
     thief.identity = thief.identity.load_or_create(thief.folder / "posing", ada.address)
     stolen = forge(thief, lambda _: None, claim=ada.claim())
@@ -346,7 +346,7 @@ def test_a_stranger_hidden_in_the_lineage(person: People, family: Family, monkey
 
 
 def test_a_hash_that_leaves_a_part_of_the_weights_out(person: People, family: Family) -> None:
-    """The weights in the hole could be changed afterwards; the library sees it in the model itself, but not in an ancestor."""
+    """The excluded weights could be changed afterwards; the library detects that in the model itself, but not in an ancestor."""
     ada = person("ada")
     weights = ada.weights("holed")
     claim, content = ada.claim(), weights.read_bytes()
@@ -356,7 +356,7 @@ def test_a_hash_that_leaves_a_part_of_the_weights_out(person: People, family: Fa
     with pytest.raises(WeightsAltered):
         verify_model(weights, manifest)
 
-    entries, _ = carried([family["genesis"]])
+    entries, _ = parent_ingredients([family["genesis"]])
     with Reader("application/c2pa", io.BytesIO(manifest)) as reader:
         entries[0]["active_manifest"] = json.loads(reader.json())["active_manifest"]
     child = ada.weights("forged")
@@ -374,7 +374,7 @@ def test_a_hash_that_leaves_a_part_of_the_weights_out(person: People, family: Fa
 
 
 def sign_with_hole(author: Person, definition: dict, content: bytes, start: int) -> bytes:
-    """As `build`, by the library's low-level call, over content[:start] only."""
+    """As `build`, but with a hash over content[:start] only, by the library's low-level call."""
     library, out, chain = native._lib, ctypes.POINTER(ctypes.c_ubyte)(), author.identity.chain
     covered = list(hashlib.sha256(content[:start]).digest())
     hole = [{"start": start, "length": len(content) - start}]
@@ -386,13 +386,13 @@ def sign_with_hole(author: Person, definition: dict, content: bytes, start: int)
         builder = Builder(definition)
         size = ctypes.c_size_t(signer.reserve_size())
         assert place(builder._handle, size, b"application/c2pa", ctypes.byref(out)) > 0
-        told = json.dumps(binding).encode()
-        size = sign(builder._handle, signer._handle, told, b"application/c2pa", None, ctypes.byref(out))
+        data_hash = json.dumps(binding).encode()
+        size = sign(builder._handle, signer._handle, data_hash, b"application/c2pa", None, ctypes.byref(out))
         assert size > 0
         return ctypes.string_at(out, size)
 
 
-# What an honest author is kept from
+# Errors of an honest author
 
 
 def test_a_wallet_that_is_not_the_authors_can_not_sign(person: People) -> None:

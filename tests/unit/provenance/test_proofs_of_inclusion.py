@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One leaf of a commitment is opened; the others stay closed; nothing else can be made to look opened."""
+"""An inclusion proof proves its own picture, reveals no other, and can't be forged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdfed.provenance import Parent, ProofInvalid, dataset_root, prove_inclusion, read_inclusion_proof
-from pdfed.provenance.commitment import inclusion_path, leaf, leaf_salt, root_above
+from pdfed.provenance.commitment import inclusion_path, leaf, leaf_salt, root_from_path
 from pdfed.provenance.inclusion_proof import MAX_PROOF_BYTES
 
 from .conftest import FACTS, Person
@@ -24,7 +24,7 @@ HASHES = [hashlib.sha256(bytes([index])).digest() for index in range(11)]
 SIZES = st.integers(1, 70)
 
 
-def made(index: int = 3) -> Any:
+def proof_of(index: int = 3) -> Any:
     return prove_inclusion(HASHES, SALT, HASHES[index], size=16, channels=1)
 
 
@@ -33,7 +33,7 @@ def test_every_picture_of_every_tree_leads_to_the_root(size: int, data: st.DataO
     hashes = [hashlib.sha256(index.to_bytes(2, "big")).digest() for index in range(size)]
     index = data.draw(st.integers(0, size - 1))
     path = inclusion_path(hashes, SALT, index)
-    assert root_above(hashes[index], leaf_salt(SALT, hashes[index], index), index, size, path) == dataset_root(hashes, SALT)
+    assert root_from_path(hashes[index], leaf_salt(SALT, hashes[index], index), index, size, path) == dataset_root(hashes, SALT)
     assert len(path) <= (size - 1).bit_length()
 
 
@@ -43,30 +43,30 @@ def test_a_path_fits_its_own_place_only(size: int, data: st.DataObject) -> None:
     index, claimed = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size - 1))
     path = inclusion_path(hashes, SALT, index)
     try:
-        found = root_above(hashes[index], leaf_salt(SALT, hashes[index], index), claimed, size, path)
+        found = root_from_path(hashes[index], leaf_salt(SALT, hashes[index], index), claimed, size, path)
     except ValueError:
         return
     assert (found == dataset_root(hashes, SALT)) == (claimed == index)
 
 
 def test_a_proof_comes_back_as_it_was_written() -> None:
-    assert read_inclusion_proof(made().json().encode()) == made()
-    assert made().root == dataset_root(HASHES, SALT)
+    assert read_inclusion_proof(proof_of().json().encode()) == proof_of()
+    assert proof_of().root == dataset_root(HASHES, SALT)
 
 
 def test_a_proof_opens_no_other_picture() -> None:
     """Neither the secret salt, nor another picture's hash or leaf salt, is in the file."""
-    text = made(3).json()
-    closed = [SALT] + [hashed for index, hashed in enumerate(HASHES) if index != 3]
-    closed += [leaf_salt(SALT, hashed, index) for index, hashed in enumerate(HASHES) if index != 3]
-    assert not any(secret.hex() in text for secret in closed)
-    beside = made(3).path[0]
-    guesses = [hashlib.sha256(b"\x00" + salt + HASHES[2]).digest() for salt in (b"", SALT, made(3).salt, bytes(32))]
-    assert beside not in guesses  # whoever has the neighbour's picture still can't confirm it
+    text = proof_of(3).json()
+    secrets = [SALT] + [hashed for index, hashed in enumerate(HASHES) if index != 3]
+    secrets += [leaf_salt(SALT, hashed, index) for index, hashed in enumerate(HASHES) if index != 3]
+    assert not any(secret.hex() in text for secret in secrets)
+    sibling = proof_of(3).path[0]
+    guesses = [hashlib.sha256(b"\x00" + salt + HASHES[2]).digest() for salt in (b"", SALT, proof_of(3).salt, bytes(32))]
+    assert sibling not in guesses  # the neighbour's picture alone does not confirm it
 
 
 def test_a_proof_opens_no_neighbour_after_the_folder_has_changed() -> None:
-    """A place had the same salt in every version of a folder: what one proof published opened a leaf beside another's."""
+    """Regression: an index had the same salt in every version of a folder, so one proof opened a neighbour in another."""
     added = hashlib.sha256(b"a picture that came later").digest()
     before = prove_inclusion(HASHES, SALT, HASHES[0], size=16, channels=1)
     after = prove_inclusion([added, *HASHES], SALT, HASHES[0], size=16, channels=1)
@@ -75,16 +75,18 @@ def test_a_proof_opens_no_neighbour_after_the_folder_has_changed() -> None:
 
 
 def test_the_number_of_pictures_in_a_proof_is_proven() -> None:
-    """A proof of 11 pictures was accepted as one of 9 … 16, of the same path."""
-    found = json.loads(made().json())
+    """Regression: a proof of 11 pictures was also accepted with any number from 9 to 16, which have the same path."""
+    fields = json.loads(proof_of().json())
     for pictures in (*range(1, 11), *range(12, 40)):
         with pytest.raises(ProofInvalid):
-            read_inclusion_proof(json.dumps(found | {"pictures": pictures}).encode())
+            read_inclusion_proof(json.dumps(fields | {"pictures": pictures}).encode())
 
 
 def test_a_known_picture_can_not_be_confirmed_from_a_manifest(family: Mapping[str, Parent]) -> None:
-    """The attacker has the manifest and every picture of the data set, but not the salt: nothing in the store is any simple
-    function of them, and the commitment differs for another salt."""
+    """An attacker with the manifest and every picture of the data set, but without the salt, can't confirm a picture.
+
+    Nothing in the store is a simple function of the pictures, and another salt gives another commitment.
+    """
     pictures = [b"\x01" * 32, b"\x02" * 32]  # what FACTS commits to
     manifest = family["child"].manifest
     guessed = [guess for picture in pictures for guess in (picture, hashlib.sha256(picture).digest())]
@@ -92,7 +94,7 @@ def test_a_known_picture_can_not_be_confirmed_from_a_manifest(family: Mapping[st
     guessed += [dataset_root([picture], bytes(16)) for picture in pictures]
     assert FACTS.dataset_root.encode() in manifest
     assert not any(guess in manifest or guess.hex().encode() in manifest for guess in guessed)
-    assert dataset_root(pictures, b"s" * 32).hex() == FACTS.dataset_root  # with the salt it is confirmed at once
+    assert dataset_root(pictures, b"s" * 32).hex() == FACTS.dataset_root  # with the salt anyone can confirm it
 
 
 @pytest.mark.parametrize(
@@ -127,17 +129,17 @@ def test_a_known_picture_can_not_be_confirmed_from_a_manifest(family: Mapping[st
     ],
 )
 def test_a_proof_with_one_field_changed(field: str, value: object) -> None:
-    found = json.loads(made().json()) | {field: value}
+    fields = json.loads(proof_of().json()) | {field: value}
     with pytest.raises(ProofInvalid):
-        read_inclusion_proof(json.dumps(found).encode())
+        read_inclusion_proof(json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize("missing", ["kind", "dataset_root", "pictures", "index", "salt", "picture_sha256", "path", "size"])
 def test_a_proof_with_a_field_missing(missing: str) -> None:
-    found = json.loads(made().json())
-    del found[missing]
+    fields = json.loads(proof_of().json())
+    del fields[missing]
     with pytest.raises(ProofInvalid):
-        read_inclusion_proof(json.dumps(found).encode())
+        read_inclusion_proof(json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff", b"{" * 10_000, b'"' + b"x" * MAX_PROOF_BYTES])

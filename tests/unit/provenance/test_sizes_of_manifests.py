@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Long histories are carried as far as there is room; a manifest that would leave no room for others is refused."""
+"""Long histories are carried within limits; a manifest too large for its children to carry is refused."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def test_a_store_that_would_grow_too_large_names_a_parent_by_cid(
 
 
 def test_trust_anchors_count_against_no_honest_model(family: Family, person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regression: with anchors the library tells of every ancestor that it is trusted, and a history of 60 was refused."""
+    """Regression: with anchors the library adds a result per trusted ancestor, and a history of 60 was refused."""
     monkeypatch.setattr(model_manifest, "MAX_RESULTS_BYTES", 100)
-    with pytest.raises(ManifestInvalid, match="found in the manifest"):
+    with pytest.raises(ManifestInvalid, match="validation results of the manifest"):
         check(family["merge"])
     merge = family["merge"]
     assert verify_model(merge.weights, merge.manifest, anchors=person("stranger").identity.anchor).state == "Valid"
 
 
 def padded(author: Person, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict, dict], None], *parents: Parent) -> Parent:
-    """A model whose author signed more than a model needs."""
+    """A model whose author padded the manifest with `change`."""
     honest = model_manifest.build
 
     def more(definition: dict, resources: dict, *rest: Any, **options: Any) -> bytes:
@@ -68,7 +68,7 @@ def padded(author: Person, monkeypatch: pytest.MonkeyPatch, change: Callable[[di
 
 @pytest.mark.parametrize("size", [700_000, 2_600_000])
 def test_a_manifest_padded_until_no_picture_could_carry_it(person: People, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """It passed, and pictures of the model named nobody who trained it."""
+    """Regression: it was accepted, and pictures of the model could not name its authors."""
 
     def thumbnail(definition: dict, resources: dict) -> None:
         definition["thumbnail"] = {"format": "image/jpeg", "identifier": "thumbnail"}
@@ -79,13 +79,13 @@ def test_a_manifest_padded_until_no_picture_could_carry_it(person: People, monke
 
 
 def test_a_manifest_of_more_assertions_than_a_picture_could_tell_of(person: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is found in a manifest goes into whatever carries it, and each assertion adds a line."""
+    """Validation results of a manifest are stored in its children and pictures, and each assertion adds a line."""
 
     def assertions(definition: dict, _: dict) -> None:
         more = [{"label": f"org.pdfed.more{number}", "data": {"a": 1}, "created": True} for number in range(300)]
         definition["assertions"] = [*definition["assertions"], *more]
 
-    with pytest.raises(ManifestInvalid, match=r"What is found in the manifest has \d+ bytes, over 50000"):
+    with pytest.raises(ManifestInvalid, match=r"The validation results of the manifest have \d+ bytes, over 50000"):
         check(padded(person("ada"), monkeypatch, assertions))
 
 
@@ -93,7 +93,7 @@ def test_a_manifest_that_carries_more_than_a_picture_could(
     person: People, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_manifest, "MAX_MODEL_BYTES", len(family["child"].manifest) - 1)
-    with pytest.raises(ManifestInvalid, match="those that it carries"):
+    with pytest.raises(ManifestInvalid, match="The manifest and its ancestors have"):
         check(family["child"])
     assert check(family["merge"]).depth == 2
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's owner sees what it measured, the privacy audit beside Q-N; only journals of the same contract are read."""
+"""A node's owner sees its scores and privacy audits; only journals of the same contract are read."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web page of a federation: one file, everything in it, nothing in it that a name could make into markup."""
+"""The web page of a demo: one self-contained file, in which no name becomes markup."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_page_holds_pictures_models_rewards_and_what_nodes_measured_themselves(folder: Path) -> None:
     page = write_page(folder, summary()).read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2 and "93.4%" in page and "1.000000" in page and "passed the audit" in page
-    own = page[page.index("What the champions give away") :]
+    own = page[page.index("Privacy audit of the champions") :]
     assert own.count("0xNode") == 2  # model 2 is no champion
     assert "12 of 500" in own and "0.51 ± 0.04" in own and "0.93 ± 0.04" in own
 

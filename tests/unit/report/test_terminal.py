@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the terminal shows of files and models is their text: no name in them styles or breaks the output."""
+"""Text from files and models is shown as text: it neither styles the output nor steers the terminal."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pdfed.audit import AuditReport, Check, ModelAudit, Withdrawal
-from pdfed.provenance import Claim, Credentials, Record, TrainingFacts
+from pdfed.audit import AuditReport, Check, CheckState, ModelAudit, Withdrawal
+from pdfed.inclusion import DataSetModels
+from pdfed.provenance import Claim, Credentials, InclusionProof, Record, TrainingFacts
+from pdfed.report.facts import credentials_facts, inclusion_facts
 from pdfed.report.terminal import (
     LiveDisplay,
     audit_line,
     audit_summary,
     audit_table,
-    credentials_facts,
     credentials_table,
+    inclusion_lines,
     withdrawal_table,
 )
 from tests.unit.report.test_local_scores import LEDGER
@@ -52,7 +54,7 @@ def test_what_a_live_display_tells_of_an_audit_is_text(name: str) -> None:
 
 def audited(detail: str, **changes: Any) -> ModelAudit:
     """A model of which one check failed, for this reason."""
-    found = ModelAudit(1, "bafy", WALLET, (0,), (Check("card", "failed", detail),), 2, 2, {WALLET: 1.0}, {})
+    found = ModelAudit(1, "bafy", WALLET, (0,), (Check("card", CheckState.FAILED, detail),), 2, 2, {WALLET: 1.0}, {})
     return replace(found, **changes)
 
 
@@ -85,3 +87,24 @@ def test_what_the_maker_of_a_file_says_is_not_called_proven() -> None:
     console.print(credentials_table(of_hostile("a model")))
     said = console.export_text()
     assert "'a model', bafy, as its maker says" in said and "each line signed by that wallet" in said and "proven" not in said
+
+
+PROOF = InclusionProof(bytes(32), 150, 7, b"", bytes(32), (), 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("models", "holds", "line"),
+    [
+        (None, True, "Add --network and --contract to check which models name this data set and see pictures at 16×16 pixels."),
+        (DataSetModels({}, ()), False, "No model of this contract names this data set."),
+        (DataSetModels({}, (4,)), None, "is not known: the manifests of 1 models could not be read."),
+        (DataSetModels({5: WALLET}, ()), True, f"Trained on it, as their authors signed: models 5 (by {WALLET})."),
+        (DataSetModels({5: WALLET}, (4,)), True, "Perhaps others, too: the manifests of 1 models could not be read."),
+    ],
+)
+def test_a_proof_of_inclusion_says_what_is_not_known(models: DataSetModels | None, holds: bool | None, line: str) -> None:
+    first, *rest = inclusion_lines(PROOF, models)
+    assert first.startswith("The picture is number 7 of 150 in the data set 0000") and rest[-1].endswith(line)
+    facts = inclusion_facts(PROOF, models)
+    assert facts["holds"] is holds and facts["pictures"] == 150
+    assert facts["models"] == (None if models is None else [{"id": id, "author": WALLET} for id in models.authors])

@@ -169,7 +169,7 @@ def test_fld_does_not_depend_on_the_size_of_its_pieces(monkeypatch: pytest.Monke
     train, test, generated = sets(200)
     whole = fld(train, test, generated)
     monkeypatch.setattr("pdfed.scoring.metrics.fld.PIECE", 1000)
-    monkeypatch.setattr("pdfed.scoring.metrics.fld.KEPT", 0)
+    monkeypatch.setattr("pdfed.scoring.metrics.fld.CACHED_MAX", 0)
     assert fld(train, test, generated) == pytest.approx(whole, rel=0.02)
 
 
@@ -178,11 +178,11 @@ def test_the_short_way_of_large_sets_gives_the_fld_of_the_long_one(against: Any,
     centres, draws = np.random.default_rng(0).normal(size=(10, 32)), np.random.default_rng(1)
     train, test, generated = (centres[draws.integers(0, 10, 700)] + draws.normal(size=(700, 32)) for _ in range(3))
     long = fld(train, test, generated, against=against)
-    monkeypatch.setattr("pdfed.scoring.metrics.fld.MANY", 0)
+    monkeypatch.setattr("pdfed.scoring.metrics.fld.REFERENCE_MAX", 0)
     assert fld(train, test, generated, against=against) == pytest.approx(long, rel=1e-3)
     monkeypatch.setattr("pdfed.scoring.metrics.mixture.PIECE", 5000)
-    monkeypatch.setattr("pdfed.scoring.metrics.fld.KEPT", 0)
-    monkeypatch.setattr("pdfed.scoring.metrics.fld.LARGEST", 10_000)
+    monkeypatch.setattr("pdfed.scoring.metrics.fld.CACHED_MAX", 0)
+    monkeypatch.setattr("pdfed.scoring.metrics.fld.BATCH", 10_000)
     assert fld(train, test, generated, against=against) == pytest.approx(long, rel=1e-3)
 
 
@@ -190,8 +190,8 @@ def test_overfit_gaussians_do_not_depend_on_the_size_of_their_pieces(monkeypatch
     train, test, generated = sets(200)
     generated[:50] = train[:50]
     whole = overfit_gaussians_pct(train, test, generated)
-    monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.KEPT", 0)
-    monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.LARGEST", 70)
+    monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.CACHED_MAX", 0)
+    monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.BATCH", 70)
     monkeypatch.setattr("pdfed.scoring.metrics.mixture.PIECE", 1000)
     assert overfit_gaussians_pct(train, test, generated) == pytest.approx(whole, abs=0.5)  # one Gaussian of 200
 
@@ -209,7 +209,7 @@ def test_overfit_gaussians_never_hold_all_distances_of_a_large_set(monkeypatch: 
         return found
 
     monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.squared_distances", told)
-    monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.KEPT", 0)
+    monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.CACHED_MAX", 0)
     monkeypatch.setattr("pdfed.scoring.metrics.overfit_gaussians.BLOCK", 5000)
     assert overfit_gaussians_pct(train, test, generated) == pytest.approx(whole, abs=0.5)  # one Gaussian of 200
     assert max(held) == 5000 and sum(held) == 100 * 200 * 200
@@ -365,7 +365,7 @@ def test_neighbours_do_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch)
     train, test, generated = sets(200)
     before = auth_pct(train, generated), precision_recall(test, generated), ct_score(train, test, generated)
     monkeypatch.setattr("pdfed.scoring.metrics.neighbours.PIECE", 900)
-    monkeypatch.setattr("pdfed.scoring.metrics.neighbours.EXACTLY", 10)
+    monkeypatch.setattr("pdfed.scoring.metrics.neighbours.EXACT_PIECE", 10)
     assert (auth_pct(train, generated), precision_recall(test, generated), ct_score(train, test, generated)) == before
 
 

@@ -60,14 +60,13 @@ def test_frechet_distance_of_sets_that_never_vary_is_that_of_their_means() -> No
 def measured_again(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pairs were measured in float64 after the screening, call by call."""
     counts: list[int] = []
-    measured = neighbours.measured
+    exact_squared = neighbours.exact_squared
 
-    def counted(of: np.ndarray, among: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def counted(queries: np.ndarray, points: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         counts.append(len(rows))
-        return measured(of, among, rows, columns)
+        return exact_squared(queries, points, rows, columns)
 
-    monkeypatch.setattr("pdfed.scoring.metrics.neighbours.measured", counted)
-    monkeypatch.setattr("pdfed.scoring.metrics.nearest.measured", counted)
+    monkeypatch.setattr(neighbours, "exact_squared", counted)
     return counts
 
 

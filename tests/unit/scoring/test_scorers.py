@@ -29,7 +29,6 @@ from pdfed.scoring import (
 )
 from pdfed.scoring.fingerprinter import contrastive_loss
 from pdfed.scoring.image_tensors import to_tensor
-from pdfed.scoring.training import scorer_training
 from pdfed.scoring.training.augment import augment
 from pdfed.scoring.verifier import WINDOWS
 from pdfed.spec import Images, Scoring
@@ -118,7 +117,7 @@ def same(one: Scorers, other: Scorers) -> bool:
 def test_a_training_killed_anywhere_ends_with_the_same_models(
     tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
-    monkeypatch.setattr(scorer_training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("pdfed.scoring.training.train_scorers.SAVE_SECONDS", 0.0)
     images, labels = digits.public[0][:40], digits.public[1][:40]
     scoring = Scoring(training_images=400)
     killed = ScorerTraining(images, scoring, seed=3)
@@ -165,7 +164,7 @@ def test_the_resnet50_preset_trains() -> None:
 def test_made_scorers_stay_as_they_are_and_go_on_where_they_were_stopped(
     tmp_path: Path, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer_training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("pdfed.scoring.training.train_scorers.SAVE_SECONDS", 0.0)
     parts = digits.public[0][:40], digits.public[1][:40], digits.unseen[0][:40]
     scoring = Scoring(training_images=400)
 

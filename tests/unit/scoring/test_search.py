@@ -10,7 +10,7 @@ import pytest
 
 from pdfed.scoring import BadFeatures, MemorizationSearch, Ruler
 from pdfed.scoring import search as searching
-from pdfed.scoring.feature_cache import kept_fingerprints
+from pdfed.scoring.feature_cache import cached_fingerprints
 from tests.unit.conftest import Digits, Trained
 
 SIZE, CLASSES = 20_000, 4
@@ -46,7 +46,7 @@ def pairs(search: MemorizationSearch, samples: tuple[np.ndarray, np.ndarray]) ->
 
 @pytest.fixture
 def inverted(train: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> MemorizationSearch:
-    monkeypatch.setattr(searching, "EXACT", 1000)
+    monkeypatch.setattr(searching, "EXHAUSTIVE_MAX", 1000)
     return MemorizationSearch(*train, shortlist=5, intra_class=0.5)
 
 
@@ -57,7 +57,7 @@ def test_the_inverted_file_finds_99_percent_of_the_pairs_and_every_copy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = pairs(inverted, samples)
-    monkeypatch.setattr(searching, "EXACT", 10**9)
+    monkeypatch.setattr(searching, "EXHAUSTIVE_MAX", 10**9)
     exhaustive = MemorizationSearch(*train, shortlist=5, intra_class=0.5)
     expected = pairs(exhaustive, samples)
     assert np.array_equal(inverted.thresholds, exhaustive.thresholds)
@@ -87,7 +87,7 @@ def test_thresholds_of_some_pictures_of_a_class_are_near_those_of_all(
     train: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_all = searching.thresholds_of(*train, 0.5)
-    monkeypatch.setattr(searching, "ASKED", 1000)
+    monkeypatch.setattr(searching, "THRESHOLD_SAMPLE", 1000)
     monkeypatch.setattr(searching, "BLOCK", 700)
     of_some = searching.thresholds_of(*train, 0.5)
     assert not np.array_equal(of_some, of_all)
@@ -139,7 +139,7 @@ def test_fingerprints_are_computed_once_and_again_only_where_they_must(
 
     def kept(pictures: np.ndarray) -> np.ndarray:
         done.clear()
-        return kept_fingerprints(fingerprinter, pictures, tmp_path, done.append)
+        return cached_fingerprints(fingerprinter, pictures, tmp_path, done.append)
 
     assert np.array_equal(kept(images), expected) and done == [64, 128, 192, 200]
     assert np.array_equal(kept(images), expected) and done == []

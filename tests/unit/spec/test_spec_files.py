@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Task and node files: presets hold, overrides reach, every fault is named with its place."""
+"""Task and node files: presets are valid, fields override them, every error names its field."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_a_file_overrides_its_preset(tmp_path) -> None:
         (f"preset: digits\nterms: {{commit_window: {2**40}, unbonding: {2**41}}}", "terms.commit_window"),
         (f"preset: digits\nterms: {{sunset: {2**33}}}", "terms.sunset"),
         ("preset: digits\nterms: {sponsor: me}", "terms.sponsor"),
-        ("preset: digits\nterms: {sponsor: vitalik.eth}", "'vitalik.eth' is no address"),
+        ("preset: digits\nterms: {sponsor: vitalik.eth}", "'vitalik.eth' is not an address"),
         ("preset: digits\nterms: {sponsor: 0x70997970C51812dc3A010C7d01b50e0d17dc79C8}", "in quotes"),
         ("preset: digits\nterms: {sponsor: '0x70997970c51812dc3A010C7d01b50e0d17dc79C8'}", "is mistyped"),
         ("preset: digits\ncolour: blue", "colour"),
@@ -86,7 +86,7 @@ def test_received_bytes_never_give_a_traceback(content: bytes) -> None:
 
 
 def numbers(values: dict, *place: str) -> list[tuple[str, ...]]:
-    """Where a task holds numbers that are not whole."""
+    """The paths of all floats in a task."""
     found = [(*place, name) for name, value in values.items() if isinstance(value, float)]
     for name, value in values.items():
         found += numbers(value, *place, name) if isinstance(value, dict) else []

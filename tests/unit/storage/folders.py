@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of the local store put into it and find in it."""
+"""Helpers of the local store's tests: make bundles, fetch them, list stored blocks."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks as a stranger could write them, and a source that answers with them."""
+"""Hostile blocks, and a source that serves them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from pdfed.storage.cid import DAG_PB, RAW, Cid
-from pdfed.storage.dag import Link, encode_directory, encode_file
+from pdfed.storage.dag_pb import Link, encode_directory, encode_file
 from pdfed.storage.storage_errors import ContentUnavailable
 
 
 class Stranger:
-    """A source of blocks whose every answer is its own choice. asked: how often."""
+    """A block source that serves arbitrary bytes. asked: number of requests."""
 
-    at_once = 1
+    concurrency = 1
 
     def __init__(self) -> None:
         self.answers: dict[Cid, bytes] = {}
@@ -26,7 +26,7 @@ class Stranger:
         return self.answers[cid]
 
     def says(self, codec: int, block: bytes) -> Cid:
-        """Hold a block under its right name."""
+        """Serve a block under its right CID."""
         cid = Cid.of(codec, block)
         self.answers[cid] = block
         return cid
@@ -38,7 +38,7 @@ class Stranger:
         return self.says(DAG_PB, encode_file([Link(part, "", 1) for part in parts], sizes))
 
     def directory(self, entries: Sequence[tuple[str, Cid]], *, sort: bool = True) -> Cid:
-        """A directory with these entries; sort: by name, as the format wants it."""
+        """Serve a directory with these entries. sort: by name, as the format requires."""
         blocks = [encode_directory([Link(cid, name, 1)]) for name, cid in entries]
         if sort:
             return self.says(DAG_PB, encode_directory([Link(cid, name, 1) for name, cid in entries]))

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real HTTP server on this machine that gives raw blocks, as a gateway and as a daemon's RPC port does, and lies in whatever
-way a test asks for."""
+"""HTTP server on this machine that serves raw blocks like a gateway or a daemon's RPC port, with faults that a test chooses."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ Lie = Callable[["Answer", bytes], None]
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One request. What it gives is up to the server's `lie`."""
+    """Handler of one request. The server's `lie` chooses the response."""
 
     protocol_version = "HTTP/1.1"
     server: Gateway
@@ -40,7 +39,7 @@ class Answer(BaseHTTPRequestHandler):
             self.answer(Cid.parse(parse_qs(urlsplit(self.path).query)["arg"][0]))
 
     def upload(self) -> bool:
-        """Take a chunked body, as far as it comes; whether that was to its end."""
+        """Read a chunked body. Returns True if it is complete."""
         while (line := self.rfile.readline()) and (size := int(line, 16)):
             self.rfile.read(size + 2)
             self.server.taking.wait()
@@ -72,12 +71,14 @@ class Answer(BaseHTTPRequestHandler):
         self.server.sent += len(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Tests say what went wrong themselves."""
+        """Log nothing."""
 
 
 class Gateway(ThreadingHTTPServer):
-    """asked: the CIDs it was asked for; sent: bytes of blocks; honest_for: so many answers are right before it lies;
-    imported: what it answers to an upload; uploads: of each, whether it came whole; taking: cleared while it takes no more."""
+    """asked: the requested CIDs; sent: bytes of blocks; honest_for: number of right responses before it lies.
+
+    imported: response to an upload; uploads: for each, True if it was complete; taking: cleared while it reads no more.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -99,7 +100,7 @@ class Gateway(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def hold(self, path: Path) -> str:
-        """Hold the content of `path`; its CID."""
+        """Serve the content of `path`. Returns its CID."""
         blocks = blocks_of(path)
         while True:
             try:
@@ -126,13 +127,13 @@ def flipped_byte(answer: Answer, block: bytes) -> None:
 
 
 def truncated(answer: Answer, block: bytes) -> None:
-    """Fewer bytes than it says, then the end of the connection."""
+    """Send fewer bytes than Content-Length, then close the connection."""
     answer.give(block[: len(block) // 2], length=len(block))
     answer.close_connection = True
 
 
 def shortened(answer: Answer, block: bytes) -> None:
-    """Fewer bytes, and it says so."""
+    """Send fewer bytes than the block, with a right Content-Length."""
     answer.give(block[:-1])
 
 
@@ -156,7 +157,7 @@ def slow_body(answer: Answer, block: bytes) -> None:
 
 
 def slow_headers(answer: Answer, block: bytes) -> None:
-    """A slow loris: something comes all the time, and never an answer."""
+    """Slow loris: send header lines for ever."""
     answer.wfile.write(b"HTTP/1.1 200 OK\r\n")
     while True:
         answer.wfile.write(b"X-A: b\r\n")
@@ -172,7 +173,7 @@ def web_page(answer: Answer, block: bytes) -> None:
 
 
 def squeezed(answer: Answer, block: bytes) -> None:
-    """What would grow a thousandfold when unpacked."""
+    """Claim a compressed body, as of a zip bomb."""
     answer.give(block, Content_Encoding="gzip")
 
 

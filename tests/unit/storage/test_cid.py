@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CIDs are those of Kubo: fixed vectors, and properties of the encoding."""
+"""CIDs equal those of Kubo: fixed vectors, and properties of the encoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pdfed.storage import BadCid, StoreError, StoreUnreachable, cid_from_digest, cid_of, digest_of
 from pdfed.storage.cid import DAG_PB, RAW, Cid
-from pdfed.storage.dag import Link, decode, encode_directory, encode_file
+from pdfed.storage.dag_pb import Link, decode, encode_directory, encode_file
 from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES
 
 # Made once with two other implementations: the reference importer of js-ipfs and the prototype that equalled Kubo.
@@ -65,15 +65,15 @@ def test_no_text_is_mistaken_for_a_cid(text: str) -> None:
 
 @given(CIDS, st.integers(1, 58), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
 def test_a_cid_has_one_spelling(cid: Cid, at: int, letter: str) -> None:
-    """The last letter holds two spare bits: another one there must not name the same content."""
+    """The last letter has two spare bits: another letter there must not name the same content."""
     text = str(cid)
     other = text[:at] + letter + text[at + 1 :]
     assert Cid.parse(text) == cid
     try:
-        found = Cid.parse(other)
+        parsed = Cid.parse(other)
     except BadCid:
         return
-    assert (found == cid) == (other == text)
+    assert (parsed == cid) == (other == text)
 
 
 @pytest.mark.parametrize("text", ["QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn", VECTORS[b""], VECTORS[b""].upper()])
@@ -98,7 +98,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spread", [(MAX_ENTRIES + 1,), (MAX_ENTRIES // 2, MAX_ENTRIES // 2)])
 def test_more_files_than_anybody_fetches_are_not_published(tmp_path: Path, spread: tuple[int, ...]) -> None:
-    """Regression: they were, and then refused by everyone. What counts is the number in all directories together."""
+    """Regression: they were published, and every node refused them. The limit counts all directories together."""
     for index, files in enumerate(spread):
         (tmp_path / f"{index}").mkdir()
         for number in range(files):
@@ -125,7 +125,7 @@ def test_directories_deeper_than_anybody_fetches_are_not_published(tmp_path: Pat
 def test_names_that_everybody_refuses_are_not_published(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         (tmp_path / name).touch()
-    if len(list(tmp_path.iterdir())) == len(names):  # not so where case does not count
+    if len(list(tmp_path.iterdir())) == len(names):  # fewer on a case-insensitive disk
         with pytest.raises(StoreError, match=r"with the name|in case only"):
             cid_of(tmp_path)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several stores as one: read in turn, published to the first that can be written."""
+"""Several stores as one: blocks from whichever has them, publishing to the first writable one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def content(tmp_path: Path) -> Path:
 
 
 def test_what_one_lacks_another_gives(gateways: tuple[Gateway, Gateway], content: Path, tmp_path: Path) -> None:
-    """Each has a half, and a dead store stands before them."""
+    """Each gateway has half of the blocks; the first store is down."""
     cid = gateways[0].hold(content)
     for index, name in enumerate(list(gateways[0].blocks)):
         if index % 2:
@@ -69,7 +69,7 @@ def test_a_store_that_failed_is_asked_last(gateways: tuple[Gateway, Gateway], co
 def test_a_store_that_is_slow_is_asked_after_one_that_is_not(
     gateways: tuple[Gateway, Gateway], content: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Regression: a first store that gave every block, each after seconds, was never left. Time here is what the test says."""
+    """Regression: a first store that took seconds for each block was used for all of them. The clock is simulated."""
     for gateway in gateways:
         gateway.hold(content)
     now, seconds = 0.0, [5.0, 0.5]
@@ -96,9 +96,9 @@ def test_a_store_that_is_slow_is_asked_after_one_that_is_not(
     blocks = len(gateways[0].blocks)
     assert asked_for_all() == [1, blocks - 1]
     now, seconds = now + 5 * fallback.SET_BACK_SECONDS, [0.5, 0.5]
-    assert asked_for_all() == [blocks, 0]  # it has its turn again
+    assert asked_for_all() == [blocks, 0]  # the first is tried again
     seconds = [5.0, 3.0]
-    assert asked_for_all() == [1, blocks - 1]  # of two that are slow, the faster
+    assert asked_for_all() == [1, blocks - 1]  # the faster of two slow ones
 
 
 def test_a_store_that_answers_at_once_is_asked_before_the_network(

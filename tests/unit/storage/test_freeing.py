@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the local store lets go of, and what it keeps: whatever is damaged or stopped."""
+"""Deleting unpinned blocks from the local store: what stays and what goes, even if content is damaged or a process stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.storage.folders import block_files, bundle_of, fetched, files_of
 
 
 def test_what_nobody_wants_leaves_the_disk(tmp_path: Path) -> None:
-    """Blocks that other content shares stay, and so does what somebody else still wants."""
+    """Blocks shared with other pinned content stay, and so does content that another holder has pinned."""
     for name, parts in (("one", b"ab"), ("two", b"bc")):
         (tmp_path / name).mkdir()
         for part in parts:
@@ -38,7 +38,7 @@ def test_what_nobody_wants_leaves_the_disk(tmp_path: Path) -> None:
 
 
 def test_damaged_content_is_pinned_once_it_is_whole(tmp_path: Path) -> None:
-    """Regression: a node that started pinned what had lost a block, nobody mended it, and nothing was freed ever after."""
+    """Regression: a starting node pinned content that lacked a block; nothing repaired it, and nothing was ever deleted again."""
     bundle = bundle_of(tmp_path / "bundle", weights=bytes(2 * CHUNK_BYTES))
     store = LocalStore(tmp_path / "store")
     cid = store.add(bundle, "ann")
@@ -52,7 +52,7 @@ def test_damaged_content_is_pinned_once_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_foreign_file_in_the_store_stops_nothing(tmp_path: Path) -> None:
-    """What other programs leave in every folder that they show is nobody's pin, and nothing to be freed."""
+    """Files that other programs leave in folders (.DS_Store) are neither pins nor blocks to delete."""
     (tmp_path / "f").write_bytes(b"content")
     (tmp_path / "other").write_bytes(b"other content")
     store = LocalStore(tmp_path / "store")
@@ -67,18 +67,18 @@ def test_a_foreign_file_in_the_store_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_goes_while_something_is_added(tmp_path: Path) -> None:
-    """The new content may share a block with the old, and rely on finding it."""
+    """The new content may share a block with the old and skip writing it."""
     (tmp_path / "old").write_bytes(b"x" * CHUNK_BYTES + b"old")
     (tmp_path / "new").write_bytes(b"x" * CHUNK_BYTES + b"new")
     store = LocalStore(tmp_path / "store")
     old = store.add(tmp_path / "old")
-    adding = store.adding(tmp_path / "new")
-    next(adding)
+    steps = store.add_steps(tmp_path / "new")
+    next(steps)
     store.unpin(old)
     assert store.has(old)
     with pytest.raises(StopIteration):
         while True:
-            next(adding)
+            next(steps)
     fetched(store, cid_of(tmp_path / "new"), tmp_path / "out")
     store.unpin(cid_of(tmp_path / "new"))
     assert files_of(store) == set()  # the old content too
@@ -86,14 +86,14 @@ def test_nothing_goes_while_something_is_added(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-1], lambda b: b[:9] + b"?" + b[10:], None])
 def test_a_damaged_node_of_kept_content_costs_nothing_more(tmp_path: Path, damage: Callable[[bytes], bytes] | None) -> None:
-    """Regression: what it shares with other content was deleted with that, though the damaged node still needs it."""
+    """Regression: deleting other content also deleted the blocks that the damaged node still links to."""
     shared = os.urandom(2 * CHUNK_BYTES)
     store = LocalStore(tmp_path / "store")
     kept = store.add(bundle_of(tmp_path / "kept", w=shared, x=b"1"))
     before = files_of(store)
     other = store.add(bundle_of(tmp_path / "other", w=shared, x=b"2"))
     for node in (kept, cid_of(tmp_path / "kept" / "w")):
-        place = store._place(Cid.parse(node))
+        place = store._block_path(Cid.parse(node))
         whole = place.read_bytes()
         if damage is None:
             place.unlink()
@@ -103,14 +103,14 @@ def test_a_damaged_node_of_kept_content_costs_nothing_more(tmp_path: Path, damag
         place.write_bytes(whole)
         assert cid_of(fetched(store, kept, tmp_path / f"out of {node}")) == kept
     store.unpin(other)
-    assert files_of(store) == before  # what nobody wants goes once the damage is mended
+    assert files_of(store) == before  # unpinned blocks are deleted once the damage is repaired
 
 
 def test_freeing_that_is_stopped_is_made_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regression: the root went first, and without it nobody knew what else was to go. Until then nothing is half there."""
+    """Regression: the root was deleted first, and its children stayed for ever. A root that is still there must be complete."""
     bundle = bundle_of(tmp_path / "bundle", f=os.urandom(2 * CHUNK_BYTES + 5), g=b"g")
     (bundle / "inner").mkdir()
-    (bundle / "inner" / "h").write_bytes(os.urandom(CHUNK_BYTES + 1))
+    (bundle / "inner" / "h").write_bytes(os.urandom(CHUNK_BYTES) + b"h")  # its last chunk is never the file "g"
     store, unlink = LocalStore(tmp_path / "store"), Path.unlink
     roots = {bundle, bundle / "f", bundle / "inner", bundle / "inner" / "h"}
     for stop in range(9):
@@ -139,12 +139,12 @@ def test_freeing_that_is_stopped_is_made_good(tmp_path: Path, monkeypatch: pytes
 
 
 def test_what_a_stopped_publishing_left_goes_at_the_next_unpinning(tmp_path: Path) -> None:
-    """Regression: it stayed for ever, beyond every quota."""
+    """Regression: the leftover stayed for ever and counted towards no quota."""
     store = LocalStore(tmp_path / "store")
     old = store.add(bundle_of(tmp_path / "old", f=b"content"))
-    adding = store.adding(bundle_of(tmp_path / "new", f=os.urandom(3 * CHUNK_BYTES)))
+    steps = store.add_steps(bundle_of(tmp_path / "new", f=os.urandom(3 * CHUNK_BYTES)))
     for _ in range(2):
-        next(adding)
-    adding.close()
+        next(steps)
+    steps.close()
     store.unpin(old)
     assert files_of(store) == set()

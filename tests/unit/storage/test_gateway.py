@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading from an HTTP gateway that nobody trusts: a real server on this machine, honest or not."""
+"""Reading from an untrusted HTTP gateway: a real server on this machine, honest or lying."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pdfed.storage import (
     open_store,
 )
 from pdfed.storage.cid import DAG_PB, RAW, Cid
-from pdfed.storage.dag import Link, encode_directory
+from pdfed.storage.dag_pb import Link, encode_directory
 from pdfed.storage.tree import CHUNK_BYTES
 from tests.unit.storage import server
 from tests.unit.storage.server import Gateway, Lie
@@ -32,8 +32,8 @@ BIG = 10**9
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    with server.serving() as found:
-        yield found
+    with server.serving() as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_lying_gateway_is_named_in_time_and_leaves_nothing(
     assert time.monotonic() - began < seconds + 15
     assert raised.value.cause and raised.value.remedy
     assert list(tmp_path.iterdir()) == []
-    assert gateway.sent < 60 << 20  # an endless answer is cut off
+    assert gateway.sent < 60 << 20  # an endless response is cut off
 
 
 def test_an_unknown_cid_is_unavailable(gateway: Gateway, tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def test_an_interrupted_download_goes_on(gateway: Gateway, bundle: Path, tmp_pat
     store = open_store(f"gateway:{gateway.url}")
     gateway.lie, gateway.honest_for = server.truncated, 45
     with pytest.raises(StoreUnreachable):
-        list(store.fetching(cid, tmp_path / "out", BIG, 60, resume=True))
+        list(store.fetch_steps(cid, tmp_path / "out", BIG, 60, resume=True))
     assert not (tmp_path / "out").exists()
     gateway.honest_for, before = 10**9, gateway.sent
-    list(store.fetching(cid, tmp_path / "out", BIG, 60, resume=True))
+    list(store.fetch_steps(cid, tmp_path / "out", BIG, 60, resume=True))
     assert cid_of(tmp_path / "out") == cid
     assert gateway.sent - before < 30 * CHUNK_BYTES
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Content whose every hash is right and which was made to do harm: refused by name, in little time, and nothing is left."""
+"""Malicious content with right hashes: refused with a named error, quickly, and nothing stays on disk."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from pdfed.storage import ContentCorrupt, ContentRefused, ContentTooLarge, StoreError
 from pdfed.storage.cid import DAG_PB, RAW, Cid
-from pdfed.storage.dag import Link, encode_directory, encode_file
+from pdfed.storage.dag_pb import Link, encode_directory, encode_file
 from pdfed.storage.download import MAX_BLOCK_BYTES, download
 from pdfed.storage.limits import MAX_DEPTH, MAX_ENTRIES
 from pdfed.storage.prefetch import LEVELS_AHEAD, Prefetcher
-from pdfed.storage.tree import CHUNK_BYTES, returned
+from pdfed.storage.tree import CHUNK_BYTES, result_of
 
 from .hostile import Stranger
 
@@ -107,12 +107,12 @@ def test_few_blocks_that_unfold_to_an_endless_file_are_refused(stranger: Strange
 
 def test_a_file_that_understates_its_parts_is_refused(stranger: Stranger, tmp_path: Path) -> None:
     leaf = stranger.file(bytes(1000))
-    with pytest.raises(ContentRefused, match="not what it says"):
+    with pytest.raises(ContentRefused, match="don't match their parent node"):
         ask(stranger, stranger.joined([leaf] * 3, [1] * 3), tmp_path, 10)
 
 
 def test_parts_without_content_are_refused(stranger: Stranger, tmp_path: Path) -> None:
-    """Else a tree of empty parts could be walked for ever without ever reaching the limit."""
+    """Otherwise a tree of empty parts could be walked for ever without reaching the size limit."""
     cid = stranger.file(b"")
     for _ in range(MAX_DEPTH):
         cid = stranger.joined([cid] * 174, [0] * 174)
@@ -122,7 +122,7 @@ def test_parts_without_content_are_refused(stranger: Stranger, tmp_path: Path) -
 
 
 def test_more_structure_than_content_is_refused(stranger: Stranger, tmp_path: Path) -> None:
-    """A 10 MB file of single bytes would take ten million steps."""
+    """A 10 MB file of single-byte chunks would take ten million steps."""
     row = stranger.joined([stranger.file(b"x")] * 2000, [1] * 2000)
     with pytest.raises(ContentTooLarge, match="structure"):
         ask(stranger, stranger.joined([row] * 5000, [2000] * 5000), tmp_path, 10**7)
@@ -130,19 +130,19 @@ def test_more_structure_than_content_is_refused(stranger: Stranger, tmp_path: Pa
 
 
 def test_little_is_asked_for_ahead_however_deep_the_content_is(stranger: Stranger) -> None:
-    """Regression: what was asked for at each of 8 + 8 levels was kept, 267 MB of blocks."""
-    stranger.at_once = 8
+    """Regression: prefetched blocks of all 8 + 8 levels were kept in memory, 267 MB."""
+    stranger.concurrency = 8
     with closing(Prefetcher(stranger, time.monotonic() + 60)) as ahead:
         levels = [[stranger.file(b"%d %d" % (depth, index)) for index in range(9)] for depth in range(2 * MAX_DEPTH)]
         for level in levels:
             ahead.expect(level)
-        assert returned(ahead.take(levels[-1][-1])) == b"15 8"  # answered after all that was asked for before
-    assert stranger.asked <= LEVELS_AHEAD * stranger.at_once + 1
+        assert result_of(ahead.take(levels[-1][-1])) == b"15 8"  # the queue serves all earlier requests first
+    assert stranger.asked <= LEVELS_AHEAD * stranger.concurrency + 1
 
 
 def test_a_directory_inside_a_file_is_refused(stranger: Stranger, tmp_path: Path) -> None:
     inside = stranger.directory([("a", stranger.file(b"x"))])
-    with pytest.raises(ContentRefused, match="not what it says"):
+    with pytest.raises(ContentRefused, match="don't match their parent node"):
         ask(stranger, stranger.joined([inside, inside], [1, 1]), tmp_path)
 
 
@@ -154,12 +154,12 @@ def test_a_block_that_is_too_long_is_refused(stranger: Stranger, tmp_path: Path)
 @pytest.mark.parametrize("kind", [3, 4, 5, 9])
 def test_links_shards_and_unknown_kinds_are_refused(stranger: Stranger, tmp_path: Path, kind: int) -> None:
     block = encode_directory([]).replace(b"\x08\x01", bytes([8, kind]))
-    with pytest.raises(ContentRefused, match="no file or directory"):
+    with pytest.raises(ContentRefused, match="not a file or directory"):
         ask(stranger, stranger.says(DAG_PB, block), tmp_path)
 
 
 def test_other_bytes_under_a_good_name_are_corrupt(stranger: Stranger, tmp_path: Path) -> None:
-    """The right content of another CID: as whole and well-formed as the wanted one."""
+    """Complete and well-formed content of another CID."""
     wanted, other = stranger.directory([("a", stranger.file(b"x"))]), stranger.directory([("a", stranger.file(b"y"))])
     stranger.answers[wanted] = stranger.answers[other]
     with pytest.raises(ContentCorrupt):
@@ -184,7 +184,7 @@ def test_any_bytes_as_a_node_are_refused_by_name(tmp_path_factory: pytest.TempPa
 
 @given(st.data())
 def test_a_good_node_with_changed_bytes_is_refused_or_safe(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Every hash is right for what is there: only the reader's own rules stand between these bytes and the disk."""
+    """The hashes are right, so only the decoder's rules keep these bytes from the disk."""
     root, stranger = tmp_path_factory.mktemp("any"), Stranger()
     leaf = stranger.file(bytes(10))
     good = data.draw(

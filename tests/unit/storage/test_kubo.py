@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands where a daemon should be: nothing, a web server, or something that lies. Real daemons: tests/integration/ipfs."""
+"""KuboStore against no daemon, a web server, or a lying daemon. Real daemons: tests/integration/ipfs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ BIG = 10**9
 
 @pytest.fixture
 def daemon() -> Iterator[Gateway]:
-    with server.serving() as found:
-        yield found
+    with server.serving() as daemon:
+        yield daemon
 
 
 LIES: list[tuple[Lie, type[StoreError]]] = [
@@ -79,7 +79,7 @@ def test_a_daemon_that_does_not_say_what_it_keeps_has_not_kept_it(daemon: Gatewa
     daemon.imported = said
     with pytest.raises(StoreUnreachable) as raised:
         open_store(f"kubo:{daemon.url.removeprefix('http://')}").add(tmp_path / "f")
-    assert "did not keep" in raised.value.cause or "not as an IPFS daemon" in raised.value.cause
+    assert "did not pin" in raised.value.cause or "not as an IPFS daemon" in raised.value.cause
 
 
 def test_a_pin_that_failed_is_told(daemon: Gateway, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_pin_that_failed_is_told(daemon: Gateway, tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_takes_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It accepts the connection and then hangs, in the middle of an upload."""
+    """The daemon accepts the connection, then hangs in the middle of the upload."""
     monkeypatch.setattr(kubo, "STALL_SECONDS", 1.0)
     with (tmp_path / "f").open("wb") as file:
         file.truncate(100 * CHUNK_BYTES)
@@ -106,13 +106,15 @@ def test_a_daemon_that_takes_nothing_is_given_up(tmp_path: Path, monkeypatch: py
 
 
 def test_a_stopped_upload_ends_the_request(tmp_path: Path) -> None:
-    """A step that is never taken holds no connection open: the server sees the end of an incomplete request. (Regression of this
-    test: on a fast machine the whole upload was over before the first step.)"""
+    """Closing the generator ends the connection: the server sees an incomplete request.
+
+    The server pauses reading, because on a fast machine the whole upload was over before the first step.
+    """
     with (tmp_path / "f").open("wb") as file:
         file.truncate(400 * CHUNK_BYTES)
     with server.serving() as daemon:
         daemon.taking.clear()
-        steps = open_store(f"kubo:{daemon.url.removeprefix('http://')}").adding(tmp_path / "f")
+        steps = open_store(f"kubo:{daemon.url.removeprefix('http://')}").add_steps(tmp_path / "f")
         while next(steps) == 0:
             pass
         steps.close()  # type: ignore[attr-defined]

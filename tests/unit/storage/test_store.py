@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The local store: what goes in comes out; what was damaged, is missing or does not fit leaves nothing behind."""
+"""The local store: round trips; damaged, missing or oversized content fails and leaves nothing on disk."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_file_of_more_than_one_node_comes_out(tmp_path: Path) -> None:
 def test_progress_counts_bytes(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(2 * CHUNK_BYTES + 5))
     store = LocalStore(tmp_path / "store")
-    steps = list(store.fetching(store.add(tmp_path / "f"), tmp_path / "out", BIG, 60))
+    steps = list(store.fetch_steps(store.add(tmp_path / "f"), tmp_path / "out", BIG, 60))
     assert steps == [0, CHUNK_BYTES, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES + 5]
 
 
@@ -164,8 +164,10 @@ def test_a_store_in_an_impossible_place_is_named(tmp_path: Path) -> None:
 
 @contextmanager
 def little_room() -> Iterator[None]:
-    """The kernel refuses to write more than 1000 bytes to a file, as a full disk does. For no longer than the block: the tests'
-    own output may be a file of more."""
+    """Simulate a full disk: inside the block the kernel refuses to write more than 1000 bytes to a file.
+
+    Only inside the block, because the tests' own output may be a longer file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
@@ -199,7 +201,7 @@ def test_pins_need_a_cid_that_is_here(tmp_path: Path) -> None:
         store.pin(str(Cid.of(DAG_PB, b"x")))
     (tmp_path / "f").write_bytes(b"content")
     cid = store.add(tmp_path / "f")
-    with pytest.raises(StoreError, match="no name of someone"):
+    with pytest.raises(StoreError, match="not the name of a holder"):
         store.pin(cid, "../../escape")
     store.pin(cid, "ann")
     assert names_in(store.root / "pins") == [cid, f"{cid}.ann"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""dag-pb nodes with UnixFS inside (IPLD dag-pb spec; ipfs/specs UNIXFS): the encoding, and a reader for hostile bytes.
+"""Encode and decode dag-pb nodes with UnixFS data (IPLD dag-pb spec; ipfs/specs UNIXFS). Decoding is safe for hostile bytes.
 
 PBNode  { repeated PBLink Links = 2; optional bytes Data = 1 }            links are written before data
 PBLink  { bytes Hash = 1; string Name = 2; uint64 Tsize = 3 }
@@ -12,17 +12,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pdfed.storage.cid import Cid
-from pdfed.storage.storage_errors import BadCid, ContentRefused
+from pdfed.storage.storage_errors import DO_NOT_USE, BadCid, ContentRefused
 
 RAW_TYPE, DIRECTORY, FILE = 0, 1, 2
 MAX_LINKS = 10_000
-LEFT_ALONE = "The content is left alone."
-_NAMES_OF_OTHER_TYPES = {3: "metadata", 4: "a symbolic link", 5: "a sharded directory"}
+_OTHER_TYPES = {3: "metadata", 4: "a symbolic link", 5: "a sharded directory"}
 
 
 @dataclass(frozen=True)
 class Link:
-    """size: cumulative bytes of all blocks below (Tsize), as the writer says: never to be trusted."""
+    """Link to a child node. size: bytes of all blocks below (Tsize), as its writer claims: never trust it."""
 
     cid: Cid
     name: str
@@ -31,9 +30,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Node:
-    """A decoded node. kind: DIRECTORY or FILE. data: content held in the node itself (a leaf that is not raw).
+    """Decoded node. kind: DIRECTORY or FILE. data: file content in the node itself (a leaf that is not raw).
 
-    size: bytes of the whole file; sizes: bytes of the file below each link; both are the writer's word, to be checked.
+    size: bytes of the whole file; sizes: bytes of the file below each link. The writer claims both; the caller checks them.
     """
 
     kind: int
@@ -44,18 +43,18 @@ class Node:
 
 
 def encode_file(links: Sequence[Link], sizes: Sequence[int]) -> bytes:
-    """An inner node of a file. sizes: bytes of file below each link."""
+    """Encode an inner node of a file. sizes: bytes of the file below each link."""
     data = _number(1, FILE) + _number(3, sum(sizes)) + b"".join(_number(4, size) for size in sizes)
     return _encode(links, data)
 
 
 def encode_directory(links: Sequence[Link]) -> bytes:
-    """A directory; links in any order, they are sorted by the bytes of their names."""
+    """Encode a directory. Sorts the links by the bytes of their names."""
     return _encode(sorted(links, key=lambda link: link.name.encode()), _number(1, DIRECTORY))
 
 
 def decode(block: bytes) -> Node:
-    """The node in a block. Raises ContentRefused for whatever is not a plain file or directory node."""
+    """Decode a block. Raises ContentRefused for anything but a plain file or directory node."""
     links: list[Link] = []
     data: bytes | None = None
     for field, value in _fields(block):
@@ -64,15 +63,16 @@ def decode(block: bytes) -> Node:
         elif field == 1 and isinstance(value, bytes) and data is None:
             data = value
         else:
-            raise _refused("has a field that dag-pb does not know")
+            raise _refused("has a field unknown to dag-pb")
         if len(links) > MAX_LINKS:
             raise _refused(f"has more than {MAX_LINKS} links")
     if data is None:
-        raise _refused("is no UnixFS node")
+        raise _refused("is not a UnixFS node")
     return _unixfs(tuple(links), data)
 
 
 def _unixfs(links: tuple[Link, ...], content: bytes) -> Node:
+    """Decode the UnixFS data of a node."""
     kind = size = None
     data, sizes = b"", []
     for field, value in _fields(content):
@@ -91,13 +91,13 @@ def _unixfs(links: tuple[Link, ...], content: bytes) -> Node:
             raise _refused("is a directory with content of its own")
         return Node(DIRECTORY, links, b"", 0, ())
     if kind not in (RAW_TYPE, FILE):
-        raise _refused(f"is {_NAMES_OF_OTHER_TYPES.get(kind or 0, 'of an unknown kind')}, no file or directory")
+        raise _refused(f"is {_OTHER_TYPES.get(kind or 0, 'of an unknown type')}, not a file or directory")
     _check_file(links, data, size or 0, sizes)
     return Node(FILE, links, data, size or 0, tuple(sizes))
 
 
 def _check_file(links: Sequence[Link], data: bytes, size: int, sizes: Sequence[int]) -> None:
-    """A file node is a leaf with data or has links with their sizes; all sizes add up, and no part is empty."""
+    """Raise ContentRefused unless the node is a leaf with data or has links with sizes that add up, none of them empty."""
     if (data and links) or len(sizes) != len(links) or size != len(data) + sum(sizes):
         raise _refused("is a file whose sizes do not add up")
     if any(part == 0 for part in sizes):
@@ -107,13 +107,14 @@ def _check_file(links: Sequence[Link], data: bytes, size: int, sizes: Sequence[i
 
 
 def _link(content: bytes) -> Link:
+    """Decode a PBLink."""
     cid, name, size = None, "", 0
     for field, value in _fields(content):
         if field == 1 and isinstance(value, bytes) and cid is None:
             try:
                 cid = Cid.decode(value)
             except BadCid as fault:
-                raise ContentRefused(fault.cause, LEFT_ALONE) from fault
+                raise ContentRefused(fault.cause, DO_NOT_USE) from fault
         elif field == 2 and isinstance(value, bytes):
             try:
                 name = value.decode("utf-8")
@@ -122,14 +123,14 @@ def _link(content: bytes) -> Link:
         elif field == 3 and isinstance(value, int):
             size = value
         else:
-            raise _refused("has a link with a field that dag-pb does not know")
+            raise _refused("has a link with a field unknown to dag-pb")
     if cid is None:
-        raise _refused("has a link to nothing")
+        raise _refused("has a link without a CID")
     return Link(cid, name, size)
 
 
 def _refused(cause: str) -> ContentRefused:
-    return ContentRefused(f"A block of the content {cause}.", LEFT_ALONE)
+    return ContentRefused(f"A block of the content {cause}.", DO_NOT_USE)
 
 
 def _encode(links: Sequence[Link], data: bytes) -> bytes:
@@ -138,7 +139,7 @@ def _encode(links: Sequence[Link], data: bytes) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """A number as protobuf and CAR write it: seven bits to a byte, the lowest first."""
+    """Encode a number as in protobuf and CAR: seven bits per byte, lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -156,7 +157,7 @@ def _number(field: int, number: int) -> bytes:
 
 
 def _read_varint(content: bytes, at: int) -> tuple[int, int]:
-    """The number at `at` and where the next thing starts; at most 63 bits."""
+    """Decode the varint at offset `at`, at most 63 bits. Returns the number and the offset behind it."""
     number = shift = 0
     while at < len(content) and shift < 63:
         byte = content[at]
@@ -164,11 +165,11 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return number, at
-    raise _refused("is cut off, or has a number that is too long")
+    raise _refused("is cut off or has too long a number")
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers and values of a protobuf message: varints and byte strings only."""
+    """Yield field numbers and values of a protobuf message; accepts varints and byte strings only."""
     at = 0
     while at < len(content):
         key, at = _read_varint(content, at)

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much does a vote move between processors? Same weights, same noise, same pictures, other arithmetic kernels.
+
+A vote is log2(Q-N of the baseline / Q-N of the model), in steps of 1/64 halving. A genesis is made as `ape run deploy` makes
+it, models are trained from it in a chain, and voters with other data and other noise vote on each. All votes are computed again
+under every kernel setting of this machine, each in a process of its own, and compared with the deployment's minGain.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from pydantic import Field, TypeAdapter
+
+from pdfed.atomic import write_atomic
+from pdfed.bundle import SCORING, WEIGHTS
+from pdfed.data import ImageSet, load, split
+from pdfed.diffusion import load_weights, sample_all
+from pdfed.experiments.cases import Count, diffusion_model
+from pdfed.experiments.kernels import DEFAULT, SETTINGS, processor_flags, split_settings
+from pdfed.experiments.record import Record
+from pdfed.experiments.runner import ExperimentError
+from pdfed.genesis import Genesis, make_genesis
+from pdfed.mechanism import STEPS_PER_HALVING
+from pdfed.scoring import Ruler, Scorers
+from pdfed.spec import TaskFile, TaskSpec, read_task_file
+
+Precision = Literal["bf16", "fp32"]
+SPONSOR = Account.from_key(b"\x01" * 32)  # signs a genesis that nobody deploys
+CHAIN_ID = 1337
+JOB = "job.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """task: a preset's name. train, vote: pictures of the trainers and of the voters. models: images seen by each model, which is
+    trained from the one before. genesis_images, scorer_images, samples: over the preset's, null = as they are. precisions: of
+    sampling. voters: each has half of the pictures of `vote`."""
+
+    task: str
+    train: str
+    vote: str
+    models: tuple[Count, ...]
+    voters: Annotated[int, Field(ge=2)]
+    precisions: tuple[Precision, ...]
+    genesis_images: Count | None = None
+    scorer_images: Count | None = None
+    samples: Annotated[int, Field(ge=20)] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process under one kernel setting needs: weights files in order, the task, the folder of scoring models."""
+
+    weights: tuple[str, ...]
+    scorers: str
+    task: TaskSpec
+    vote: str
+    voters: int
+    precisions: tuple[Precision, ...]
+
+
+def run(settings: Settings, record: Record) -> None:
+    """Make the models, then score all of them under each kernel setting; a row per setting and precision."""
+    can, cannot = split_settings(processor_flags())
+    record.fact("kernel settings not on this machine", [setting.name for setting in cannot])
+    genesis = _genesis(_task_file(settings), record)
+    min_gain = genesis.min_gain(settings.voters)
+    record.fact("noise of a vote", genesis.noise)
+    record.fact("minGain", min_gain)
+    folders = list(_models(genesis, settings, record))
+    job = Job(
+        tuple(str(folder / WEIGHTS) for folder in folders),
+        str(genesis.folder / SCORING),
+        genesis.task,
+        settings.vote,
+        settings.voters,
+        settings.precisions,
+    )
+    write_atomic(record.folder / JOB, json.dumps({**asdict(job), "task": genesis.task.model_dump(mode="json")}))
+    votes: dict[str, dict[str, np.ndarray]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {precision: [] for precision in settings.precisions}
+    with record.progress(len(can), "kernel settings") as bar:
+        for setting in can:
+            found = _votes_under(setting.name, record)
+            votes[setting.name] = {precision: np.array(found["votes"][precision]) for precision in settings.precisions}
+            for precision in settings.precisions:
+                moved = votes[setting.name][precision] - votes[DEFAULT.name][precision]
+                rows[precision].append(_row(setting.name, moved, found["seconds"][precision]))
+                record.table(f"votes-{precision}", rows[precision])
+            bar.advance()
+    every = {precision: np.stack([votes[setting.name][precision] for setting in can]) for precision in settings.precisions}
+    record.table("movement", [_summary(precision, votes, min_gain) for precision, votes in every.items()])
+    record.fact("votes", {precision: found.tolist() for precision, found in every.items()})
+
+
+def _task_file(settings: Settings) -> TaskFile:
+    given = read_task_file(settings.task)
+    task = given.task
+    if settings.samples is not None:
+        task = task.model_copy(update={"sampling": task.sampling.model_copy(update={"images": settings.samples})})
+    if settings.scorer_images is not None:
+        task = task.model_copy(update={"scoring": task.scoring.model_copy(update={"training_images": settings.scorer_images})})
+    return given.model_copy(
+        update={"task": task, "genesis_images": settings.genesis_images or given.genesis_images, "seed": settings.seed}
+    )
+
+
+def _genesis(given: TaskFile, record: Record) -> Genesis:
+    """A finished genesis; its working folder lies beside the models that experiments share."""
+
+    def sign(message: dict[str, Any]) -> bytes:
+        return bytes(SPONSOR.sign_message(encode_typed_data(full_message=message)).signature)
+
+    return make_genesis(given, record.folder.parent / "models", str(SPONSOR.address), CHAIN_ID, sign, record.say)
+
+
+def _models(genesis: Genesis, settings: Settings, record: Record) -> Iterator[Path]:
+    """The folders of the genesis's weights and of each model's, in the order of the chain."""
+    pictures = load(settings.train, genesis.task.images)
+    folder = genesis.folder
+    yield folder
+    for at, images in enumerate(settings.models):
+        start, of = load_weights(folder / WEIGHTS, genesis.task), f"{genesis.cid} {folder.name}"
+        _, folder = diffusion_model(genesis.task, pictures, images, settings.seed + at, record, start=start, of=of)
+        yield folder
+
+
+def _votes_under(name: str, record: Record) -> dict[str, Any]:
+    """What a process under the kernel setting `name` finds; kept beside the job. Raises ExperimentError."""
+    kept = record.folder / f"votes-{name.replace(' ', '-')}.json"
+    if not kept.exists():
+        (setting,) = (setting for setting in SETTINGS if setting.name == name)
+        command = [sys.executable, "-m", __name__, str(record.folder / JOB), str(kept)]
+        ended = subprocess.run(command, env=setting.environment(), capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise ExperimentError(f"Scoring under {name!r} failed: {ended.stderr.strip()[-300:]}", "Report this error.")
+    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return found
+
+
+def _row(name: str, moved: np.ndarray, seconds: float) -> dict[str, Any]:
+    """moved: of each vote, in steps, from the default setting's. Seconds of sampling alone."""
+    return {
+        "kernels": name,
+        "standard deviation": float(np.sqrt(np.mean(moved**2))),
+        "largest": float(np.abs(moved).max()),
+        "of the mean": float(np.abs(moved.mean(axis=0)).max()),
+        "sampling, CPU s": seconds,
+    }
+
+
+def _summary(precision: str, votes: np.ndarray, min_gain: int) -> dict[str, Any]:
+    """votes: [settings,models,voters] in steps. The movement of one vote is its deviation from its mean over all settings."""
+    deviation = votes - votes.mean(axis=0)
+    return {
+        "precision": precision,
+        "votes": votes[0].size,
+        "settings": len(votes),
+        "standard deviation": float(np.sqrt((deviation**2).sum() / (votes[0].size * (len(votes) - 1)))),
+        "largest difference": float((votes.max(axis=0) - votes.min(axis=0)).max()),
+        "minGain": min_gain,
+        "smallest to largest vote": f"{votes.min():.1f} to {votes.max():.1f}",
+    }
+
+
+def score_all(job: Job) -> dict[str, Any]:
+    """Votes [models,voters] in steps by precision, each on the model before, and CPU seconds of sampling."""
+    scorers = Scorers.load(Path(job.scorers), job.task.scoring, job.task.images)
+    pictures = load(job.vote, job.task.images)
+    rulers = [_ruler(scorers, job.task, pictures, turn) for turn in range(job.voters)]
+    every = [load_weights(Path(weights), job.task) for weights in job.weights]
+    votes, seconds = {}, {}
+    for precision in job.precisions:
+        training = job.task.training.model_copy(update={"precision": precision})
+        task = job.task.model_copy(update={"training": training})
+        spent, levels = 0.0, np.zeros((len(every), job.voters))
+        for turn, ruler in enumerate(rulers):
+            for at, weights in enumerate(every):
+                before = time.process_time()
+                drawn = sample_all(weights, task, seed=turn)
+                spent += time.process_time() - before
+                levels[at, turn] = STEPS_PER_HALVING * math.log2(max(ruler.score(*drawn).value, 1e-6))
+        votes[precision], seconds[precision] = (levels[:-1] - levels[1:]).tolist(), round(spent, 1)
+    return {"votes": votes, "seconds": seconds}
+
+
+def _ruler(scorers: Scorers, task: TaskSpec, pictures: ImageSet, turn: int) -> Ruler:
+    """As a voter of deploy's own measurement: half of the pictures, half of these to test on."""
+    own = pictures.subset(np.random.default_rng(turn).permutation(len(pictures))[: len(pictures) // 2])
+    train, test = split(own, 0.5, turn)
+    return Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=task.images.flip)
+
+
+def main(job: str, result: str) -> None:
+    """Entry of the process under one kernel setting."""
+    import os
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    found = score_all(TypeAdapter(Job).validate_json(Path(job).read_text(encoding="utf-8")))
+    write_atomic(Path(result), json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
