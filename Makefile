@@ -132,7 +132,7 @@ unit: setup
 integration: setup $(C2PA) $(IPFS)
 	$(QUIET) $(VENV)/pytest -p no:ape_test tests/integration -n 2 --dist loadfile
 
-# Figures for docs/benchmarks.md; ten minutes. Not part of the tests: times are only ever measured here.
+# Figures for docs/benchmarks.md. Not part of the tests: times are only ever measured here.
 bench: setup $(IPFS)
 	$(VENV)/ape run bench
 	$(QUIET) $(VENV)/python -m tests.bench.storage

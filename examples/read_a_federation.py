@@ -16,10 +16,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--network", required=True)
     arguments.add_argument("--contract", required=True)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
 
-    with connected(given.network):
-        ledger = read_ledger(ContractClient.at(given.contract))
+    with connected(options.network):
+        ledger = read_ledger(ContractClient.at(options.contract))
     print(f"pool {ledger.pool / 10**18:.4f} ETH, {len(ledger.nodes)} nodes, champion: model {ledger.champion}")
     for model in ledger.models.values():
         votes = ledger.votes.get(model.id, ())

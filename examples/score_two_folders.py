@@ -22,16 +22,16 @@ def main() -> None:
     arguments.add_argument("--scorers", type=Path, default=Path(".pdfed/scorers"), help="folder of the scoring models")
     arguments.add_argument("--size", type=int, default=32, help="side in pixels at which pictures are compared")
     arguments.add_argument("--images", type=int, default=60_000, help="pictures seen when the scoring models are trained")
-    given = arguments.parse_args()
+    options = arguments.parse_args()
 
-    images = Images(size=given.size, channels=3, classes=classes_in(given.real))
-    scoring = Scoring(training_images=given.images)
-    real, generated = load(given.real, images), load(given.generated, images)
+    images = Images(size=options.size, channels=3, classes=classes_in(options.real))
+    scoring = Scoring(training_images=options.images)
+    real, generated = load(options.real, images), load(options.generated, images)
     train, test = split(real, test_share=0.5, seed=0)
 
-    quality = make_scorers(train.images, train.labels, test.images, scoring, given.scorers, seed=0, progress=show)
+    quality = make_scorers(train.images, train.labels, test.images, scoring, options.scorers, seed=0, progress=show)
     print(f"\n{quality.markdown()}")
-    scorers = Scorers.load(given.scorers, scoring, images)
+    scorers = Scorers.load(options.scorers, scoring, images)
     scoring = scoring.model_copy(update={"fid_scale": noise_fid_scale(scorers, train.images)})
 
     score = Ruler(scorers, scoring, train.images, train.labels, test.images).score(generated.images, generated.labels)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PDFed: train image diffusion models together, without a server and without showing anyone your images.
 
-Importing the package stays light: torch, diffusers, faiss and Ape are imported by the rooms that need them, when needed.
+Importing the package stays light: torch, diffusers, faiss and Ape are imported at first use.
 """
 
 __version__ = "0.1.0"

@@ -43,8 +43,7 @@ class ArrayCache:
         return self._count
 
     def append(self, rows: np.ndarray) -> None:
-        """Append rows [n, *shape] as one part, fsynced. Raises ArrayCacheError, ValueError (another shape); nothing is added
-        then."""
+        """Append rows [n, *shape] as one part, fsynced. Raises ArrayCacheError or ValueError (another shape), adding nothing."""
         content = np.ascontiguousarray(rows, dtype=self._dtype)
         if content.shape[1:] != self._shape:
             raise ValueError(f"rows of shape {content.shape[1:]} do not fit {self._shape}")

@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
-    """Replace `path` by `content` (str as UTF-8), fsynced. Several writers may race: one of them wins whole.
+    """Replace `path` by `content` (str as UTF-8), fsynced. If several writers race, the file of one of them stays, complete.
 
     `mode`: permission bits, before the umask. Missing folders are created. Raises OSError.
     """

@@ -101,8 +101,8 @@ class Card:
 REQUIRED_IN_CARD = ("title", "task", "author", "parents", "images_seen", "licence")
 
 
-def true_card(manifest: Provenance, task: TaskSpec) -> Card:
-    """Return the card that a verified manifest and the task determine: what a bundle's card must agree with."""
+def expected_card(manifest: Provenance, task: TaskSpec) -> Card:
+    """Derive the card from a verified manifest and the task: a bundle's own card must agree with it."""
     facts, claim = manifest.facts, manifest.claim
     optional: dict[str, Any] = {"image_size": _image_size(task), "epsilon": facts.epsilon}
     if claim.parents:
@@ -138,7 +138,7 @@ def _image_size(task: TaskSpec) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class GenesisParts:
-    """Parts of the genesis bundle alone. scoring: folder of the scoring models. public_pictures: how many it was trained on."""
+    """Parts of the genesis bundle only. scoring: folder of the scoring models. public_pictures: number that it was trained on."""
 
     scoring: Path
     public_pictures: int
@@ -157,7 +157,7 @@ def write_bundle(
     sign: WalletSigner,
     genesis: GenesisParts | None = None,
 ) -> str:
-    """Lay out, sign and card a bundle in `folder`, replacing what is there; return its CID.
+    """Write a signed bundle (weights, manifest, card) in place of `folder`; return its CID.
 
     weights: the file to copy. claim.parents: the digests of `parents`, in the same order. sign: the author's wallet.
     genesis: for the genesis bundle, which holds the task spec and its scoring models too.
@@ -215,7 +215,7 @@ class Bundle:
         return card
 
     def as_parent(self, digest: bytes) -> Parent:
-        """The bundle, whose digest is given, as an ingredient of another model. Raises ProvenanceError."""
+        """Return the bundle as an ingredient of another model. digest: the bundle's. Raises ProvenanceError."""
         manifest = self.manifest
         return Parent(digest, cid_from_digest(digest), self.weights, manifest, read_manifest(manifest).title)
 

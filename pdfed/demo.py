@@ -122,7 +122,10 @@ class Watcher(Protocol):
 
 
 def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFile | None = None) -> Result:
-    """Run a federation from its genesis to withdrawn rewards; write summary.json and samples.png into `home`."""
+    """Run a federation from its genesis to withdrawn rewards; write summary.json and samples.png into `home`.
+
+    At the end `pdfed.audit` compares the contract's balance with the books, to the wei.
+    """
     started = time.monotonic()
     task_file = task_file or demo_task()
     with LocalChain() as chain:
@@ -151,7 +154,7 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         accuracy = draw_samples(weights, genesis.task, home / "samples.png", plan.seed)
         own = [{"node": seat.node.ctx.address, **row} for seat in seats for row in measurements(seat.node.ctx.journal, ledger)]
         summary = summarise(client, ledger, seats[-1].node, own, rewards, report, accuracy, time.monotonic() - started)
-        problems = tuple(report.problems) + tuple(unmet(summary, ledger, plan))
+        problems = tuple(report.problems) + tuple(missed_expectations(summary, ledger, plan))
         for seat in seats:
             seat.node.close()
     (home / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
@@ -305,7 +308,7 @@ def summarise(
     }
 
 
-def unmet(summary: dict[str, Any], ledger: Ledger, plan: Plan) -> list[str]:
+def missed_expectations(summary: dict[str, Any], ledger: Ledger, plan: Plan) -> list[str]:
     """Return a line for each expectation of a demo that this one missed."""
     problems = []
     if len(ledger.models) - 1 < plan.submissions:

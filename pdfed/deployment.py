@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Derives a contract's terms from a task file, and records the deployment."""
+"""Derives a contract's terms from a task file, and records the deployment.
+
+`genesis` measures the noise of a vote, from which `min_gain` follows; `chain.deployment_tx` signs and pays."""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ MONEY = ("min_stake", "submission_fee", "commit_bond")  # terms in wei
 
 
 def contract_terms(spec: TermsSpec, genesis: Genesis, deployer: str, voters: int, pool: int) -> Terms:
-    """Complete the constructor's terms; those that the task leaves open are derived as docs/mechanism.md recommends.
+    """Complete the constructor's terms: those that the task leaves open follow from the pool and from the noise of a vote.
 
-    `deployer`: address, the default sponsor; `voters`: number expected, for the margin of `min_gain`; `pool`: first pool in
-    wei, to which the fee is in proportion, so that copies submitted on the chance of a lucky vote lose money.
-    Raises SpecError where the contract would refuse the terms.
+    docs/mechanism.md has the reasons. `deployer`: address, the default sponsor; `voters`: number expected, for the margin of
+    `min_gain`; `pool`: first pool in wei. The fee is in proportion to the pool, so that copies submitted on the chance of a
+    lucky vote lose money. Raises SpecError where the contract would refuse the terms.
     """
     min_gain = genesis.min_gain(voters) if spec.min_gain is None else spec.min_gain
     return replace(terms_before_genesis(spec, deployer, pool), genesis=genesis.digest, min_gain=min_gain)
@@ -33,6 +35,7 @@ def contract_terms(spec: TermsSpec, genesis: Genesis, deployer: str, voters: int
 def terms_before_genesis(spec: TermsSpec, deployer: str, pool: int) -> Terms:
     """Return `contract_terms` with placeholders for the two that need the genesis: its digest and an open `min_gain`.
 
+    Fee, bond and minimum stake follow from the pool where the task leaves them open.
     Raises SpecError where the contract would refuse them, before hours of training.
     """
     fee = max(LEAST, -(-pool // 4000)) if spec.submission_fee is None else spec.submission_fee
@@ -114,7 +117,7 @@ def terms_facts(terms: Terms) -> dict[str, str | int]:
 
 
 def note_path(home: Path, chain_id: int, deployer: str) -> Path:
-    """File that notes a deployment by this account from its signature until it is recorded."""
+    """Path of the note of an unfinished deployment by this account: it exists from the signature until `write_record`."""
     return home / "deployments" / f"unfinished-{chain_id}-{deployer}.json"
 
 

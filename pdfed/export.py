@@ -73,7 +73,7 @@ def export(model: Parent, task: TaskSpec, identity: Identity, out: Path) -> Expo
         draft = Path(scratch) / "out"
         draft.mkdir()
         sign_embedded(model.weights, draft / bundles.WEIGHTS, title=model.title, model=model, identity=identity)
-        bundles.write_card(draft, bundles.true_card(read_manifest(model.manifest), task).values())
+        bundles.write_card(draft, bundles.expected_card(read_manifest(model.manifest), task).values())
         save_pipeline(weights, task, draft / PIPELINE)
         (draft / PIPELINE / "README.md").write_text(_readme(model, task), encoding="utf-8")
         bare = (draft / NETWORK).rename(Path(scratch) / "network")

@@ -47,8 +47,8 @@ class SamplingRequest:
 def draw(model: Parent, task: TaskSpec, request: SamplingRequest, identity: Identity, out: Path) -> Iterator[Path]:
     """Write one signed PNG per picture into the folder `out`, then grid.png of the first ones; yield each file when written.
 
-    model: verified. Holds only the grid's pictures in memory. If interrupted, the written files stay; run again, the same
-    pictures replace them. Raises NoSuchClass, WeightsRejected, ProvenanceError.
+    model: verified. Holds only the grid's pictures in memory. After an interruption the written files stay; a rerun
+    replaces them with the same pictures. Raises NoSuchClass, WeightsRejected, ProvenanceError.
     """
     labels = request_labels(task, request)
     weights = load_weights(model.weights, task)

@@ -67,7 +67,7 @@ class Genesis:
 
 
 def complete_task(task_file: TaskFile) -> TaskFile:
-    """Return the task file with the class names of its folder of pictures, where it names none."""
+    """Fill in the class names from the folder of public pictures if the task file names none."""
     if task_file.task.images.classes != ("picture",) or not Path(task_file.public).is_dir():
         return task_file
     images = task_file.task.images.model_copy(update={"classes": classes_in(task_file.public)})
@@ -161,7 +161,7 @@ def _train(task_file: TaskFile, task: TaskSpec, pictures: ImageSet, work: Path, 
     if (work / bundles.WEIGHTS).exists():
         return
     checkpoint = work / "training"
-    if TrainingRun.saved(checkpoint):
+    if TrainingRun.has_checkpoint(checkpoint):
         run = TrainingRun.resume(checkpoint, task, pictures.images, pictures.labels)
     else:
         start = initial_weights(task, task_file.seed)

@@ -296,7 +296,7 @@ class Ballot:
 
 @dataclass(frozen=True)
 class Books:
-    """Who owns the contract's balance, in wei; the sum is the balance, exactly."""
+    """Split of the contract's balance by owner, wei; the sum is the balance, exactly."""
 
     stakes: int
     pool: int
@@ -582,7 +582,7 @@ class Mechanism:
             self._emit("FeeClaimed", id=id, voter=call.caller, amount=amount)
 
     def claim_royalties(self, call: Call, ids: Sequence[int]) -> None:
-        """Credit the authors of champions with the royalties since their last claim."""
+        """Credit the authors of champions with their royalties, shared by frontier steps, since their last claim."""
         for id in ids:
             if id >= len(self.models) or not self.models[id].advance:
                 raise MechanismError("NotChampion", id)
@@ -664,7 +664,7 @@ class Mechanism:
         return self.ballots.get((id, voter), Ballot(bytes(32), 0, BallotState.NONE))
 
     def ledger(self) -> Books:
-        """Who owns the contract's balance."""
+        """Split of the contract's balance by owner, wei."""
         stakes = sum(node.stake for node in self.nodes.values())
         return Books(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
 
@@ -732,6 +732,10 @@ class Mechanism:
         return call.value
 
     def _reward(self, id: int, model: Model, frontier: int) -> None:
+        """Divide a payout: royalties to earlier champions by the frontier steps each moved, the rest to the author.
+
+        `frontier`: before this model, the number of steps that share the royalties.
+        """
         royalties = model.payout * self.terms.royalty // BPS if frontier else 0
         if royalties:
             self.royalty_per_step += royalties * ROYALTY_SCALE // frontier

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prove that a picture of yours was trained on, or check such a proof: `ape run prove-inclusion --picture mine.jpg …`."""
+"""Prove that a picture is in a committed data set, or check a proof: `ape run prove-inclusion --picture mine.jpg …`."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ class ProveCommand(FriendlyCommand):
 
 @click.command(cls=ProveCommand)
 @network_option
-@click.option("--picture", type=FILE, required=True, help="The picture, as it was trained on.")
+@click.option("--picture", type=FILE, required=True, help="The picture file, as it lies in the data set.")
 @click.option("--check", "proof_file", type=FILE, help="Check this proof instead of making one.")
 @contract_option(required=False)
 @account_option(required=False)
@@ -41,11 +41,11 @@ def cli(
     as_json: bool,
     flags: dict[str, Any],
 ) -> None:
-    """Prove that a model was trained on a picture, or check a proof.
+    """Prove that a picture is in the training set that a model's author committed to, or check a proof.
 
-    A proof opens the node's commitment to its training pictures for the one PICTURE; the others stay secret. To make one, give
-    account, data and seed as the node has them. A check exits 0 only if the proof holds for the picture and, with --contract, is
-    of the task's picture size and a model names the commitment.
+    A proof opens the node's commitment for this one picture; the others stay secret. To make a proof, give account, data and
+    seed as for the node. A check exits 0 only if the proof holds for the picture. With --contract, the proof must also be for the
+    task's picture size, and a model must name the commitment.
     """
     from pdfed.inclusion import check_proof
 

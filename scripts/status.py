@@ -20,8 +20,8 @@ from pdfed.spec.money import ETHER
 def cli(network: str, contract: str, home: Path, as_json: bool) -> None:
     """Show models, votes, nodes and money of a federation.
 
-    All of it comes from the event log; no account is needed. For nodes with a journal below --home it also shows what they
-    measured themselves, the privacy audit included, which they publish nowhere.
+    All of it comes from the event log; no account is needed. For nodes with a journal below --home it also shows their own
+    measurements and privacy audits, which no node publishes.
     """
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger

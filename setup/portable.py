@@ -28,7 +28,7 @@ PYTEST = ("-m", "pytest", "-p", "no:ape_test", "-n", "2", "-q", "-rfE", "--color
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one run of pytest. ids: of the tests that failed or could not be set up; ended: pytest came to an end and ran tests."""
+    """Result of one run of pytest. ids: of the tests that failed or could not be set up. ended: pytest ran to its end."""
 
     passed: int
     ids: tuple[str, ...]
@@ -47,7 +47,7 @@ def outcome_of(output: str, status: int) -> Outcome:
 
 
 def chosen(settings: Sequence[KernelSetting], only: str) -> list[KernelSetting]:
-    """The settings whose name holds `only`, whatever its case."""
+    """Select the settings whose name contains `only`, in any case."""
     return [setting for setting in settings if only.lower() in setting.name.lower()]
 
 
@@ -56,14 +56,14 @@ def run_tests(setting: KernelSetting, paths: Sequence[str]) -> bool:
     began = time.monotonic()
     command = [sys.executable, *PYTEST, *paths]
     done = subprocess.run(command, cwd=ROOT, env=setting.environment(), capture_output=True, text=True, check=False)
-    found = outcome_of(done.stdout, done.returncode)
+    outcome = outcome_of(done.stdout, done.returncode)
     seconds = time.monotonic() - began
-    print(f"{setting.name:28} {found.passed:5} passed {len(found.ids):4} failed {seconds:6.0f} s", flush=True)
-    for test in found.ids:
+    print(f"{setting.name:28} {outcome.passed:5} passed {len(outcome.ids):4} failed {seconds:6.0f} s", flush=True)
+    for test in outcome.ids:
         print(f"    {test}", flush=True)
-    if not found.ended:
+    if not outcome.ended:
         print(f"    pytest did not run to its end ({done.returncode}):\n{done.stdout[-2000:]}{done.stderr[-2000:]}", flush=True)
-    return found.ok
+    return outcome.ok
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,14 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="only settings whose name holds this")
     parser.add_argument("paths", nargs="*", default=PATHS, metavar="PATH", help="for pytest (default: tests/unit)")
-    given = parser.parse_args(arguments)
-    available, missing = (chosen(settings, given.only) for settings in split_settings(processor_flags()))
+    options = parser.parse_args(arguments)
+    available, missing = (chosen(settings, options.only) for settings in split_settings(processor_flags()))
     for setting in missing:
         print(f"{setting.name:28} not on this machine")
     if not available:
-        print(f"No kernel setting of this machine is named like {given.only!r}.")
+        print(f"No kernel setting of this machine is named like {options.only!r}.")
         return 1
-    passed = [run_tests(setting, given.paths) for setting in available]
+    passed = [run_tests(setting, options.paths) for setting in available]
     return 0 if all(passed) else 1
 
 

@@ -26,10 +26,10 @@ APE_FOLDER = ROOT / ".build" / "ape"
 
 def pinned_solc() -> str:
     """The compiler version named in ape-config.yaml."""
-    found = re.search(r"^solidity:\n(?:  .*\n)*?  version: (\S+)$", (ROOT / "ape-config.yaml").read_text(), re.M)
-    if found is None:
+    match = re.search(r"^solidity:\n(?:  .*\n)*?  version: (\S+)$", (ROOT / "ape-config.yaml").read_text(), re.M)
+    if match is None:
         sys.exit("ape-config.yaml names no solidity version: restore the file from git.")
-    return found.group(1)
+    return match.group(1)
 
 
 def native_solc(version: str) -> Path | None:

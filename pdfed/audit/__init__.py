@@ -42,8 +42,8 @@ def audit(
 ) -> AuditReport:
     """Check the ledger against the contract, and these models with all their ancestors.
 
-    client: as of the block at which the ledger ends (`read_snapshot`), or of a contract that nobody uses meanwhile; it is asked
-    before any bundle is fetched. Bundles are fetched anew, into a temporary folder that holds one of them at a time.
+    client: a view of the block at which the ledger ends (`read_snapshot`), or of a contract that does not change meanwhile; it is
+    queried before any bundle is fetched. Each bundle is downloaded into a temporary folder and deleted after its checks.
     watch: called with each audited model. Raises NoSuchModel, StoreFull, NodeUnreachable.
     """
     selection = lineage(ledger, [*ids, GENESIS])

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pdfed.bundle import REQUIRED_IN_CARD, true_card
+from pdfed.bundle import REQUIRED_IN_CARD, expected_card
 from pdfed.provenance import Provenance
 from pdfed.spec import TaskSpec
 
 
-def wrong_in_card(card: Mapping[str, Any], manifest: Provenance, task: TaskSpec) -> list[str]:
+def card_faults(card: Mapping[str, Any], manifest: Provenance, task: TaskSpec) -> list[str]:
     """Return a line for each field that is missing or false. Fields that neither manifest nor task determine are free text."""
-    true = true_card(manifest, task).values()
+    true = expected_card(manifest, task).values()
     wrong = [f"it has no {name}" for name in REQUIRED_IN_CARD if name not in card]
     for name, value in true.items():
         if name in card and not _same(card[name], value):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Content Credentials in a file (a picture, or exported weights): read them, and look the model up that they name.
+"""Content Credentials in a file (a picture, or exported weights): read them, and look up the model that they name.
 
-The maker of a file chooses the model that it names, and may name any; only the chain tells whether its history is true.
+Anyone can make a file that names any model; only the chain shows whether the model's history is true.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def check_that(holds: bool, name: str, detail: str) -> Check:
 class ModelAudit:
     """The checks of one model, and the shares of its authors.
 
-    lineage: number of models it descends from, itself included. read: of how many of them the manifest was verified.
+    lineage: number of models it descends from, itself included. read: number of these with a verified manifest.
     shares: author → share (0..1) of the images seen along the lineage, as the authors' signed manifests claim; None (not
     known) unless all were read. gains: author → share of the gains along it, as other nodes measured and the contract settled;
     empty without any gain.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pdfed import bundle as bundles
-from pdfed.audit.card import wrong_in_card
+from pdfed.audit.card import card_faults
 from pdfed.audit.chain_checks import lineage
 from pdfed.audit.findings import Check, CheckState, ModelAudit, check_that
 from pdfed.chain.client import ContractClient
@@ -130,7 +130,7 @@ class Inspector:
         if self._task is None:
             return Check("card", CheckState.UNAVAILABLE, _NO_TASK)
         try:
-            wrong = wrong_in_card(bundle.card(), self._provenance[model.id], self._task)
+            wrong = card_faults(bundle.card(), self._provenance[model.id], self._task)
         except PDFedError as fault:
             return Check("card", CheckState.FAILED, fault.cause)
         return check_that(not wrong, "card", "; ".join(wrong))

@@ -39,7 +39,7 @@ class Withdrawal:
 
 
 def withdrawal(public: Public, commitment: str, watch: Callable[[int], None] = lambda id: None) -> Withdrawal:
-    """Return what descends from the data set with this commitment (64 hexadecimal digits).
+    """Find the models that descend from the data set with this commitment (64 hexadecimal digits).
 
     watch: called with each id whose manifest was looked at. Raises StoreFull.
     """

@@ -81,7 +81,7 @@ class ContractClient:
     """One contract on the chain that Ape is connected to (`networks.connected`)."""
 
     def __init__(self, address: str, chain_id: int, rpc: Rpc, ecosystem: Any, abi: Interface) -> None:
-        """Use `at` or `deploy`. `ecosystem`: Ape's, which builds the transactions that its accounts sign."""
+        """Call `at` or `deploy` instead. `ecosystem`: Ape's, which builds the transactions that its accounts sign."""
         self.address = address
         self.chain_id = chain_id
         self.rpc = rpc
@@ -204,7 +204,7 @@ class ContractClient:
 
     @property
     def deployment_block(self) -> int:
-        """The first block as old as the genesis: no event is older. Found by binary search over time, which any node allows."""
+        """First block of the second of deployment: no event is older. Found by binary search over time, which any node allows."""
         if self._deployment_block is None:
             born = self.model(0).submitted_at
             low, high = 0, self.head().number
@@ -218,7 +218,7 @@ class ContractClient:
         return self._deployment_block
 
     def forget_deployment_block(self) -> None:
-        """Search it anew at its next use: a reorg may have moved it."""
+        """Search the deployment block anew at its next use: a reorg may have moved it."""
         self._deployment_block = None
 
     # ------------------------------------------------------------------------------------------------ views
@@ -292,7 +292,7 @@ class ContractClient:
         return int(self._view("nextToSettle")[0])
 
     def ledger(self) -> Books:
-        """Who owns the contract's balance."""
+        """Split of the contract's balance by owner, wei."""
         return Books(*self._view("ledger")[0])
 
     def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:

@@ -263,7 +263,7 @@ def read_ledger(client: ContractClient) -> Ledger:
 def read_snapshot(client: ContractClient) -> tuple[Ledger, ContractClient]:
     """Read the ledger as `read_ledger` does, with a client of the contract as of the ledger's last block, so that the two agree.
 
-    Through a remote node that is a few blocks behind the newest one. Use the client soon: see `ContractClient.at_block`.
+    Through a remote node, that block is a few behind the newest one. Use the client soon: see `ContractClient.at_block`.
     """
     lag = 0 if client.rpc.is_local else min(LAG, client.head().number - client.deployment_block)
     ledger, block = _folded(client, lag)

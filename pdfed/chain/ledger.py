@@ -214,7 +214,7 @@ class Ledger:
         return weights
 
     def balance_sheet(self) -> Books:
-        """Who owns the contract's balance: equal to its `ledger()`."""
+        """Split of the contract's balance by owner, wei: equal to the contract's `ledger()`."""
         stakes = sum(node.stake for node in self.nodes.values())
         return Books(stakes, self.pool, sum(self.credits.values()), self.locked_fees, self.locked_royalties)
 

@@ -91,8 +91,8 @@ class Outbox:
         return None if entry is None else entry.state
 
     def retry(self, key: str) -> bool:
-        """True if a key may be put: it is unknown, or failed, and then this frees it. At most once per block: a refusal lasts
-        until the next one."""
+        """Free the key of a failed intent; True if the key can be put now. At most once per block: a refusal lasts until the
+        next one."""
         entry = self._table.find(key)
         if entry is None:
             return True

@@ -28,7 +28,7 @@ _ENTRY = "id, key, function, data, value, valid_until, state, nonce, block, bloc
 
 
 class IntentState(StrEnum):
-    """Where an intent stands; the journal stores the value."""
+    """State of an intent; the journal stores the value."""
 
     QUEUED = "queued"
     SENT = "sent"

@@ -28,7 +28,7 @@ _REVERTED = ("revert", "gas required exceeds")
 class RpcRefused(NodeUnreachable):
     """The node answered a call with an error. `data`: bytes that the contract reverted with, if it did.
 
-    Any error but a revert is the node's own trouble (its limits, its load), and passes like silence.
+    Any error but a revert comes from the node itself (its limits, its load) and is treated like no answer.
     """
 
     def __init__(self, error: Any, method: str = "a call", where: str = "") -> None:
@@ -40,7 +40,7 @@ class RpcRefused(NodeUnreachable):
 
     @property
     def reverted(self) -> bool:
-        """True if the contract refused, and not the node."""
+        """True if the call reverted, False if the node itself refused it."""
         return bool(self.data) or self.code == 3 or self._says(_REVERTED)
 
     @property
@@ -50,7 +50,7 @@ class RpcRefused(NodeUnreachable):
 
     @property
     def nonce_taken(self) -> bool:
-        """True if the nonce is used, or a pending transaction has it that pays about as much."""
+        """True if the nonce is used, or a pending transaction with that nonce pays about as much."""
         return self._says(_NONCE_TAKEN)
 
     @property

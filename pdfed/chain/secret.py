@@ -69,7 +69,7 @@ class NodeSecret:
         return Score(*(int.from_bytes(plain[start:end], "big") for start, end in ((0, 8), (8, 16), (16, 20))))
 
     def noise_seed(self) -> bytes:
-        """32 bytes that seed the sampling noise of this node's scores. The same for a model and its baseline."""
+        """32 bytes that seed the sampling noise of this node's scores. Equal for all models, a baseline included."""
         return self._derive(b"noise")
 
     def dataset_salt(self) -> bytes:

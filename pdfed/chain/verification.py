@@ -20,7 +20,7 @@ from pdfed.mechanism import Terms, keep_per_step
 
 
 class Match(StrEnum):
-    """How deployed code compares with the sources."""
+    """Result of comparing deployed code with the sources."""
 
     EXACT = "exact"  # every byte
     PARTIAL = "partial"  # all but the metadata: other comments, file names or settings that change no code

@@ -32,7 +32,7 @@ OPENERS = 64  # spare ones, so that a slightly wrong header can still be read an
 MAX_RMS = 100.0  # root mean square of one tensor; trained ones stay below 10
 ENTRY = {"dtype", "shape", "data_offsets"}
 METADATA = {"format": "pt"}
-REMEDY = "The model is left alone."
+REMEDY = "Do not use this model: the same weights will fail again."
 
 
 class WeightsRejected(PDFedError):

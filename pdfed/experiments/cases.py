@@ -141,7 +141,7 @@ def diffusion_model(
     folder = _folder(record, f"diffusion-{task.name}", {**recipe, "of": of} if of else recipe)
     model, checkpoint = folder / "model.safetensors", folder / "training"
     if not model.exists():
-        if TrainingRun.saved(checkpoint):
+        if TrainingRun.has_checkpoint(checkpoint):
             run = TrainingRun.resume(checkpoint, task, pictures.images, pictures.labels)
         else:
             first = initial_weights(task, seed) if start is None else start

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The copies experiment: how much luck (measurement error) of its own has a slightly changed copy of somebody's model?
+"""The copies experiment: how much measurement error of its own ("luck") does a slightly changed copy of a model have?
 
 The games of the economics experiment give every submission an independent error, copies too. Real voters sample all models with
 the same noise (paired votes), so a copy shares the error of its original as long as its samples are nearly the same. Here several
@@ -32,9 +32,12 @@ OTHER_NOISE = 1_000_003  # added to a voter's seed for a measurement with other 
 
 @dataclass(frozen=True)
 class Settings:
-    """case: the data set. The baseline is trained on its `pool` split, the original continues from it for `images` more;
-    `train` and `test` are divided among `voters`; an overtaker trains on `held_out`. samples: per evaluation. shakes: norm of the
-    noise, as a share of the norm of each tensor. trained: images that an overtaker's copy sees. copies: number of each kind."""
+    """Settings of the copies experiment.
+
+    case: the data set. The baseline is trained on its `pool` split, the original continues from it for `images` more; `train`
+    and `test` are divided among `voters`; an overtaker trains on `held_out`. samples: per evaluation. shakes: norm of the
+    noise, as a share of the norm of each tensor. trained: images that an overtaker's copy sees. copies: number of each kind.
+    """
 
     case: DatasetCase
     images: Count

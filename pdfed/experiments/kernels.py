@@ -22,7 +22,7 @@ BASE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALL
 
 @dataclass(frozen=True)
 class KernelSetting:
-    """name: for people. variables: of the environment, over BASE. needs: flags (and maker) that the processor must have."""
+    """A choice of kernels. variables: of the environment, over BASE. needs: flags (and maker) that the processor must have."""
 
     name: str
     variables: Mapping[str, str]

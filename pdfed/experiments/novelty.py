@@ -30,10 +30,13 @@ SHOWN = 16  # samples on a sheet, each above the training picture that it copies
 
 @dataclass(frozen=True)
 class Settings:
-    """case: the data set; its `train` split are the many pictures, `pool` and `held_out` are not used. few: number of them that
+    """Settings of the novelty experiment.
+
+    case: the data set; its `train` split are the many pictures, `pool` and `held_out` are not used. few: number of them that
     the small node has. rounds: of training, each of `images_per_round` images. evaluations: of each round's model, each of
-    `samples` samples from other noise; a node counts copies over all models that it scores. attacked: number of training and of
-    test pictures for the membership attacks."""
+    `samples` samples from other noise; a node counts copies over all models that it scores. attacked: number of training and
+    of test pictures for the membership attacks.
+    """
 
     case: DatasetCase
     few: Count

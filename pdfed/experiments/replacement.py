@@ -38,9 +38,12 @@ ALIKE = 0.98  # correlation of pixels from which two pictures count as the same;
 
 @dataclass(frozen=True)
 class Settings:
-    """cases: data sets, one table and one figure each. shares: of the pool that are replaced, 0..1. redraw: timestep (of 1000)
+    """Settings of the replacement experiment.
+
+    cases: data sets, one table and one figure each. shares: of the pool that are replaced, 0..1. redraw: timestep (of 1000)
     up to which copies are noised before they are denoised again. levels: such timesteps for the table of how far a copy may
-    differ and still be recognised. samples: pictures in the diffusion pool."""
+    differ and still be recognised. samples: pictures in the diffusion pool.
+    """
 
     cases: tuple[DatasetCase, ...]
     shares: tuple[Share, ...]

@@ -43,10 +43,13 @@ SWEEPS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """case: the data set; its `train` and `test` are the largest sets. generated, train, test: sizes of each set. overlaps:
+    """Settings of the sizes experiment.
+
+    case: the data set; its `train` and `test` are the largest sets. generated, train, test: sizes of each set. overlaps:
     shares of the test set that are training pictures, 0..1. usual: size of the generated set while another set is varied.
     planted: share of the generated set that are copies, 0..1. draws: random sets of each size, of which the tables have means
-    and standard deviations."""
+    and standard deviations.
+    """
 
     case: DatasetCase
     generated: Annotated[tuple[Size, ...], Field(min_length=1)]

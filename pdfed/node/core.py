@@ -35,7 +35,7 @@ ActivityKind = Literal["event", "chain", "idle"] | JobKind
 
 @dataclass(frozen=True)
 class Activity:
-    """What a step did. kind: "event", events read; "chain", a transaction; "keep", pins; the others as named. text: one line
+    """Result of a step. kind: "event", events read; "chain", a transaction; "keep", pins; the others as named. text: one line
     for people."""
 
     kind: ActivityKind
@@ -141,8 +141,8 @@ class Node:
     def _refused_before_jury(self, outcome: Outcome) -> bool:
         """True if a commit was refused because its model's jury is not drawn yet.
 
-        So in the model's own block; and after the 256 blocks whose hashes the contract can read, from when on each block gives
-        another jury until somebody's commit draws it.
+        It is not drawn in the model's own block, nor after the 256 blocks whose hashes the contract can read: from then on each
+        block gives another jury, until a commit draws it.
         """
         kind, _, model = outcome.key.partition(":")
         if kind != "commit" or outcome.ok:
@@ -271,7 +271,7 @@ class Node:
         return self.pinning.work(self.ledger, parents) if self._caught_up and self.registered else None
 
     def _draft_job(self) -> Iterator[str] | None:
-        """Continue the current draft, or begin one, if this node trains now."""
+        """Continue the current draft, or begin one if the node is a trainer (a validator trains nothing) and may begin."""
         if not self.training or not self.registered or self.ledger.champion not in self.own_scores:
             return None
         draft = self.submissions.current()

@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS inbox_model (
 
 
 class EntryState(StrEnum):
-    """What became of a submission; the value is the journal's."""
+    """State of a submission in the inbox; the journal stores the value."""
 
     HERE = "here"  # fetched, manifest verified, weights screened
     SCORED = "scored"

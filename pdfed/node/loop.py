@@ -41,7 +41,7 @@ class StopRequest:
         signal.signal(signal.SIGTERM, handler)
 
     def rest(self, seconds: float) -> None:
-        """Sleep for so long, or until a stop is requested."""
+        """Sleep for `seconds`, or until a stop is requested."""
         end = time.monotonic() + seconds
         while not self.requested and time.monotonic() < end:
             time.sleep(0.1)
@@ -50,10 +50,11 @@ class StopRequest:
 def run_loop(
     node: Node, stop: StopRequest, say: Say, *, until_settled: int | None = None, until_published: int | None = None
 ) -> None:
-    """Step the node until a stop is requested or a limit is reached; `say` gets a line per activity, fewer of train and score.
+    """Step the node until a stop is requested or a limit is reached.
 
-    until_settled: return once so many models of the task are settled and nothing of this node is under way.
-    until_published: return once this node has published so many models.
+    say: gets a line per activity, fewer while the node trains or scores.
+    until_settled: return once this number of the task's models is settled and nothing of this node is pending.
+    until_published: return once this node has published this number of models.
     """
     shown, retry_after, last_wait = 0.0, FIRST_RETRY_SECONDS, ""
     while not stop.requested:

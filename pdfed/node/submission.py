@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS draft (
 
 
 class Stage(StrEnum):
-    """Where a draft stands; the value is the journal's."""
+    """Stage of a draft; the journal stores the value."""
 
     TRAIN = "train"
     JUDGE = "judge"  # score the candidate on the node's own data
@@ -198,7 +198,7 @@ class Submissions:
     def _open_run(self, draft: Draft, pictures: ImageSet) -> TrainingRun:
         """Resume the draft's training from its checkpoint, or start it from the merged parents."""
         ctx, folder = self._ctx, self._folder(draft)
-        if TrainingRun.saved(folder / "training"):
+        if TrainingRun.has_checkpoint(folder / "training"):
             return TrainingRun.resume(folder / "training", ctx.task, pictures.images, pictures.labels)
         start = merge(
             [load_weights(ctx.bundle_folder(parent) / bundles.WEIGHTS, ctx.task) for parent, _ in draft.parents],

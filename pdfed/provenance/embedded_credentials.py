@@ -49,7 +49,7 @@ _LENGTH = struct.Struct("<Q")
 class ExportCredentials(Credentials):
     """Credentials inside a weights file.
 
-    same_weights: True if without them it is the file that the model's author signed, False if converted (as for diffusers).
+    same_weights: True if the file without its credentials is the one that the model's author signed, False if it was converted.
     """
 
     same_weights: bool

@@ -26,7 +26,7 @@ def own_measurements(home: Path, chain_id: int, contract: str, ledger: Ledger) -
 
 
 def own_table(rows: list[dict[str, Any]]) -> Table:
-    """Q-N beside the privacy audit on the node's own pictures."""
+    """Table of Q-N beside the privacy audit on the node's own pictures."""
     table = Table(title="Measured on this machine (private, never published)", title_justify="left", caption_justify="left")
     table.caption = "Attacks (loss, SimA) on the node's training pictures; with no leak, AUC 0.50 and TPR 1%."
     columns = ("node", "model", "Q-N", "FID", "copies", "AUC loss", "AUC SimA", "TPR at 1% FPR")

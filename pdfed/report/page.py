@@ -72,7 +72,7 @@ def draw_curve(summary: dict[str, Any], target: Path) -> None:
 
 
 def models_table(summary: dict[str, Any]) -> str:
-    """All models; the champion in bold."""
+    """Table of all models; the champion in bold."""
     rows = "".join(
         f'<tr class="{"champion" if model["id"] == summary["champion"] else ""}"><td>{model["id"]}</td>'
         f"<td><code>{escape(model['author'])}</code></td><td>{escape(', '.join(map(str, model['parents'])))}</td>"
@@ -86,7 +86,7 @@ def models_table(summary: dict[str, Any]) -> str:
 
 
 def privacy_table(summary: dict[str, Any]) -> str:
-    """Q-N beside the privacy audit of the genesis and the champions, one row per node and model."""
+    """Table of Q-N beside the privacy audit of the genesis and the champions, one row per node and model."""
     champions = {GENESIS, *summary["champions"]}
     rows = "".join(_privacy_row(row) for row in summary["own"] if row["model"] in champions)
     heads = ("node", "model", "Q-N", "FID", "copies", "AUC loss", "AUC SimA")

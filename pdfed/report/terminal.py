@@ -28,7 +28,7 @@ COLOURS = {CheckState.OK: "green", CheckState.FAILED: "red", CheckState.UNAVAILA
 
 
 def models_table(ledger: Ledger, now: int, newest: int | None = None, names: dict[str, str] | None = None) -> Table:
-    """All models, or the `newest` ones: author, parents, phase, votes, gain, payout. names: address → name to show."""
+    """Table of all models, or of the `newest`: author, parents, phase, votes, gain, payout. names: address → name to show."""
     table = _table("Models", ("id", "author", "parents", "phase", "votes", "gain", "Q-N vs. genesis", "payout ETH"))
     table.caption = LEGEND
     models = list(ledger.models.values())
@@ -49,7 +49,7 @@ def models_table(ledger: Ledger, now: int, newest: int | None = None, names: dic
 
 
 def nodes_table(ledger: Ledger) -> Table:
-    """All registered nodes: role, stake, submissions, votes, credit."""
+    """Table of all registered nodes: role, stake, submissions, votes, credit."""
     table = _table("Nodes", ("node", "role", "stake ETH", "submissions", "votes", "credit ETH"))
     for address, node in ledger.nodes.items():
         submissions = sum(1 for model in ledger.models.values() if model.author == address)
@@ -61,7 +61,7 @@ def nodes_table(ledger: Ledger) -> Table:
 
 
 def audit_table(models: Iterable[ModelAudit]) -> Table:
-    """All audited models with the checks that are not OK: red if one failed, yellow if content was unavailable."""
+    """Table of all audited models with the checks that are not OK: red if one failed, yellow if content was unavailable."""
     table = Table(title="Audit", title_justify="left")
     for column in ("id", "author", "CID", "checks", "result"):
         table.add_column(column, overflow="fold")
@@ -91,7 +91,7 @@ def audit_summary(report: AuditReport) -> Group:
 
 
 def audit_line(model: ModelAudit) -> str:
-    """One model's audit in a line."""
+    """Line about the audit of one model."""
     problems = visible(_listed(model.problems))
     return f"model {model.id}: {problems or 'ok (' + ', '.join(check.name for check in model.checks) + ')'}"
 

@@ -34,7 +34,7 @@ class Scorers:
         self.fingerprinter = fingerprinter.eval().requires_grad_(False)
         self.verifier = verifier.eval().requires_grad_(False)
 
-    def rounded(self) -> Scorers:
+    def round_weights(self) -> Scorers:
         """Round the weights in place to the precision of `save`, so that the trainer scores like everyone who loads them."""
         for model in (self.fingerprinter, self.verifier):
             model.load_state_dict({key: value.float() for key, value in _stored_tensors(model).items()})
@@ -48,7 +48,7 @@ class Scorers:
 
     @classmethod
     def load(cls, folder: Path, scoring: Scoring, images: Images) -> Scorers:
-        """Screen and load a task's scorers from a folder of anybody's. Raises ScorersRejected."""
+        """Screen and load a task's scorers from an untrusted folder. Raises ScorersRejected."""
         fingerprinter = Fingerprinter(scoring.fingerprinter, images.size, images.channels)
         verifier = Verifier(fingerprinter.backbone.width)
         for name, model in ((FINGERPRINTER, fingerprinter), (VERIFIER, verifier)):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task's public settings and a node's private configuration, as pydantic models. Imports no other room of pdfed."""
+"""A task's public settings and a node's private configuration, as pydantic models.
+
+Imports nothing of pdfed but errors and untrusted_json.
+"""
 
 from pdfed.spec.money import wei
 from pdfed.spec.node_config import DINOV2, NodeConfig

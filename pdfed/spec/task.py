@@ -153,9 +153,10 @@ class TermsSpec(Frozen):
         Wei | None,
         Field(ge=10**15, description="Least stake of a node. Default: the larger of 100 submission fees and 32 commit bonds."),
     ] = None
-    quorum: Annotated[int, Field(ge=1, le=10_000, description="Share of the eligible stake that must vote, in basis points.")] = (
-        5_000
-    )
+    quorum: Annotated[
+        int,
+        Field(ge=1, le=10_000, description="Share of the eligible weight that must be revealed for a score, in basis points."),
+    ] = 5_000
     release: Annotated[int, Field(ge=1, le=9_999, description="Share of the pool paid per halving of Q-N, in basis points.")] = (
         2_500
     )

@@ -19,7 +19,10 @@ CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Response:
-    """media_type: without parameters. location: target of a redirect, else None. body: max_bytes + 1 bytes if it was cut off."""
+    """An HTTP response.
+
+    media_type: without parameters. location: target of a redirect, else None. body: max_bytes + 1 bytes if it was cut off.
+    """
 
     status: int
     media_type: str

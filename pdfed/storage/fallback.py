@@ -20,7 +20,7 @@ _REMEDY = "Its author may not have published it yet; check --store and try again
 
 
 class FallbackStore(BlockStore):
-    """Verifies each block at once, so that another store can replace a corrupt one."""
+    """Several stores as one. Each block is verified on arrival, so that another store can replace a corrupt one."""
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self._stores = tuple(stores)

@@ -32,7 +32,7 @@ class GatewayStore(BlockStore):
     writable = False
 
     def __init__(self, url: str) -> None:
-        """url: "https://HOST", with http:// for one on this machine. Raises StoreError."""
+        """url: "https://HOST", or "http://HOST" for a gateway of one's own. Raises StoreError."""
         self._base = url.rstrip("/") if "://" in url else f"https://{url.rstrip('/')}"
         try:
             parts = urlsplit(self._base)

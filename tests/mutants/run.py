@@ -55,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a fault. `outcome`: killed, survived, timeout or broken; `by`: the failing test and its words; `key`: digest
+    """Result of a fault. `outcome`: killed, survived, timeout or broken; `by`: the failing test and its words; `key`: digest
     of all that the outcome depends on."""
 
     name: str
@@ -171,7 +171,7 @@ def contract_failure(folder: Path) -> str | None:
 
 
 def build_failure(folder: Path) -> str | None:
-    """What forge says against compiling the contract and its tests; None if it compiles."""
+    """Compile the contract and its tests with forge; return the error, None if they compile."""
     built = forge(folder, "build")
     if built.returncode == 0:
         return None
@@ -231,7 +231,7 @@ def check_baseline(source: str, known: dict[str, Result]) -> None:
 
 @cache
 def contract_tests_pass() -> bool:
-    """Whether tests/contract passes without any fault: asked once, when the first fault gets that far."""
+    """True if tests/contract passes without any fault; run once, when the first fault gets that far."""
     try:
         return contract_failure(WORK / BASELINE) is None
     except subprocess.TimeoutExpired as slow:

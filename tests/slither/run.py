@@ -52,7 +52,7 @@ def prepare() -> None:
 
 
 def findings() -> list[Finding]:
-    """What slither finds outside the libraries. Exits where slither could not run."""
+    """Run slither; return its findings outside the libraries. Exits where slither could not run."""
     FINDINGS.unlink(missing_ok=True)
     path = os.pathsep.join([str(ROOT / ".build" / "bin"), os.environ["PATH"]])
     command = [str(HERE / "venv/bin/slither"), ".", "--filter-paths", "node_modules", "--json", str(FINDINGS)]

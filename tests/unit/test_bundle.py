@@ -23,9 +23,9 @@ from pdfed.bundle import (
     BundleRejected,
     GenesisParts,
     Submitted,
+    expected_card,
     genesis_of,
     open_bundle,
-    true_card,
     verify_bundle,
     write_bundle,
     write_card,
@@ -103,9 +103,9 @@ def test_both_kinds_of_bundles_verify_and_their_cards_hold_the_same_fields_as_ev
     trained = {**common, "title": "child", "parents": [cid], "contract": CONTRACT, "objective": "qn", "image_size": size}
     assert card_of(child) == trained
 
-    true = true_card(read_manifest(open_bundle(child).manifest), TASK_SPEC).values()
+    true = expected_card(read_manifest(open_bundle(child).manifest), TASK_SPEC).values()
     assert true == {**trained, "epsilon": None}
-    true = true_card(read_manifest(open_bundle(genesis).manifest), TASK_SPEC).values()
+    true = expected_card(read_manifest(open_bundle(genesis).manifest), TASK_SPEC).values()
     assert true == {**common, "title": "genesis", "parents": [], "image_size": size, "epsilon": None}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a strategy earns in the place of an honest player: the same task and the same chance, with one seat taken differently.
+"""Arena: income of a strategy in the seat of an honest player, in the same task with the same chance.
 
 Two other honest trainers and enough validators fill the other seats. Every difference is paired by seed.
 """

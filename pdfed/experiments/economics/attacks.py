@@ -19,7 +19,7 @@ class Cast:
     """A world with `conditions.voters` honest members of one unit of stake each, and an attacker with `share` of all stake.
 
     A little of its stake is in `author`, the rest in `ally`, which claims the gain `claim` for the author's models (None: it
-    votes honestly). Other models it evaluates honestly.
+    votes honestly). It evaluates other models honestly.
     """
 
     def __init__(self, conditions: Conditions, seed: int, share: float = 0.1, claim: float | None = None) -> None:

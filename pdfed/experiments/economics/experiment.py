@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is played, and under which terms.
+    """Number of games, and their terms.
 
     `seeds`: repetitions of each game; `turns`: trainings in one game of the arena; `copies`: models of a lottery;
     `models`: models that a panel of voters decides on; `draws`: histograms per statistic; `base`: terms (fields of

@@ -12,7 +12,7 @@ from pdfed.experiments.economics.world import Conditions, World
 
 @dataclass(frozen=True)
 class Course:
-    """How training goes on, and what work costs.
+    """Course of training, and cost of work.
 
     `turns`: number of trainings, one player each; `headroom`: true level of a perfect model, steps; `progress`: mean share of
     the remaining way to it that one training makes; `threshold`: own reading, in units of minGain, from which an honest player

@@ -83,7 +83,7 @@ def _smallest(count: int, n: int, rows: np.ndarray, squared: np.ndarray, positio
 
 
 def nonzero(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Do np.nonzero in two dimensions, faster."""
+    """Compute np.nonzero of a matrix, faster."""
     rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
     return rows, columns
 

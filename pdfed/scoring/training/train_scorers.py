@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a task's scoring models, once per task, by its creator, on pictures that are not private (PDFed, section 3).
+"""Train a task's scoring models, once per task, by its sponsor, on pictures that are not private (PDFed, section 3).
 
 `train_scorers` returns them; `make_scorers` also stores them in a folder and measures them on held-out pictures.
 """
@@ -105,7 +105,7 @@ def _measurement(held_out: np.ndarray, scoring: Scoring) -> str:
 
 
 def _read_quality(folder: Path, recipe: str) -> tuple[Quality, str | None] | None:
-    """Read a completed call's quality and measurement (None in files of earlier versions); None if no call completed."""
+    """Read a completed call's quality and measurement (None if the file lacks it); None if no call completed."""
     if not (folder / QUALITY).exists():
         return None
     try:

@@ -20,7 +20,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from pdfed import bundle as bundles
-from pdfed.audit.card import wrong_in_card
+from pdfed.audit.card import card_faults
 from pdfed.chain.client import ContractClient
 from pdfed.diffusion import grid, load_weights
 from pdfed.diffusion.network import network_with
@@ -274,7 +274,7 @@ def test_a_false_card_does_not_reach_what_we_sign(world: World, command: Command
     found = verify_embedded(out / bundles.WEIGHTS)
     assert found.title == found.model_title == found.lineage[0].title and found.title.startswith("digits no. ")
     card = json.loads((out / bundles.CARD).read_text())
-    assert wrong_in_card(card, read_manifest(federation.models[id].manifest), federation.task) == []
+    assert card_faults(card, read_manifest(federation.models[id].manifest), federation.task) == []
     assert (card["author"], card["title"], card["licence"]) == (bob.address, found.title, federation.task.licence)
     assert title not in done.output and "EVIL" not in done.output
     assert f"# {found.title}\n" in (out / "diffusers" / "README.md").read_text()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdfed.audit.card import wrong_in_card
+from pdfed.audit.card import card_faults
 from pdfed.spec import read_task_file
 
 AUTHOR = "0x" + "aB" * 20
@@ -34,7 +34,7 @@ def card(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_true_card_has_nothing_wrong() -> None:
-    assert wrong_in_card(card(), FOUND, TASK) == []
+    assert card_faults(card(), FOUND, TASK) == []
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_a_true_card_has_nothing_wrong() -> None:
 )
 def test_a_false_or_strange_field_is_named(field: str, said: Any) -> None:
     """Regression: a field nested as deep as the reader allows ended the audit in a RecursionError."""
-    (wrong,) = wrong_in_card(card(**{field: said}), FOUND, TASK)
+    (wrong,) = card_faults(card(**{field: said}), FOUND, TASK)
     assert wrong.startswith(f"{field} is ")

@@ -205,7 +205,7 @@ def test_kept_scorers_are_measured_again_on_other_pictures_or_at_another_confirm
         assert (folder / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     told = json.loads((folder / "quality.json").read_text())
     told["auc"], told["measured"] = 0.1, None
-    for earlier in (told, {key: value for key, value in told.items() if key != "measured"}):  # as earlier versions left it
+    for earlier in (told, {key: value for key, value in told.items() if key != "measured"}):
         (folder / "quality.json").write_text(json.dumps(earlier))
         assert make_scorers(*pictures, other, stricter, folder, seed=0) == wanted[2]
 
