@@ -48,7 +48,7 @@ MAX_MANIFEST_BYTES = 4_000_000
 MAX_CARD_BYTES = 100_000
 MAX_GENESIS_BYTES = 4_000_000_000  # used before the task spec, which holds the limit of its bundles, is known
 
-REMEDY = "Do not use this model: nothing of it was loaded."
+REMEDY = "Do not use this model."
 
 
 class BundleRejected(PDFedError):

@@ -17,7 +17,6 @@ from pdfed.chain.secret import NodeSecret
 from pdfed.data import ImageSet, load, split
 from pdfed.data.picture_files import NotUsable, read_picture
 from pdfed.errors import PDFedError
-from pdfed.node.context import home_of
 from pdfed.provenance import MAX_PROOF_BYTES, InclusionProof, prove_inclusion, read_inclusion_proof
 from pdfed.public import Public
 from pdfed.spec import Images, NodeConfig
@@ -48,6 +47,8 @@ def prove_for_node(config: NodeConfig, public: Public, account: Any, picture: Pa
     config, account: those that the node runs with. Raises PictureUnreadable, NotIncluded (also if no model of the account names
     the data set), ContentUnavailable (if that is not known), AccountLocked, and the errors of reading the data and the task.
     """
+    from pdfed.node.context import home_of  # torch: not for whoever only checks a proof
+
     author, client, images = str(account.address), public.client, public.task.images
     train, test = split(load(config.data, images), config.test_share, config.seed)
     secret_file = home_of(config, client, author) / "secret"

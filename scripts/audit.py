@@ -27,10 +27,12 @@ def _commitment(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def _certificates(ctx: click.Context, param: click.Parameter, value: Path | None) -> str | None:
+    if value is None:
+        return None
     from pdfed.audit import pem_certificates
 
     try:
-        return None if value is None else pem_certificates(value)
+        return pem_certificates(value)
     except ValueError as fault:
         raise click.BadParameter(f"{value} holds no PEM certificates") from fault
 

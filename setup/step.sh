@@ -12,7 +12,8 @@ printf '\n# %s\n# %s\n' "$title" "$*" >>"$log"
 begun=$(wc -l <"$log")
 start=$(date +%s)
 (
-  while sleep 20; do
+  # The pause holds no output open: whoever reads this step's output would wait for it.
+  while sleep 20 >/dev/null 2>&1; do
     printf ' %ss' "$(($(date +%s) - start))"
   done
 ) &

@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BINARIES = ROOT / ".build" / "bin"
 COMPILERS = ROOT / ".build" / "solc"
+APE_CACHES = ("packages", "processes", "deployments", "ethereum")  # of Ape itself: each checkout has its own
 APE_FOLDER = ROOT / ".build" / "ape"
 
 
@@ -83,12 +84,14 @@ def place_foundry(program: str) -> str:
 def place_ape_folder(home: Path, folder: Path) -> None:
     """Give this checkout its own Ape data folder (package cache, processes, deployments): Ape's default, `~/.ape`, is shared.
 
-    The user's accounts and global settings stay in `~/.ape`, linked: a wallet must not depend on a checkout.
+    The user's accounts, those of account plugins (hardware wallets) and global settings stay in `~/.ape`, linked: a wallet must
+    not depend on a checkout.
     """
-    accounts = home / ".ape" / "accounts"
-    accounts.mkdir(parents=True, exist_ok=True)
-    place(accounts, folder / "accounts")
-    place(home / ".ape" / "ape-config.yaml", folder / "ape-config.yaml")
+    shared = home / ".ape"
+    (shared / "accounts").mkdir(parents=True, exist_ok=True)
+    for entry in [shared / "ape-config.yaml", *shared.iterdir()]:
+        if entry.name not in APE_CACHES:
+            place(entry, folder / entry.name)
 
 
 def pth_lines(root: Path) -> str:

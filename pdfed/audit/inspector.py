@@ -13,7 +13,6 @@ from pdfed.audit.chain_checks import lineage
 from pdfed.audit.findings import Check, CheckState, ModelAudit, check_that
 from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
-from pdfed.diffusion import load_weights
 from pdfed.errors import PDFedError
 from pdfed.provenance import (
     AncestorAltered,
@@ -120,6 +119,8 @@ class Inspector:
         """Check that the weights fit the task's network, and are finite and of plausible size."""
         if self._task is None:
             return Check("weights", CheckState.UNAVAILABLE, _NO_TASK)
+        from pdfed.diffusion import load_weights  # torch: not for whoever only reads an audit's types
+
         try:
             load_weights(folder / bundles.WEIGHTS, self._task)
         except PDFedError as fault:

@@ -83,20 +83,22 @@ class Interface:
         return item.name, {name: _python(type_, value) for name, type_, value in zip(item.names, item.types, values, strict=True)}
 
     def decode_error(self, data: bytes, message: str = "") -> ContractError:
-        """Decode the data that a call reverted with. `message`: the node's words, used where there is no data."""
+        """Decode the data that a call reverted with. `message`: the node's words, used where there is no data: an
+        error of the contract that they name is its name."""
         item = self.errors.get(data[:4])
         try:
             if item is not None:
                 values = decode(item.types, data[4:])
                 return ContractError(item.name, dict(zip(item.names, map(_figure, item.kinds, values), strict=True)))
             if data[:4] == bytes.fromhex("08c379a0"):  # Error(string)
-                return ContractError(text=str(decode(["string"], data[4:])[0]))
+                return ContractError(text=str(decode(["string"], data[4:])[0]) or message)
             if data[:4] == bytes.fromhex("4e487b71"):  # Panic(uint256)
                 code = decode(["uint256"], data[4:])[0]
                 return ContractError(text=f"Panic({_PANICS.get(code, hex(code))})")
         except Exception:
             return ContractError(text=f"0x{data.hex()}")
-        return ContractError(text=f"0x{data.hex()}" if data else message)
+        named = next((item.name for item in self.errors.values() if re.search(rf"\b{item.name}\b", message)), "")
+        return ContractError(text=f"0x{data.hex()}") if data else ContractError(named, text=message)
 
 
 @cache

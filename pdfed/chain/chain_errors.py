@@ -22,7 +22,7 @@ class ContractError:
     """
 
     name: str = ""
-    figures: Mapping[str, int | str] = field(default_factory=dict)
+    figures: Mapping[str, int | str] = field(default_factory=dict, hash=False)
     text: str = ""
 
     def __str__(self) -> str:

@@ -132,7 +132,7 @@ class Node:
                 if outcome.ok or outcome.error_name == "AlreadySubmitted":
                     self.submissions.mark_submitted(draft)
                 else:
-                    self.submissions.give_up(draft, str(outcome.error))
+                    self.submissions.give_up(draft, str(outcome.error) or "refused")
             if self._refused_before_jury(outcome):
                 self.outbox.forget(outcome.key)  # so that the commit is queued again
         lines = [outcome.key.split(":")[0] + ("" if outcome.ok else f" refused: {outcome.error}") for outcome in outcomes]

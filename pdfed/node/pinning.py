@@ -20,8 +20,12 @@ from pdfed.storage import ContentUnavailable, StoreError, cid_from_digest, sweep
 RETRY_SECONDS = 60.0  # after a failure of the store
 _GONE = ".gone-"  # prefix of a folder that is being deleted
 
+# shelf_pin is the table's name in journals of before 0.1.0: without its rows their pins would stay for ever.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pinning_pin (bundle BLOB PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS shelf_pin (bundle BLOB PRIMARY KEY);
+INSERT OR IGNORE INTO pinning_pin SELECT bundle FROM shelf_pin;
+DROP TABLE shelf_pin;
 """
 
 

@@ -94,4 +94,6 @@ class HashedSigning:
 
 
 def _signing_error(cause: str) -> ManifestInvalid:
-    return ManifestInvalid(f"The manifest can't be signed: {cause}.", "The file was not exported.")
+    return ManifestInvalid(
+        f"The manifest can't be signed: {cause}.", "Nothing was exported. Run again; if it fails, report this."
+    )

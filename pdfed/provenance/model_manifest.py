@@ -252,7 +252,7 @@ def build(
             store = bytes(builder.sign(signer, media, asset, sink))
     except C2paError as fault:
         cause = f"The manifest can't be signed: {assertions.one_line(str(fault))}."
-        raise ManifestInvalid(cause, "Nothing was signed.") from fault
+        raise ManifestInvalid(cause, "Nothing was signed. Run again; if it fails the same way, report this message.") from fault
     if len(store) > MAX_STORE_BYTES:
         raise ManifestInvalid(f"The manifest would have {len(store)} bytes, over {MAX_STORE_BYTES}.", "Use fewer parents.")
     return store

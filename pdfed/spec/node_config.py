@@ -64,7 +64,8 @@ class NodeConfig(Frozen):
         Field(
             ge=0,
             le=1_000_000,
-            description="Memorised samples, in ppm, above which the node does not continue from a model, nor submit it.",
+            description="Memorised samples, in ppm, above which the node does not continue from a model, nor submit it "
+            "(unless `submit_worse`).",
         ),
     ] = 200_000
     parent: Annotated[

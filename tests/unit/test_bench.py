@@ -26,8 +26,8 @@ def test_every_measurement_has_times_and_its_own_peak_memory(measured: list[meas
     assert 0 <= metric.facts["value"] <= 100 and metric.facts["wall"] > 0
     for key in ("opening", "sampling", "unseen", "copies", "submission"):
         assert pipeline.facts[key]["wall"] > 0
-    # A process of Python and numpy takes 30 to 40 MB, one with torch some hundreds: below 10 nothing was measured.
-    assert 10 < metric.peak_mb < pipeline.peak_mb < 4000
+    # A process of Python and numpy takes 30 to 40 MB, one with torch some hundreds: below 25 something else was measured.
+    assert 25 < metric.peak_mb < pipeline.peak_mb < 4000
 
 
 def test_tables_name_every_measurement(measured: list[measure.Measurement], tmp_path: Path) -> None:

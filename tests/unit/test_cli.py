@@ -193,3 +193,11 @@ def test_help_of_every_command_is_shown_without_loading_torch_or_ape() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.count("Usage:") == len(list((ROOT / "scripts").glob("*.py"))), done.stderr
+
+
+def test_reading_proofs_audits_and_tables_loads_no_torch() -> None:
+    """Regression: `prove-inclusion --check` and the tables of `audit` waited six seconds for torch, which they do not use."""
+    modules = "pdfed.inclusion, pdfed.report.terminal, pdfed.report.facts, pdfed.audit"
+    heavy = {"torch", "diffusers", "transformers", "faiss", "ape"}
+    code = f"import sys, {modules}; sys.exit(bool({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=300).returncode == 0

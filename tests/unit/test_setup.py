@@ -36,6 +36,8 @@ def test_a_failed_step_names_itself_its_output_and_what_to_do(tmp_path: Path) ->
 
 def test_each_checkout_has_an_ape_folder_of_its_own_and_shares_the_accounts(tmp_path: Path) -> None:
     folders = [tmp_path / name / ".build" / "ape" for name in ("one", "other")]
+    (tmp_path / "home" / ".ape" / "ledger").mkdir(parents=True)  # of a plugin for hardware wallets
+    (tmp_path / "home" / ".ape" / "packages").mkdir()
     for folder in folders:
         toolchain.place_ape_folder(tmp_path / "home", folder)
         toolchain.place_ape_folder(tmp_path / "home", folder)  # set-up may run again
@@ -43,7 +45,8 @@ def test_each_checkout_has_an_ape_folder_of_its_own_and_shares_the_accounts(tmp_
     (folders[0] / "accounts" / "me.json").write_text("{}")
     (folders[0] / "packages").mkdir()
     assert (folders[1] / "accounts" / "me.json").is_file() and (folders[1] / "ape-config.yaml").is_file()
-    assert not (folders[1] / "packages").exists() and not (tmp_path / "home" / ".ape" / "packages").exists()
+    assert (folders[1] / "ledger").resolve() == tmp_path / "home" / ".ape" / "ledger"
+    assert not (folders[1] / "packages").exists() and not list((tmp_path / "home" / ".ape" / "packages").iterdir())
 
 
 def test_ape_works_below_this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
