@@ -12,25 +12,32 @@ QUIET  := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false
 STEP   := @setup/step.sh
 NET    := "Check the network and the free disk space, then run make again: what is downloaded is kept."
 # This checkout and no other, also where .venv is a link to another checkout's.
-export PYTHONPATH := $(CURDIR)
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 export SOLCX_BINARY_PATH := $(CURDIR)/.build/solc
-export APE_DATA_FOLDER ?= $(CURDIR)/.build/ape
+export APE_DATA_FOLDER := $(or $(APE_DATA_FOLDER),$(CURDIR)/.build/ape)
 export PATH := $(PATH):$(CURDIR)/.build/bin
 
 .PHONY: setup demo test lint unit contract gas machine forge invariants mutants coverage slither nightly integration bench \
   compiled portable check-install reference lock clean
 
+.DELETE_ON_ERROR:
+
 setup: $(STAMP) $(BUILT)
 
 .venv/pyvenv.cfg:
+	@test ! -L .venv || { echo ".venv is a link to a folder without an environment: rm .venv, then run make again."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "PDFed needs Python 3.11: install it, or run make PYTHON=/path/to/python3.11"; exit 1; }
-	@command -v npm >/dev/null || { echo "PDFed needs Node 20 with npm: install it and run make again"; exit 1; }
-	$(STEP) "Creating .venv" "Install Python 3.11 with its venv module, then run make again." $(PYTHON) -m venv .venv
+	$(STEP) "Creating .venv" "Install Python 3.11 with its venv module (Debian: python3.11-venv), then run make again." \
+	  $(PYTHON) -m venv --clear .venv
 
 # The lock first, with its hashes; then torch, any build of the version that pyproject.toml names, and what only that build needs.
 # Links to another checkout's .venv or node_modules are used as they are: nothing is written through them.
 $(STAMP): .venv/pyvenv.cfg pyproject.toml requirements.lock package.json package-lock.json ape-config.yaml setup/toolchain.py setup/solc.js
+	@$(VENV)/python -c 'import pip' 2>/dev/null || \
+	  { echo "The Python of .venv does not run: rm -rf .venv, then run make again."; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null || \
+	  { echo "PDFed needs Node 20 or later with npm: install it and run make again."; exit 1; }
 ifeq ($(shell test -L .venv && echo link),)
 	$(STEP) "Installing Python packages" $(NET) \
 	  $(VENV)/pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
@@ -43,6 +50,7 @@ ifeq ($(shell test -L node_modules && echo link),)
 	  npm install --ignore-scripts --no-save --no-audit --no-fund --loglevel=error
 endif
 	$(STEP) "Linking them into .build" "Read the message above, then run make again." $(VENV)/python setup/toolchain.py
+	@test ! -L .venv || echo "  .venv is a link: outside make, its programs import pdfed from the other checkout."
 	@touch $@
 
 # All of them whenever one changed: Ape alone would leave those as they were that import the changed one.
@@ -96,7 +104,7 @@ machine: setup
 FORGE := FOUNDRY_CONFIG=tests/forge/foundry.toml .build/bin/forge
 
 forge: $(STAMP)
-	$(FORGE) test --root $(CURDIR)
+	$(FORGE) test --root .
 
 # Both machines, for MINUTES each (forge at least 1,000,000 calls) from SEED.
 invariants: setup
@@ -151,7 +159,7 @@ reference: setup
 	$(VENV)/python setup/reference.py
 
 # requirements.lock from pyproject.toml, for Linux and macOS; versions that still fit stay. Then read the difference.
-lock:
+lock: .venv/pyvenv.cfg
 	$(VENV)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-package torch --no-annotate --no-header --output-file requirements.lock --quiet
 	sed -i.orig -E "s/ ; python_full_version < '3\.12' and \(sys_platform == 'darwin' or sys_platform == 'linux'\)//; \

@@ -5,10 +5,12 @@ python examples/read_a_federation.py --network ethereum:sepolia:https://… --co
 """
 
 import argparse
+import sys
 
 from pdfed.chain.client import ContractClient
 from pdfed.chain.feed import read_ledger
 from pdfed.chain.networks import connected
+from pdfed.errors import PDFedError
 from pdfed.mechanism import STEPS_PER_HALVING
 
 
@@ -30,4 +32,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PDFedError as fault:
+        sys.exit(f"Error: {fault}")

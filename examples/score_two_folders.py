@@ -8,9 +8,13 @@ the real pictures once and kept in --scorers; a task has its own, in the genesis
 """
 
 import argparse
+import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pdfed.data import classes_in, load, split
+from pdfed.errors import PDFedError
 from pdfed.scoring import Ruler, Scorers, auth_pct, fld, frechet_distance, make_scorers, noise_fid_scale
 from pdfed.spec import Images, Scoring
 
@@ -51,4 +55,7 @@ def show(model: str, share: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (PDFedError, ValidationError) as fault:
+        sys.exit(f"Error: {fault}")

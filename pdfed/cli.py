@@ -97,7 +97,7 @@ def field_option(model: type[BaseModel], name: str, **changes: Any) -> Decorator
     if field.type is bool:
         return click.option(f"--{flag}/--no-{flag}", **keywords | changes)
     if field.repeated:
-        keywords |= {"multiple": True, "help": f"{field.description} Repeatable."}
+        keywords |= {"multiple": True, "help": f"{field.description} Repeatable; replaces the list of the --config file."}
     if field.type is str and field.type_name != TYPE_NAMES[str]:
         keywords["metavar"] = field.type_name.upper()
     return click.option(f"--{flag}", **keywords | {"type": _click_type(field)} | changes)

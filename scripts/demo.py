@@ -23,6 +23,12 @@ def cli(home: Path, fresh: bool, threads: int) -> None:
     """
     import shutil
 
+    # Its folders are emptied below: only a demo's own may be.
+    marker = home / ".demo"
+    if not marker.exists() and home.is_dir() and any(home.iterdir()) and not (home / "summary.json").exists():
+        raise click.BadParameter(f"{home} holds other files: name a new or empty folder.", param_hint="--home")
+    home.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     console = Console()
     console.print("Loading…", style="dim")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads that spin would slow the other nodes down
@@ -35,7 +41,6 @@ def cli(home: Path, fresh: bool, threads: int) -> None:
 
     for folder in ("nodes", "store", *(["genesis"] if fresh else [])):
         shutil.rmtree(home / folder, ignore_errors=True)
-    home.mkdir(parents=True, exist_ok=True)
     display = LiveDisplay(console)
     try:
         result = run_demo(home, display)

@@ -22,8 +22,8 @@ class NodeCommand(FriendlyCommand):
 @account_option()
 @config_option()
 @options_of(NodeConfig)
-@click.option("--until-settled", type=int, metavar="N", help="Stop once N models of the task are settled.")
-@click.option("--until-published", type=int, metavar="N", help="Stop once this node has published N models.")
+@click.option("--until-settled", type=click.IntRange(1), metavar="N", help="Stop once N models of the task are settled.")
+@click.option("--until-published", type=click.IntRange(1), metavar="N", help="Stop once this node has published N models.")
 def cli(
     network: str,
     contract: str,

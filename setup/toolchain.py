@@ -67,9 +67,9 @@ def place_compiler(version: str) -> str:
 def place_foundry(program: str) -> str:
     """Link `program` of Foundry. The user's own anvil is preferred; forge is npm's pinned one, whose reports and random games
     are the same everywhere, unless npm has none for this machine."""
-    own = shutil.which(program)
-    if own is not None and BINARIES in Path(own).parents:
-        own = None
+    # Not those of a checkout, this one's or another's, whose .venv put them on the path.
+    path = [folder for folder in os.get_exec_path() if Path(folder).parts[-2:] != (".build", "bin")]
+    own = shutil.which(program, path=os.pathsep.join(path))
     machine = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine())
     package = ROOT / "node_modules" / "@foundry-rs" / f"{program}-{sys.platform}-{machine}" / "bin" / program
     if own is not None and (program == "anvil" or not package.is_file()):
@@ -100,8 +100,8 @@ def pth_lines(root: Path) -> str:
     return (
         f"{root}\n"
         "import os; "
-        f"os.environ.setdefault('APE_DATA_FOLDER', {str(build / 'ape')!r}); "
-        f"os.environ.setdefault('SOLCX_BINARY_PATH', {str(build / 'solc')!r}); "
+        f"os.environ['APE_DATA_FOLDER'] = os.environ.get('APE_DATA_FOLDER') or {str(build / 'ape')!r}; "
+        f"os.environ['SOLCX_BINARY_PATH'] = os.environ.get('SOLCX_BINARY_PATH') or {str(build / 'solc')!r}; "
         f"os.environ['PATH'] = os.environ.get('PATH', '') + os.pathsep + {str(build / 'bin')!r}\n"
     )
 
@@ -113,7 +113,10 @@ def main() -> None:
     print(place_compiler(pinned_solc()))
     print(place_foundry("anvil"))
     print(place_foundry("forge"))
-    place_ape_folder(Path.home(), APE_FOLDER)
+    try:
+        place_ape_folder(Path.home(), APE_FOLDER)
+    except OSError as fault:
+        sys.exit(f"{fault.filename}: {fault.strerror}. Ape keeps accounts in ~/.ape/accounts: make it writable, or set HOME.")
     if (ROOT / ".venv").is_symlink():
         print(f".venv is a link to {(ROOT / '.venv').resolve()}: outside make, its programs import pdfed from there")
     else:

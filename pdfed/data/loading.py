@@ -69,6 +69,8 @@ def _load_whole(source: str, images: Images) -> ImageSet:
 
 
 def _check_folder(source: str) -> None:
+    if not source.strip():  # Path("") is the current directory, which nobody meant to hand over
+        raise SourceUnreadable("No source of pictures is named.", "Name a folder, an .npz file or 'digits'.")
     try:
         status = Path(source).stat()
     except (OSError, ValueError) as fault:

@@ -61,11 +61,22 @@ def read_node_config(path: Path | None, flags: dict[str, Any]) -> NodeConfig:
     return _validated(NodeConfig, {**fields, **flags}, str(path or "the flags"))
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML without repeated keys: PyYAML alone takes the last of them, and of two `deny` lists one would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise yaml.YAMLError(f"{repeated!r} stands twice, near line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise SpecError(f"{path} is larger than {MAX_BYTES} bytes.", "Name a task or node file, not data.")
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except OSError as fault:
         names = ", ".join(PRESETS)
         raise SpecError(f"{path} can't be read: {fault.strerror}.", f"Name a YAML file, or a preset: {names}.") from fault

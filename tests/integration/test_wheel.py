@@ -90,6 +90,12 @@ def test_the_package_is_the_wheels_and_light_to_import(installed: Installed) -> 
     assert Path(file).with_name("py.typed").is_file()
 
 
+def test_the_wheel_holds_the_package_and_its_data_alone(installed: Installed) -> None:
+    told = installed.run("-c", "import importlib.metadata as m; print(*m.files('pdfed'), sep='\\n')")
+    files = [Path(line) for line in told.stdout.splitlines() if not line.endswith((".py", ".pyc")) and "dist-info" not in line]
+    assert {file.name for file in files if file.suffix not in (".yaml",)} == {"py.typed", "PDFed.json", "gas.json"}
+
+
 def test_two_folders_are_scored(installed: Installed) -> None:
     scans = load_digits()
     for index, (scan, label) in enumerate(zip(scans.images[:260], scans.target, strict=False)):
@@ -104,6 +110,20 @@ def test_two_folders_are_scored(installed: Installed) -> None:
         line.split()[0]: line.split()[1] for line in told.stdout.splitlines() if line and line.split()[0] in ("FID", "copies")
     }
     assert float(lines["FID"]) > 0 and 0 <= int(lines["copies"]) <= 60
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("score_two_folders.py", "nowhere", "nowhere"),
+        ("score_two_folders.py", "", ""),
+        ("score_two_folders.py", "nowhere", "nowhere", "--size", "0"),
+        ("read_a_federation.py", "--network", "nowhere", "--contract", "0x00"),
+    ],
+)
+def test_a_wrong_argument_of_an_example_ends_in_one_line(installed: Installed, call: tuple[str, ...]) -> None:
+    told = installed.run(EXAMPLES / call[0], *call[1:])
+    assert told.returncode == 1 and told.stderr.startswith("Error: ") and "Traceback" not in told.stderr
 
 
 def test_a_federation_is_read(installed: Installed, sepolia: Sepolia, contract: str) -> None:

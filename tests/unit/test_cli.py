@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +202,13 @@ def test_reading_proofs_audits_and_tables_loads_no_torch() -> None:
     heavy = {"torch", "diffusers", "transformers", "faiss", "ape"}
     code = f"import sys, {modules}; sys.exit(bool({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=300).returncode == 0
+
+
+def test_the_demo_empties_no_folder_but_its_own(tmp_path: Path) -> None:
+    """Regression: `ape run demo --home DIR` deleted DIR/store and DIR/nodes, whatever they held."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "mine.txt").write_text("precious")
+    script = runpy.run_path(str(ROOT / "scripts" / "demo.py"))
+    refused = CliRunner().invoke(script["cli"], ["--home", str(tmp_path)])
+    assert refused.exit_code == 2 and "holds other files" in refused.output
+    assert (tmp_path / "store" / "mine.txt").read_text() == "precious"

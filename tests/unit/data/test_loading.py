@@ -341,3 +341,11 @@ def test_a_damaged_npz_is_refused_by_name(tmp_path: Path, write: Callable[..., N
             refused += 1
             assert "\n" not in fault.cause
     assert refused > 100
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_an_empty_source_is_not_the_current_directory(source: str) -> None:
+    """Regression: `--data "$UNSET"` would have taken the current directory for the private pictures."""
+    for read in (lambda: load(source, GREY), lambda: classes_in(source)):
+        with pytest.raises(SourceUnreadable, match="No source of pictures is named"):
+            read()

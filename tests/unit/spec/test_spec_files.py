@@ -2,6 +2,7 @@
 """Task and node files: presets are valid, fields override them, every error names its field."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -187,3 +188,11 @@ def test_a_seed_that_no_manifest_can_name_is_refused_at_once(seed: int) -> None:
 def test_a_node_without_data_is_told_so() -> None:
     with pytest.raises(SpecError, match="data"):
         read_node_config(None, {})
+
+
+def test_a_repeated_key_is_refused(tmp_path: Path) -> None:
+    """Regression: of two `deny` lists in one file, the first was lost without a word."""
+    file = tmp_path / "node.yaml"
+    file.write_text("data: digits\ndeny: []\nrole: trainer\ndeny: []\n")
+    with pytest.raises(SpecError, match="'deny' stands twice"):
+        read_node_config(file, {})
