@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pdfed.bf16 import bf16_autocast
 from pdfed.diffusion.network import Denoiser, Weights, network_with
 from pdfed.diffusion.noise import generator, scheduler, to_uint8
 from pdfed.spec import TaskSpec
@@ -69,8 +70,7 @@ def samples(
         chunk = classes[first : first + batch]
         noise = initial_noise(task, seed, first, len(chunk)).to(device)
         solver.set_timesteps(evaluations, device=device)
-        precision = torch.autocast(device.type, torch.bfloat16, enabled=task.training.precision == "bf16")
-        with precision:
+        with bf16_autocast(device, task.training.precision == "bf16"):
             x = _denoise(network, solver, noise, torch.from_numpy(chunk).to(device), strength)
         yield to_uint8(x), chunk
 

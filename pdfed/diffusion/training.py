@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pdfed.atomic import replacing
+from pdfed.bf16 import bf16_autocast
 from pdfed.diffusion.network import Denoiser, Weights, network_with
 from pdfed.diffusion.noise import TIMESTEPS, generator, noisy_and_target, signal_and_noise, to_float, to_nchw
 from pdfed.errors import PDFedError
@@ -129,7 +130,7 @@ class TrainingRun:
             )
 
     @classmethod
-    def saved(cls, folder: Path) -> bool:
+    def has_checkpoint(cls, folder: Path) -> bool:
         """True if `folder` has a checkpoint to resume."""
         return (folder / STATE).is_file()
 
@@ -185,7 +186,7 @@ class TrainingRun:
         x, target, t, labels = self._batch()
         for group in self._optimiser.param_groups:
             group["lr"] = training.learning_rate * self._rate()
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
+        with bf16_autocast(x.device, training.precision == "bf16"):
             prediction = self._network(x, t, labels)
         loss = (prediction.float() - target).square().mean()
         self._optimiser.zero_grad(set_to_none=True)

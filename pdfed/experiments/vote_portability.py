@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much does a vote move between processors? Same weights, same noise, same pictures, other arithmetic kernels.
+"""The portability experiment: how much does a vote move between processors, with equal weights, noise and pictures?
 
 A vote is log2(Q-N of the baseline / Q-N of the model), in steps of 1/64 halving. A genesis is made as `ape run deploy` makes
-it, models are trained from it in a chain, and voters with other data and other noise vote on each. All votes are computed again
-under every kernel setting of this machine, each in a process of its own, and compared with the deployment's minGain.
+it, models are trained from it in a chain, and voters with other data and other noise vote on each. All votes are computed
+under every kernel setting of this machine, one process per setting, and their movement is compared with the deployment's minGain.
 """
 
 from __future__ import annotations
@@ -45,9 +45,12 @@ JOB = "job.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """task: a preset's name. train, vote: pictures of the trainers and of the voters. models: images seen by each model, which is
-    trained from the one before. genesis_images, scorer_images, samples: over the preset's, null = as they are. precisions: of
-    sampling. voters: each has half of the pictures of `vote`."""
+    """Settings of the portability experiment.
+
+    task: a preset's name. train, vote: sources of the trainers' and of the voters' pictures. models: images seen by each model,
+    which is trained from the one before. genesis_images, scorer_images, samples: override the preset's; null keeps them.
+    precisions: of sampling. voters: number of voters, each with half of the pictures of `vote`.
+    """
 
     task: str
     train: str
@@ -63,7 +66,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """What a process under one kernel setting needs: weights files in order, the task, the folder of scoring models."""
+    """Input of the process for one kernel setting. weights: files in order of training. scorers: folder of the scoring models."""
 
     weights: tuple[str, ...]
     scorers: str
@@ -95,41 +98,40 @@ def run(settings: Settings, record: Record) -> None:
     rows: dict[str, list[dict[str, Any]]] = {precision: [] for precision in settings.precisions}
     with record.progress(len(can), "kernel settings") as bar:
         for setting in can:
-            found = _votes_under(setting.name, record)
-            votes[setting.name] = {precision: np.array(found["votes"][precision]) for precision in settings.precisions}
+            result = _votes_under(setting.name, record)
+            votes[setting.name] = {precision: np.array(result["votes"][precision]) for precision in settings.precisions}
             for precision in settings.precisions:
-                moved = votes[setting.name][precision] - votes[DEFAULT.name][precision]
-                rows[precision].append(_row(setting.name, moved, found["seconds"][precision]))
+                difference = votes[setting.name][precision] - votes[DEFAULT.name][precision]
+                rows[precision].append(_row(setting.name, difference, result["seconds"][precision]))
                 record.table(f"votes-{precision}", rows[precision])
             bar.advance()
     every = {precision: np.stack([votes[setting.name][precision] for setting in can]) for precision in settings.precisions}
     record.table("movement", [_summary(precision, votes, min_gain) for precision, votes in every.items()])
-    record.fact("votes", {precision: found.tolist() for precision, found in every.items()})
+    record.fact("votes", {precision: values.tolist() for precision, values in every.items()})
 
 
 def _task_file(settings: Settings) -> TaskFile:
-    given = read_task_file(settings.task)
-    task = given.task
+    task_file = read_task_file(settings.task)
+    task = task_file.task
     if settings.samples is not None:
         task = task.model_copy(update={"sampling": task.sampling.model_copy(update={"images": settings.samples})})
     if settings.scorer_images is not None:
         task = task.model_copy(update={"scoring": task.scoring.model_copy(update={"training_images": settings.scorer_images})})
-    return given.model_copy(
-        update={"task": task, "genesis_images": settings.genesis_images or given.genesis_images, "seed": settings.seed}
-    )
+    genesis_images = settings.genesis_images or task_file.genesis_images
+    return task_file.model_copy(update={"task": task, "genesis_images": genesis_images, "seed": settings.seed})
 
 
-def _genesis(given: TaskFile, record: Record) -> Genesis:
-    """A finished genesis; its working folder lies beside the models that experiments share."""
+def _genesis(task_file: TaskFile, record: Record) -> Genesis:
+    """Make the genesis in the folder of the models that experiments share."""
 
     def sign(message: dict[str, Any]) -> bytes:
         return bytes(SPONSOR.sign_message(encode_typed_data(full_message=message)).signature)
 
-    return make_genesis(given, record.folder.parent / "models", str(SPONSOR.address), CHAIN_ID, sign, record.say)
+    return make_genesis(task_file, record.folder.parent / "models", str(SPONSOR.address), CHAIN_ID, sign, record.say)
 
 
 def _models(genesis: Genesis, settings: Settings, record: Record) -> Iterator[Path]:
-    """The folders of the genesis's weights and of each model's, in the order of the chain."""
+    """Yield the folder of the genesis's weights, then of each model's, in order of training."""
     pictures = load(settings.train, genesis.task.images)
     folder = genesis.folder
     yield folder
@@ -140,31 +142,31 @@ def _models(genesis: Genesis, settings: Settings, record: Record) -> Iterator[Pa
 
 
 def _votes_under(name: str, record: Record) -> dict[str, Any]:
-    """What a process under the kernel setting `name` finds; kept beside the job. Raises ExperimentError."""
-    kept = record.folder / f"votes-{name.replace(' ', '-')}.json"
-    if not kept.exists():
+    """Run `score_all` in a process under the kernel setting `name`, or read its stored result. Raises ExperimentError."""
+    path = record.folder / f"votes-{name.replace(' ', '-')}.json"
+    if not path.exists():
         (setting,) = (setting for setting in SETTINGS if setting.name == name)
-        command = [sys.executable, "-m", __name__, str(record.folder / JOB), str(kept)]
+        command = [sys.executable, "-m", __name__, str(record.folder / JOB), str(path)]
         ended = subprocess.run(command, env=setting.environment(), capture_output=True, text=True, check=False)
         if ended.returncode:
             raise ExperimentError(f"Scoring under {name!r} failed: {ended.stderr.strip()[-300:]}", "Report this error.")
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-    return found
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
 
 
-def _row(name: str, moved: np.ndarray, seconds: float) -> dict[str, Any]:
-    """moved: of each vote, in steps, from the default setting's. Seconds of sampling alone."""
+def _row(name: str, difference: np.ndarray, seconds: float) -> dict[str, Any]:
+    """Summarise a setting. difference: of each vote from the default setting's, in steps. seconds: CPU time of sampling."""
     return {
         "kernels": name,
-        "standard deviation": float(np.sqrt(np.mean(moved**2))),
-        "largest": float(np.abs(moved).max()),
-        "of the mean": float(np.abs(moved.mean(axis=0)).max()),
+        "standard deviation": float(np.sqrt(np.mean(difference**2))),
+        "largest": float(np.abs(difference).max()),
+        "of the mean": float(np.abs(difference.mean(axis=0)).max()),
         "sampling, CPU s": seconds,
     }
 
 
 def _summary(precision: str, votes: np.ndarray, min_gain: int) -> dict[str, Any]:
-    """votes: [settings,models,voters] in steps. The movement of one vote is its deviation from its mean over all settings."""
+    """Summarise votes [settings,models,voters], in steps, by their deviation from the mean over all settings."""
     deviation = votes - votes.mean(axis=0)
     return {
         "precision": precision,
@@ -178,7 +180,7 @@ def _summary(precision: str, votes: np.ndarray, min_gain: int) -> dict[str, Any]
 
 
 def score_all(job: Job) -> dict[str, Any]:
-    """Votes [models,voters] in steps by precision, each on the model before, and CPU seconds of sampling."""
+    """Compute the votes [models,voters] by precision, in steps against the model before, and the CPU seconds of sampling."""
     scorers = Scorers.load(Path(job.scorers), job.task.scoring, job.task.images)
     pictures = load(job.vote, job.task.images)
     rulers = [_ruler(scorers, job.task, pictures, turn) for turn in range(job.voters)]
@@ -187,31 +189,31 @@ def score_all(job: Job) -> dict[str, Any]:
     for precision in job.precisions:
         training = job.task.training.model_copy(update={"precision": precision})
         task = job.task.model_copy(update={"training": training})
-        spent, levels = 0.0, np.zeros((len(every), job.voters))
+        cpu_seconds, levels = 0.0, np.zeros((len(every), job.voters))
         for turn, ruler in enumerate(rulers):
             for at, weights in enumerate(every):
                 before = time.process_time()
-                drawn = sample_all(weights, task, seed=turn)
-                spent += time.process_time() - before
-                levels[at, turn] = STEPS_PER_HALVING * math.log2(max(ruler.score(*drawn).value, 1e-6))
-        votes[precision], seconds[precision] = (levels[:-1] - levels[1:]).tolist(), round(spent, 1)
+                samples = sample_all(weights, task, seed=turn)
+                cpu_seconds += time.process_time() - before
+                levels[at, turn] = STEPS_PER_HALVING * math.log2(max(ruler.score(*samples).value, 1e-6))
+        votes[precision], seconds[precision] = (levels[:-1] - levels[1:]).tolist(), round(cpu_seconds, 1)
     return {"votes": votes, "seconds": seconds}
 
 
 def _ruler(scorers: Scorers, task: TaskSpec, pictures: ImageSet, turn: int) -> Ruler:
-    """As a voter of deploy's own measurement: half of the pictures, half of these to test on."""
+    """Return the ruler of voter number `turn`, as `genesis` makes it: half of the pictures, half of these to test on."""
     own = pictures.subset(np.random.default_rng(turn).permutation(len(pictures))[: len(pictures) // 2])
     train, test = split(own, 0.5, turn)
     return Ruler(scorers, task.scoring, train.images, train.labels, test.images, flip=task.images.flip)
 
 
 def main(job: str, result: str) -> None:
-    """Entry of the process under one kernel setting."""
+    """Run a job file and write its result: the process for one kernel setting."""
     import os
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    found = score_all(TypeAdapter(Job).validate_json(Path(job).read_text(encoding="utf-8")))
-    write_atomic(Path(result), json.dumps(found))
+    votes = score_all(TypeAdapter(Job).validate_json(Path(job).read_text(encoding="utf-8")))
+    write_atomic(Path(result), json.dumps(votes))
 
 
 if __name__ == "__main__":

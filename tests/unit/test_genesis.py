@@ -27,11 +27,6 @@ class Killed(Exception):
     """Ends a run of these tests."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def task_file() -> TaskFile:
     digits = read_task_file("digits").model_dump()

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pdfed.atomic import replacing
+from pdfed.bf16 import bf16_autocast
 from pdfed.scoring.fingerprinter import Fingerprinter, contrastive_loss
 from pdfed.scoring.image_tensors import to_tensor
 from pdfed.scoring.scorers import Scorers
@@ -87,14 +88,14 @@ class ScorerTraining:
 
     def scorers(self) -> Scorers:
         """Return the models with weights rounded as in files."""
-        return Scorers(self._fingerprinter.cpu(), self._verifier.cpu()).rounded()
+        return Scorers(self._fingerprinter.cpu(), self._verifier.cpu()).round_weights()
 
     def _fingerprinter_loss(self, at: int) -> Tensor:
         """Compute eq. 1 on step `at`'s batch of distinct pictures."""
         self._fingerprinter.train()
         batch = self._pictures(self._batch_indices(at))
         both = torch.cat([batch, augment(batch)]).to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with bf16_autocast(self._device):
             fingerprints = self._fingerprinter(both).float()
         return contrastive_loss(fingerprints[: len(batch)], fingerprints[len(batch) :], self._scoring.temperature)
 
@@ -113,7 +114,7 @@ class ScorerTraining:
         queue.put(chosen, maps)
         near, near_copies = queue.hard(chosen, maps), queue.hard(chosen, copies)
         blends = self._maps(augment(blend(batch, maps), share=random_shares(len(batch))))
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with bf16_autocast(self._device):
             kinds = torch.cat([maps, copies, near, near_copies, blends])
             of_maps, of_copies, of_near, of_near_copies, of_blends = self._verifier.descriptors(kinds).chunk(5)
             queries = torch.cat([of_copies, of_copies, of_maps, of_blends])
@@ -134,7 +135,7 @@ class ScorerTraining:
 
     def _maps(self, pictures: Tensor) -> Tensor:
         self._fingerprinter.eval()
-        with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16):
+        with torch.no_grad(), bf16_autocast(self._device):
             return self._fingerprinter.features(pictures.to(self._device)).float()
 
     def _pictures(self, indices: Tensor) -> Tensor:

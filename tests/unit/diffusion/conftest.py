@@ -3,11 +3,8 @@
 
 import numpy as np
 import pytest
-import torch
 
 from pdfed.spec import TaskSpec
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 """Training: it learns, the same arguments give the same weights, and a killed run goes on as if never stopped."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,9 +103,9 @@ def test_a_resumed_run_is_equal_bit_for_bit(task: TaskSpec, pictures: Given, tmp
     run = started(task, pictures)
     for _ in range(stop):
         run.step(0)
-    assert not TrainingRun.saved(tmp_path / "training")
+    assert not TrainingRun.has_checkpoint(tmp_path / "training")
     run.save(tmp_path / "training")
-    assert TrainingRun.saved(tmp_path / "training")
+    assert TrainingRun.has_checkpoint(tmp_path / "training")
     resumed = TrainingRun.resume(tmp_path / "training", task, *pictures)
     assert (resumed.images_seen, resumed.steps) == (run.images_seen, run.steps) == (16 * stop, stop)
     assert same(finished(resumed), finished(started(task, pictures)))
@@ -125,7 +126,7 @@ def test_a_save_that_is_killed_leaves_the_one_before(
             here.setattr("os.fsync", killed)
             with pytest.raises(KeyboardInterrupt):
                 run.save(folder)
-        assert TrainingRun.saved(folder) == saved_before
+        assert TrainingRun.has_checkpoint(folder) == saved_before
         run.save(folder)
         run.step(0)
     assert TrainingRun.resume(folder, task, *pictures).steps == 2
@@ -164,12 +165,15 @@ def test_a_slice_ends_at_the_images_it_is_told_to_and_changes_nothing(task: Task
     assert same(run.ema(), finished(started(task, pictures, budget=100)))
 
 
-def test_a_slice_ends_in_time_and_does_some_work(task: TaskSpec, pictures: Given) -> None:
+def test_a_slice_ends_in_time_and_does_some_work(task: TaskSpec, pictures: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a simulated clock: an optimiser step takes an eighth of a second."""
     run = started(task, pictures, budget=10**9)
-    progress = run.step(0.2)
-    assert progress.steps >= 2
-    assert progress.images_per_second > 0
-    assert progress.images_seen / progress.images_per_second < 2.0
+    monkeypatch.setattr("pdfed.diffusion.training.time", SimpleNamespace(monotonic=lambda: 1000 + run.steps / 8))
+    for seconds, steps in ((0.0, 1), (0.1, 1), (0.125, 1), (0.126, 2), (1.0, 8)):
+        before = run.steps
+        progress = run.step(seconds)
+        assert progress.steps - before == steps
+        assert progress.images_per_second == 8 * task.training.batch
 
 
 def test_training_that_diverges_is_named(task: TaskSpec, pictures: Given) -> None:

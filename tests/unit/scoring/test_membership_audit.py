@@ -50,7 +50,7 @@ def test_an_overfitted_model_gives_its_members_away(members_and_strangers: tuple
     while run.images_seen < run.budget:
         run.step(5.0)
     for attack in audited(run.ema(), members_and_strangers):
-        assert attack.auc > 0.75 and attack.tpr > 0.1
+        assert attack.auc > 0.75 and attack.tpr > 0.05  # with six seeds 0.91 to 0.98, and 0.25 to 0.75
         assert attack.leaks
 
 

@@ -21,34 +21,40 @@ def pixels(x: torch.Tensor) -> np.ndarray:
 
 
 def test_noise_scores_1000_by_fid_and_nothing_by_novelty(digits: Digits, trained: Trained, ruler: Ruler) -> None:
+    """Noise is other noise than the scale was measured with, but the pictures are the same: FID 970 to 995. Against the node's
+    100 test pictures, fewer and so with more bias, it is 1040 to 1151."""
     noise = np.random.default_rng(3).integers(0, 256, digits.unseen[0].shape, dtype=np.uint8)
+    of_public = Ruler(trained.scorers, trained.scoring, *digits.train, digits.public[0])
+    assert of_public.score(noise, digits.unseen[1]).fid == pytest.approx(1000, rel=0.1)
     score = ruler.score(noise, digits.unseen[1])
-    assert score.fid == pytest.approx(1000, rel=0.15)
+    assert score.fid == pytest.approx(1100, rel=0.2)
     assert score.rc == 0 and score.value == pytest.approx(score.fid / 2, rel=0.01)
     assert noise_fid_scale(trained.scorers, digits.public[0]) == trained.scoring.fid_scale
 
 
 def test_held_out_digits_score_far_better_than_noise_and_few_are_called_copies(digits: Digits, ruler: Ruler) -> None:
+    """FID 65 to 101, R_C 0.2 to 1.6 %."""
     score = ruler.score(*digits.unseen)
-    assert score.fid < 350
-    assert score.rc <= 0.02
+    assert score.fid < 250
+    assert score.rc <= 0.04
     assert score.n_generated == 500
 
 
 def test_planted_copies_are_found_and_worsen_the_score(digits: Digits, ruler: Ruler) -> None:
+    """93 to 100 of 100 are found, of softened ones 91 to 98; Q-N is 1.68 to 1.95 times the clean one's."""
     images, labels = (part.copy() for part in digits.unseen)
     images[:100], labels[:100] = digits.train[0][:100], digits.train[1][:100]
     clean, planted = ruler.score(*digits.unseen), ruler.score(images, labels)
     found = {(pair.sample, pair.training) for pair in planted.pairs}
-    assert len(found & {(at, at) for at in range(100)}) > 85  # a sixth of a deployment's training; with all of it, 100
-    assert planted.memorized_ppm >= 170_000 > 20_000 >= clean.memorized_ppm
-    assert planted.value > clean.value * 1.15
+    assert len(found & {(at, at) for at in range(100)}) > 85
+    assert planted.memorized_ppm > 170_000 > 40_000 >= clean.memorized_ppm
+    assert planted.value > clean.value * 1.3
     softened = images.copy()
     torch.manual_seed(0)
     x = to_tensor(images[:100])
     softened[:50], softened[50:100] = pixels(blur(x[:50])), pixels(x[50:] + 0.05 * torch.randn_like(x[50:]))
     found = {(pair.sample, pair.training) for pair in ruler.score(softened, labels).pairs}
-    assert len(found & {(at, at) for at in range(100)}) > 75
+    assert len(found & {(at, at) for at in range(100)}) > 80
 
 
 def test_pictures_that_lie_in_the_folder_twice_do_not_hide_copies(digits: Digits, trained: Trained, ruler: Ruler) -> None:
@@ -56,7 +62,7 @@ def test_pictures_that_lie_in_the_folder_twice_do_not_hide_copies(digits: Digits
     (images, labels), (copies, named) = digits.train, (digits.train[0][:100], digits.train[1][:100])
     twice = Ruler(trained.scorers, trained.scoring, np.repeat(images, 2, axis=0), np.repeat(labels, 2), digits.test[0])
     once, again = ruler.score(copies, named), twice.score(copies, named)
-    assert again.value == once.value and len(once.pairs) > 85
+    assert again.value == once.value and len(once.pairs) > 85  # of 100; see above
     assert [(pair.sample, pair.training) for pair in again.pairs] == [(pair.sample, 2 * pair.training) for pair in once.pairs]
 
 
@@ -68,12 +74,13 @@ def test_a_mirrored_copy_counts_where_models_train_on_mirrored_pictures(digits: 
     once, both = ruler.score(copies, named), flipping.score(copies, named)
     mirrored = [sum(pair.sample == pair.training >= 100 for pair in score.pairs) for score in (once, both)]
     upright = [sum(pair.sample == pair.training < 100 for pair in score.pairs) for score in (once, both)]
-    assert mirrored[0] < 25 and mirrored[1] > 75  # of 100; see above for these scorers
+    assert mirrored[0] < 25 and mirrored[1] > 90  # of 100: 1 to 3, and 98 to 100
     assert upright[1] >= upright[0] - 2 and both.fid == once.fid
     assert flipping.score(copies[:, :, ::-1].copy(), named).rc == both.rc  # which of the two is mirrored does not matter
 
 
 def test_worse_pictures_score_worse(digits: Digits, ruler: Ruler) -> None:
+    """The smallest of the three is the FID without three classes, 1.49 to 1.68 times that of all."""
     images, labels = digits.unseen
     x, other = to_tensor(images), to_tensor(images[np.random.default_rng(0).permutation(500)])
     torch.manual_seed(0)
@@ -82,7 +89,7 @@ def test_worse_pictures_score_worse(digits: Digits, ruler: Ruler) -> None:
     blended = [ruler.score(pixels((1 - share) * x + share * other), labels).fid for share in (0.0, 0.2, 0.5)]
     gone = ruler.score(images[labels > 2], labels[labels > 2]).fid  # three classes missing
     assert noisy == sorted(noisy) and blended == sorted(blended)
-    assert min(noisy[2], blended[2], gone) > 1.5 * noisy[0]
+    assert min(noisy[2], blended[2], gone) > 1.2 * noisy[0]
 
 
 def test_scoring_in_steps_gives_the_same_and_stays_bounded(digits: Digits, ruler: Ruler) -> None:

@@ -61,7 +61,7 @@ def test_the_inverted_file_finds_99_percent_of_the_pairs_and_every_copy(
     exhaustive = MemorizationSearch(*train, shortlist=5, intra_class=0.5)
     expected = pairs(exhaustive, samples)
     assert np.array_equal(inverted.thresholds, exhaustive.thresholds)
-    assert len(expected) > 500
+    assert len(expected) > 400  # 520 to 591 with four seeds
     assert len(found & expected) / len(expected) >= 0.99
     assert len(found - expected) <= 0.01 * len(expected)  # a farther one moves up where a nearer one was missed
     assert {(at, at) for at in range(200)} <= found
