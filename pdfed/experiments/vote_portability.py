@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ from pdfed.bundle import SCORING, WEIGHTS
 from pdfed.data import ImageSet, load, split
 from pdfed.diffusion import load_weights, sample_all
 from pdfed.experiments.cases import Count, diffusion_model
-from pdfed.experiments.kernels import DEFAULT, SETTINGS, processor_flags, split_settings
+from pdfed.experiments.kernels import KernelSetting, processor_flags, split_settings
 from pdfed.experiments.record import Record
 from pdfed.experiments.runner import ExperimentError
 from pdfed.genesis import Genesis, make_genesis
@@ -49,7 +50,8 @@ class Settings:
 
     task: a preset's name. train, vote: sources of the trainers' and of the voters' pictures. models: images seen by each model,
     which is trained from the one before. genesis_images, scorer_images, samples: override the preset's; null keeps them.
-    precisions: of sampling. voters: number of voters, each with half of the pictures of `vote`.
+    precisions: of sampling (bf16 is fp32 where the processor has no bf16). voters: number of voters, each with half of the
+    pictures of `vote`. kernels: names of kernel settings; null takes all of this machine. The first one is compared with.
     """
 
     task: str
@@ -61,6 +63,7 @@ class Settings:
     genesis_images: Count | None = None
     scorer_images: Count | None = None
     samples: Annotated[int, Field(ge=20)] | None = None
+    kernels: tuple[str, ...] | None = None
     seed: int = 0
 
 
@@ -78,8 +81,7 @@ class Job:
 
 def run(settings: Settings, record: Record) -> None:
     """Make the models, then score all of them under each kernel setting; a row per setting and precision."""
-    can, cannot = split_settings(processor_flags())
-    record.fact("kernel settings not on this machine", [setting.name for setting in cannot])
+    kernels = _kernels(settings, record)
     genesis = _genesis(_task_file(settings), record)
     min_gain = genesis.min_gain(settings.voters)
     record.fact("noise of a vote", genesis.noise)
@@ -96,18 +98,35 @@ def run(settings: Settings, record: Record) -> None:
     write_atomic(record.folder / JOB, json.dumps({**asdict(job), "task": genesis.task.model_dump(mode="json")}))
     votes: dict[str, dict[str, np.ndarray]] = {}
     rows: dict[str, list[dict[str, Any]]] = {precision: [] for precision in settings.precisions}
-    with record.progress(len(can), "kernel settings") as bar:
-        for setting in can:
-            result = _votes_under(setting.name, record)
+    with record.progress(len(kernels), "kernel settings") as bar:
+        for setting in kernels:
+            result = _votes_under(setting, record)
             votes[setting.name] = {precision: np.array(result["votes"][precision]) for precision in settings.precisions}
             for precision in settings.precisions:
-                difference = votes[setting.name][precision] - votes[DEFAULT.name][precision]
-                rows[precision].append(_row(setting.name, difference, result["seconds"][precision]))
+                row = _row(votes[setting.name][precision], votes[kernels[0].name][precision])
+                rows[precision].append({"kernels": setting.name, **row, "sampling, CPU s": result["seconds"][precision]})
                 record.table(f"votes-{precision}", rows[precision])
             bar.advance()
-    every = {precision: np.stack([votes[setting.name][precision] for setting in can]) for precision in settings.precisions}
-    record.table("movement", [_summary(precision, votes, min_gain) for precision, votes in every.items()])
-    record.fact("votes", {precision: values.tolist() for precision, values in every.items()})
+    stacks: dict[str, np.ndarray] = {
+        precision: np.stack([votes[setting.name][precision] for setting in kernels]) for precision in settings.precisions
+    }
+    record.fact("votes", {precision: values.tolist() for precision, values in stacks.items()})
+    if len(stacks) > 1:
+        stacks[" or ".join(stacks)] = np.concatenate(list(stacks.values()))
+    record.table("movement", [_summary(precision, values, min_gain) for precision, values in stacks.items()])
+
+
+def _kernels(settings: Settings, record: Record) -> list[KernelSetting]:
+    """The kernel settings to compare. Raises ExperimentError for one that this machine can't take."""
+    available, missing = split_settings(processor_flags())
+    record.fact("kernel settings not on this machine", [setting.name for setting in missing])
+    if settings.kernels is None:
+        return available
+    known = {setting.name: setting for setting in available}
+    for name in settings.kernels:
+        if name not in known:
+            raise ExperimentError(f"Kernel setting {name!r} is not on this machine.", f"Choose of: {', '.join(known)}.")
+    return [known[name] for name in settings.kernels]
 
 
 def _task_file(settings: Settings) -> TaskFile:
@@ -141,27 +160,25 @@ def _models(genesis: Genesis, settings: Settings, record: Record) -> Iterator[Pa
         yield folder
 
 
-def _votes_under(name: str, record: Record) -> dict[str, Any]:
-    """Run `score_all` in a process under the kernel setting `name`, or read its stored result. Raises ExperimentError."""
-    path = record.folder / f"votes-{name.replace(' ', '-')}.json"
+def _votes_under(setting: KernelSetting, record: Record) -> dict[str, Any]:
+    """Run `score_all` in a process under the kernel setting, or read its stored result. Raises ExperimentError."""
+    path = record.folder / f"votes-{setting.name.replace(' ', '-')}.json"
     if not path.exists():
-        (setting,) = (setting for setting in SETTINGS if setting.name == name)
         command = [sys.executable, "-m", __name__, str(record.folder / JOB), str(path)]
         ended = subprocess.run(command, env=setting.environment(), capture_output=True, text=True, check=False)
         if ended.returncode:
-            raise ExperimentError(f"Scoring under {name!r} failed: {ended.stderr.strip()[-300:]}", "Report this error.")
+            raise ExperimentError(f"Scoring under {setting.name!r} failed: {ended.stderr.strip()[-300:]}", "Report this error.")
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
 
 
-def _row(name: str, difference: np.ndarray, seconds: float) -> dict[str, Any]:
-    """Summarise a setting. difference: of each vote from the default setting's, in steps. seconds: CPU time of sampling."""
+def _row(votes: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
+    """Summarise how votes [models,voters] differ from the reference's, in steps; the contract takes a model's median vote."""
+    difference, medians = votes - reference, np.median(votes, axis=1) - np.median(reference, axis=1)
     return {
-        "kernels": name,
         "standard deviation": float(np.sqrt(np.mean(difference**2))),
         "largest": float(np.abs(difference).max()),
-        "of the mean": float(np.abs(difference.mean(axis=0)).max()),
-        "sampling, CPU s": seconds,
+        "of a median": float(np.abs(medians).max()),
     }
 
 
@@ -209,8 +226,6 @@ def _ruler(scorers: Scorers, task: TaskSpec, pictures: ImageSet, turn: int) -> R
 
 def main(job: str, result: str) -> None:
     """Run a job file and write its result: the process for one kernel setting."""
-    import os
-
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     votes = score_all(TypeAdapter(Job).validate_json(Path(job).read_text(encoding="utf-8")))
     write_atomic(Path(result), json.dumps(votes))

@@ -63,7 +63,9 @@ class Training(Frozen):
     clip: Annotated[float, Field(gt=0, description="Largest gradient norm; larger gradients are scaled down.")] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1, description="EMA decay per optimiser step, warmed up from 0.")] = 0.98
     label_drop: Annotated[float, Field(ge=0, lt=1, description="Share of labels dropped, for classifier-free guidance.")] = 0.1
-    precision: Annotated[Literal["bf16", "fp32"], Field(description="Precision of the forward pass.")] = "bf16"
+    precision: Annotated[
+        Literal["bf16", "fp32"], Field(description="Precision of the forward pass; bf16 is fp32 on processors without it.")
+    ] = "bf16"
 
 
 class Sampling(Frozen):
