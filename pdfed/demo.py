@@ -32,9 +32,9 @@ from pdfed.node import Activity, Node, open_context
 from pdfed.node.inbox import measurements
 from pdfed.rewards import collect
 from pdfed.spec import NodeConfig, TaskFile, TaskSpec, read_task_file
+from pdfed.spec.money import ETHER
 from pdfed.storage import LocalStore
 
-ETHER = 10**18
 TURN_SECONDS = 0.25
 SAMPLES_PER_CLASS, GUIDANCE = 10, 1.0  # of samples.png
 JUDGED_SAMPLES = 1000  # drawn without guidance and shown to the digit classifier

@@ -16,6 +16,7 @@ from pdfed.chain.client import ContractClient
 from pdfed.genesis import Genesis
 from pdfed.mechanism import MAX_BALANCE, Call, Mechanism, MechanismError, Terms
 from pdfed.spec import SpecError, TermsSpec
+from pdfed.spec.money import ETHER
 
 LEAST = 10**15  # wei: the contract's lower bound of min_stake, and the least derived fee
 MONEY = ("min_stake", "submission_fee", "commit_bond")  # terms in wei
@@ -59,7 +60,7 @@ def terms_before_genesis(spec: TermsSpec, deployer: str, pool: int) -> Terms:
 
 def _fault(terms: Terms, deployer: str, pool: int) -> str:
     """Check the terms by the contract's own rules; returns the fault with its figures, or ""."""
-    ether = {name: f"{name} {getattr(terms, name) / 10**18:g} ether" for name in MONEY}
+    ether = {name: f"{name} {getattr(terms, name) / ETHER:g} ether" for name in MONEY}
     for name in MONEY:
         if getattr(terms, name) > MAX_BALANCE:
             return f"{ether[name]} is more than a contract of this kind can hold"

@@ -6,9 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from pdfed.cli import FriendlyCommand
-
-FOLDER = click.Path(path_type=Path, file_okay=False)
+from pdfed.cli import FOLDER, FriendlyCommand
 
 
 @click.command(cls=FriendlyCommand)

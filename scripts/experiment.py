@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from pdfed.cli import FriendlyCommand
+from pdfed.cli import FriendlyCommand, threads_option
 
 
 @click.command(cls=FriendlyCommand)
@@ -20,7 +20,7 @@ from pdfed.cli import FriendlyCommand
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the results. Default: .pdfed/experiments/NAME-PRESET.",
 )
-@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="CPU threads of torch.")
+@threads_option()
 def cli(name: str | None, preset: str, changes: tuple[str, ...], out: Path | None, threads: int) -> None:
     """Run the experiment NAME, or list all if no name is given. Tables, figures and settings go to the --out folder."""
     from pdfed.experiments.record import Record

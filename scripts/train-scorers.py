@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pdfed.cli import FriendlyCommand, NumberRange
+from pdfed.cli import FriendlyCommand, NumberRange, threads_option
 from pdfed.spec.task import MAX_SEED
 
 CLASSES = tuple(str(label) for label in range(1000))  # the most that a task may have, so the labels of any .npz fit
@@ -31,7 +31,7 @@ CLASSES = tuple(str(label) for label in range(1000))  # the most that a task may
 @click.option(
     "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Seed of the split and of the training."
 )
-@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="CPU threads of torch.")
+@threads_option(2)
 def cli(data: str, out: Path, task: str | None, images: int | None, held_out: float, seed: int, threads: int) -> None:
     """Train fingerprinter and verifier; write them and a report of their quality to --out.
 

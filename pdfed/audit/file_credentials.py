@@ -16,10 +16,9 @@ from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import Ledger, ModelFacts
 from pdfed.errors import PDFedError
 from pdfed.provenance import Credentials, Record, verify_embedded, verify_picture
-from pdfed.provenance.picture_credentials import MAX_PICTURE_BYTES
+from pdfed.provenance.picture_credentials import MAX_PICTURE_BYTES, PNG_SIGNATURE
 from pdfed.storage import cid_from_digest
 
-PNG = b"\x89PNG\r\n\x1a\n"
 REMEDY = "Don't believe that this file is of that contract, or name the --contract that it is of."
 
 
@@ -33,7 +32,7 @@ def read_credentials(file: Path, anchors: str | None = None) -> Credentials:
     anchors: PEM certificates of trusted signers, from `pem_certificates`. Raises ProvenanceError, OSError.
     """
     with file.open("rb") as opened:
-        if opened.read(len(PNG)) == PNG:
+        if opened.read(len(PNG_SIGNATURE)) == PNG_SIGNATURE:
             opened.seek(0)
             return verify_picture(opened.read(MAX_PICTURE_BYTES + 1), anchors=anchors)
     return verify_embedded(file, anchors=anchors)

@@ -25,7 +25,7 @@ from pdfed.provenance.provenance_errors import DO_NOT_USE, ManifestInvalid, Pict
 
 MAX_PICTURE_BYTES = 64_000_000
 DRAWING = "org.pdfed.drawing"
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
 _FRAME = 12  # bytes of a chunk's length, kind and check sum
 _C2PA_CHUNK = b"caBX"  # the PNG chunk of a C2PA store (spec A.3.2)
@@ -100,11 +100,11 @@ def verify_picture(png: bytes, *, anchors: str | None = None) -> PictureCredenti
 
 def credentials_in(png: bytes) -> bytes:
     """Extract the C2PA store of a PNG, unverified. Raises ManifestInvalid unless there is exactly one."""
-    if len(png) > MAX_PICTURE_BYTES or not png.startswith(_SIGNATURE):
+    if len(png) > MAX_PICTURE_BYTES or not png.startswith(PNG_SIGNATURE):
         raise ManifestInvalid(
             f"The file is not a PNG of at most {MAX_PICTURE_BYTES} bytes.", "Use a picture that PDFed generated."
         )
-    stores, at = [], len(_SIGNATURE)
+    stores, at = [], len(PNG_SIGNATURE)
     while at + _FRAME <= len(png):
         size, kind = _CHUNK.unpack_from(png, at)
         if kind == _C2PA_CHUNK:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pdfed.mechanism import ZERO_ADDRESS, Call, Mechanism, Role, Score, Terms, word
+from pdfed.mechanism import Call, Mechanism, Role, Score, word
+
+from .test_worked_example import ETHER, TERMS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
@@ -20,27 +22,9 @@ NAMED = sorted(set(TEST.findall(ANNEX)))
 ATTACK = re.compile(r"^\| ([PVLN]\d+) \| (.*) \|$", re.MULTILINE)  # its number, and the rest of its row
 LIMIT = re.compile(r"^\| (\d+) \| (.*) \|$", re.MULTILINE)
 
-ETHER = 10**18
-DAY = 86_400
 SPONSOR, EVE, MALLORY, ADA, BEN = (f"0x{number:040x}" for number in range(1, 6))
 COLLUDERS, MEMBERS = (EVE, MALLORY), (ADA, BEN)
 PRAISE, HONEST = Score(1_000_000, 1_999_000_000, 0), Score(80_000_000, 100_000_000, 0)
-TERMS = Terms(
-    genesis=b"g" * 32,
-    min_stake=3 * ETHER // 10,
-    submission_fee=3 * ETHER // 1000,
-    commit_bond=9 * ETHER // 1000,
-    quorum=5000,
-    release=2500,
-    min_gain=8,
-    jury=0,
-    royalty=1000,
-    commit_window=DAY,
-    reveal_window=DAY,
-    unbonding=7 * DAY,
-    sunset=0,
-    sponsor=ZERO_ADDRESS,
-)
 
 
 def test_the_threat_model_names_tests_of_every_kind():
