@@ -5,12 +5,13 @@ pragma solidity ^0.8.28;
 /// @notice The meeting point of a federation that trains one image diffusion model: registry, submissions, votes, rewards,
 /// event log. It holds ETH and a log; it has no owner, no upgrade and no token.
 ///
-/// Two planes, never mixed. The record plane: every submission and every score is an event that stays readable, clients
-/// decide whom to believe, and nothing in it moves money. The payment plane: one conservative statistic, the weighted lower
-/// median of paired scores, moves the money and nothing else. The event log and `terms()` alone rebuild the whole state.
+/// Two planes, never mixed. The record plane: every submission and every score is an event that stays readable; clients
+/// decide whom to believe; no record moves money. The payment plane: only the weighted lower median of paired scores decides
+/// who is paid. The event log and `terms()` alone rebuild the whole state.
 ///
-/// Warning: the payment plane assumes that a majority of the voting stake is honest. It is its only assumption: a majority
-/// of stake can capture the pool. The record plane does not need it.
+/// Warning: payments assume that no one holds more than half of the stake: silence counts as a no, so that a payment takes more
+/// than half of the eligible weight, and whoever holds that can take the pool. docs/threat-model.md lists this and all other
+/// assumptions. The record plane does not need an honest majority.
 ///
 /// No one is slashed, or paid less, for disagreeing. The only fault that costs money is a commit that is never revealed.
 ///
@@ -67,21 +68,29 @@ interface IPDFed {
         uint16 release;
         /// steps of 1/64 halving below which nothing is paid and the champion stays; 1..63
         uint8 minGain;
-        /// expected number of voters per model; 0: everyone votes
+        /// expected number of voters per model, fewer while the weight is below `electorate`; 0: everyone votes. Needs a
+        /// chain whose `prevrandao` is random, and a commit window of more than 60 seconds
         uint16 jury;
         /// basis points of a payout that the earlier champions share; 0..5000
         uint16 royalty;
         /// seconds from a submission in which scores can be committed; at least 1
         uint32 commitWindow;
-        /// seconds after the commit window in which scores can be revealed; at least 1
+        /// seconds after the commit window in which scores can be revealed; at least 1, and commitWindow / 4 rounded down
         uint32 revealWindow;
         /// seconds from `requestExit` to `claimStake`; at least commitWindow + revealWindow
         uint32 unbonding;
-        /// seconds without a settlement after which the pool may return to the sponsor; 0: never, else at least
-        /// commitWindow + revealWindow
+        /// seconds without an advance of the frontier after which the pool may return to the sponsor; 0: never, else at
+        /// least enrolment + commitWindow + revealWindow
         uint32 sunset;
         /// address that the pool may return to; not 0 if `sunset` is not 0
         address sponsor;
+        /// weight: the least that a model's eligible weight counts as, so that few nodes can't decide for all; at most
+        /// 2^31 - 1
+        uint32 electorate;
+        /// seconds from the deployment in which nodes join and nobody submits
+        uint32 enrolment;
+        /// seconds in which 64 steps are paid at most; 0: no limit, else at least 64
+        uint32 pace;
     }
 
     /// @notice A paired vote: both models measured on the same private data with the same noise, so that a voter's bias
@@ -101,17 +110,20 @@ interface IPDFed {
         Role role;
         /// wei
         uint128 stake;
-        /// Unix seconds of the last registration, top-up or cancelled exit: it votes on models born strictly later
+        /// Unix seconds of the last registration, top-up or return from retirement: the node votes on models born strictly
+        /// later
         uint40 joinedAt;
         /// Unix seconds from which the stake can be claimed; 0: active
         uint40 exitAt;
         /// commits neither revealed nor forfeited
         uint32 openCommits;
+        /// it left because it was silent, and `cancelExit` brings it back
+        bool retired;
     }
 
     /// @notice A submitted model, or the genesis (id 0).
     struct Model {
-        /// who submitted it; 0 for the genesis
+        /// account that submitted the model; 0 for the genesis
         address author;
         /// digest of its bundle
         bytes32 bundle;
@@ -119,11 +131,11 @@ interface IPDFed {
         uint32 parent;
         /// the champion when it was submitted, against which it is scored
         uint32 baseline;
-        /// Unix seconds
+        /// Unix seconds; the genesis: of the deployment
         uint40 submittedAt;
         /// Unix seconds: end of the commit window, or when reveals opened early
         uint40 revealsOpenAt;
-        /// weight of all active nodes but the author's, when it was submitted
+        /// weight of all active nodes but the author's when it was submitted, at least `electorate`
         uint64 eligibleWeight;
         /// weight of all ballots
         uint64 committedWeight;
@@ -133,6 +145,8 @@ interface IPDFed {
         int16 gain;
         /// steps: its baseline's level + gain; 0 until Scored
         int32 level;
+        /// steps, 0..63: by which it moved the frontier; more than 0 for champions only. Its share of later royalties
+        uint8 advance;
         /// wei released from the pool by it, the royalties of earlier champions included
         uint128 payout;
         Phase phase;
@@ -146,8 +160,8 @@ interface IPDFed {
         BallotState state;
     }
 
-    /// @notice Who owns the contract's balance, in wei: the five sum up to the balance, exactly (apart from ETH forced in by
-    /// a selfdestruct).
+    /// @notice Split of the contract's balance by owner, in wei: the five sum up to the balance, exactly (apart from ETH
+    /// forced in by a selfdestruct).
     struct Ledger {
         uint256 stakes;
         uint256 pool;
@@ -168,13 +182,13 @@ interface IPDFed {
     /// @notice A node's weight left the active set.
     /// @param exitAt Unix seconds from which its stake can be claimed.
     event ExitRequested(address indexed account, uint40 exitAt);
-    /// @notice A node's weight joined the active set again.
+    /// @notice The weight of a retired node joined the active set again.
     event ExitCancelled(address indexed account);
     /// @notice A node's stake became credit, and the node was deleted.
     /// @param amount wei.
     event StakeClaimed(address indexed account, uint256 amount);
-    /// @notice A silent node left the active set, as if it had requested its exit.
-    /// @param exitAt Unix seconds.
+    /// @notice A silent node left the active set. It may return.
+    /// @param exitAt Unix seconds from which its stake can be claimed.
     event NodeRetired(address indexed account, uint40 exitAt);
     /// @notice A node reported that it is active.
     event KeptAlive(address indexed account);
@@ -182,7 +196,7 @@ interface IPDFed {
     /// @notice A model was submitted.
     /// @param parents ids it was trained from.
     /// @param baseline id it is scored against.
-    /// @param eligibleWeight weight of all active nodes but the author's.
+    /// @param eligibleWeight weight of all active nodes but the author's, at least `electorate`.
     event ModelSubmitted(
         uint32 indexed id,
         address indexed author,
@@ -197,7 +211,8 @@ interface IPDFed {
     event VoteCommitted(
         uint32 indexed id, address indexed voter, bytes32 commitment, bytes32 sealedScore, uint64 weight
     );
-    /// @notice The seed of a model's jury was fixed.
+    /// @notice A model's jury was drawn.
+    /// @param seed `prevrandao` of this block.
     event JuryDrawn(uint32 indexed id, bytes32 seed);
     /// @notice All eligible weight committed: reveals opened before the end of the commit window. Never with a jury.
     event RevealOpened(uint32 indexed id);
@@ -214,7 +229,8 @@ interface IPDFed {
     /// @param gain steps against its baseline.
     /// @param level steps against the genesis.
     /// @param payout wei released from the pool.
-    event ModelSettled(uint32 indexed id, bool scored, int16 gain, int32 level, uint256 payout);
+    /// @param paid steps of its advance that the pace allowed to pay.
+    event ModelSettled(uint32 indexed id, bool scored, int16 gain, int32 level, uint256 payout, uint8 paid);
     /// @notice A model became champion.
     /// @param frontier steps: its level.
     event ChampionChanged(uint32 indexed id, int32 frontier);
@@ -237,6 +253,8 @@ interface IPDFed {
     /// @notice The pool of an abandoned task was credited to its sponsor.
     /// @param amount wei.
     event PoolReclaimed(address indexed sponsor, uint256 amount);
+    /// @notice Another address may withdraw an account's credit.
+    event PayeeChanged(address indexed account, address indexed payee);
     /// @notice An account's whole credit was paid.
     /// @param amount wei.
     event Withdrawn(address indexed account, address indexed to, uint256 amount);
@@ -257,14 +275,15 @@ interface IPDFed {
     /// @param sent wei.
     /// @param required wei.
     error StakeTooLow(uint256 sent, uint256 required);
-    /// @notice A node registers as Trainer or Validator.
+    /// @notice The role is neither Trainer nor Validator.
     error InvalidRole();
     error AlreadyRegistered(address account);
     error NotRegistered(address account);
     /// @notice The node is leaving.
     /// @param exitAt Unix seconds from which its stake can be claimed.
     error NodeExiting(address account, uint256 exitAt);
-    error NotExiting(address account);
+    /// @notice Only a retired node returns; an exit is final.
+    error NotRetired(address account);
     /// @notice The active weight would not fit.
     /// @param weight with this call.
     /// @param limit the most.
@@ -277,16 +296,19 @@ interface IPDFed {
     error CommitsOpen(address account, uint256 count);
     /// @notice The node was not silent for long enough. All in Unix seconds.
     /// @param activeAt its last activity.
-    /// @param heardSince time since which 16 models were heard, which must be later; the deployment's if fewer were.
+    /// @param heardSince time since which 8 models were heard, which must be later; the deployment's if fewer were.
     /// @param quietUntil the earliest time at which it can be retired.
     error StillActive(address account, uint256 activeAt, uint256 heardSince, uint256 quietUntil);
 
+    /// @notice Nobody submits before the enrolment is over.
+    /// @param from Unix seconds.
+    error NotOpen(uint256 from);
     error NotTrainer(address account);
-    /// @notice A submission brings the fee exactly.
+    /// @notice The value sent is not exactly the submission fee.
     /// @param sent wei.
     /// @param required wei.
     error WrongFee(uint256 sent, uint256 required);
-    /// @notice A submission names 1 to 8 parents.
+    /// @notice The number of parents is not 1 to 8.
     error InvalidParentCount(uint256 count, uint256 limit);
     error DuplicateParent(uint32 id);
     error UnknownModel(uint32 id);
@@ -296,28 +318,31 @@ interface IPDFed {
     error WrongPhase(uint32 id, Phase phase);
     /// @notice The id names another model than the caller means (a reorg may have re-used it).
     error BundleMismatch(uint32 id, bytes32 expected, bytes32 given);
+    /// @notice The id names a model with another baseline than the vote was measured against (after a reorg).
+    error BaselineMismatch(uint32 id, uint32 expected, uint32 given);
     error OwnModel(uint32 id);
-    /// @notice Only models born strictly after a node joined can be voted on with weight. Both in Unix seconds.
+    /// @notice The node joined too late to vote on the model: it must join strictly before the submission. Both in Unix
+    /// seconds.
     error JoinedTooLate(uint32 id, uint256 joinedAt, uint256 submittedAt);
     error AlreadyVoted(uint32 id, address voter, BallotState state);
     error NoWeight(address account);
-    /// @notice The stake must cover the bonds of all open commits and this one. Both in wei.
+    /// @notice The stake does not cover the bonds of all open commits and this one. Both in wei.
     error BondNotCovered(uint256 stake, uint256 required);
-    /// @notice The jury is drawn from a later block than the model's.
-    /// @param bornBlock its block's number.
-    error JuryNotDrawn(uint32 id, uint256 bornBlock);
+    /// @notice The jury can't be drawn yet.
+    /// @param from Unix seconds; 0: the task has no jury.
+    error JuryNotDrawn(uint32 id, uint256 from);
     error NotOnJury(uint32 id, address voter);
     /// @notice The model's committed weight would not fit.
     /// @param weight with this call.
     /// @param limit the most.
     error WeightLimit(uint256 weight, uint256 limit);
     error NoOpenBallot(uint32 id, address voter, BallotState state);
-    /// @notice `qn` and `baselineQn` are positive, `memorized` is at most 1e6.
+    /// @notice `qn` or `baselineQn` is 0, or `memorized` is above 1e6.
     error InvalidScore(uint64 qn, uint64 baselineQn, uint32 memorized);
     error CommitmentMismatch(bytes32 expected, bytes32 given);
 
-    /// @notice Models are settled in order of id.
-    /// @param next the id whose turn it is.
+    /// @notice The model is not the next to settle: models are settled in order of id.
+    /// @param next id of the next one.
     error NotNextToSettle(uint32 id, uint32 next);
     error NotRevealed(uint32 id, address voter, BallotState state);
     error FeeAlreadyClaimed(uint32 id, address voter);
@@ -332,8 +357,11 @@ interface IPDFed {
     error NothingToReclaim();
     error NothingToWithdraw(address account);
     error InvalidRecipient(address to);
+    /// @notice The caller does not act for the account.
+    /// @param payee the account's payee in force.
+    error NotPayee(address account, address payee);
     /// @notice The recipient refused the payment.
-    /// @param amount wei, still the caller's credit.
+    /// @param amount wei, still the account's credit.
     error WithdrawFailed(address to, uint256 amount);
 
     // ------------------------------------------------------------------------------------------------------- nodes
@@ -345,75 +373,91 @@ interface IPDFed {
     /// @notice Adds the sent value to the caller's stake. Counts as joining again.
     function topUp() external payable;
 
-    /// @notice Takes the caller's weight out of the active set; its stake can be claimed after `unbonding` seconds.
+    /// @notice Takes a node's weight out of the active set, for good; its stake can be claimed after `unbonding` seconds.
     /// Commits can and should still be revealed.
-    function requestExit() external;
+    /// @param account the node; the caller is the account or its payee, so that a lost voting key costs no stake.
+    function requestExit(address account) external;
 
-    /// @notice Cancels an exit or a retirement. Counts as joining again.
+    /// @notice Brings the caller's retired node back. Counts as joining again.
     function cancelExit() external;
 
-    /// @notice Turns the stake of a node whose exit is due into credit and deletes the node. It may register anew.
-    /// Anyone can `forfeit` the unrevealed commits that block it.
-    function claimStake() external;
+    /// @notice Turns the stake of a node whose exit is due into credit of its account and deletes the node. It may register
+    /// anew. Anyone can `forfeit` the unrevealed commits that block it.
+    /// @param account the node; the caller is the account or its payee.
+    function claimStake(address account) external;
 
     /// @notice Counts as activity of the caller, and does nothing else.
     function keepAlive() external;
 
-    /// @notice Takes a silent node out of the active set, so that dead stake does not hold up the quorum for ever: one that
-    /// was inactive (no join, top-up, cancelled exit, commit, submission, keepAlive) through 16 heard models and for
-    /// `unbonding` seconds. It loses nothing, and `cancelExit` brings it back. A model is heard when, at its settlement, at
-    /// least half the quorum was revealed: models that nobody can score evict nobody.
+    /// @notice Takes a silent node out of the active set, so that dead stake does not hold up the quorum for ever. A node is
+    /// silent if it was inactive (no join, top-up, return, commit, submission, keepAlive) through 8 heard models and for
+    /// `unbonding` seconds. A model is heard if at least half the quorum was revealed at its settlement, so models that nobody
+    /// can score evict nobody. The node loses nothing: `cancelExit` brings it back, and its stake can be claimed as after an exit.
     /// @param account the silent node.
     function retire(address account) external;
 
     // ------------------------------------------------------------------------------------------------------ models
 
-    /// @notice Submits a model, scored against the champion of this moment. The value is the submission fee, exactly.
-    /// Publish the content only after this is mined: until then there is nothing to copy.
+    /// @notice Submits a model, scored against the champion of this moment, once the enrolment is over. The value is the
+    /// submission fee, exactly. Publish the content only after this is mined: until then there is nothing to copy.
     /// @param bundle digest of the signed bundle, once per author.
     /// @param parents 1..8 distinct ids it was trained from (0: genesis). They move no money.
     /// @return id of the model; ids are dense, from 1.
     function submit(bytes32 bundle, uint32[] calldata parents) external payable returns (uint32 id);
 
-    /// @notice Commits to a hidden score while a model is Voting. The ballot's weight is taken now. With a jury, the first
-    /// commit after the model's block draws it.
+    /// @notice Draws a model's jury: while it is Voting, from 60 seconds after its submission, the first call fixes the seed
+    /// to `prevrandao` of its block, which nobody knew at the submission. A later call changes nothing. Warning: until
+    /// somebody draws, a contract can read `prevrandao` and draw only if it likes the jury; every node should draw at once.
+    /// @param id the model.
+    function drawJury(uint32 id) external;
+
+    /// @notice Commits to a hidden score while a model is Voting. The ballot's weight is taken now. With a jury, a commit
+    /// draws it, or waits until it can be drawn.
     /// @param id the model.
     /// @param bundle its bundle: after a reorg that re-used the id for another model this fails instead of voting on it.
+    /// @param baseline its baseline: after a reorg that changed it this fails, and the bond is not lost.
     /// @param commitment as `voteCommitment` gives it.
     /// @param sealedScore the score, encrypted with a pad that only the voter can derive; emitted, not stored, so that a
     /// node that lost its disk can still reveal.
-    function commitVote(uint32 id, bytes32 bundle, bytes32 commitment, bytes32 sealedScore) external;
+    function commitVote(uint32 id, bytes32 bundle, uint32 baseline, bytes32 commitment, bytes32 sealedScore) external;
 
-    /// @notice Reveals the caller's committed score while a model is Revealing.
+    /// @notice Reveals a committed score while a model is Revealing. Anyone who knows the salt may call it, so that another
+    /// machine can save the bond; it leaves the state that the voter's own call leaves.
     /// @param id the model.
+    /// @param voter the committer.
     /// @param score the committed one.
     /// @param salt 32 secret bytes.
-    function revealVote(uint32 id, Score calldata score, bytes32 salt) external;
+    function revealVote(uint32 id, address voter, Score calldata score, bytes32 salt) external;
 
     /// @notice Records a score for a model at any time after its commit phase: never paid, never weighted.
     /// @param id the model.
+    /// @param bundle its bundle: after a reorg that re-used the id for another model this fails.
     /// @param score the score.
-    function lateVote(uint32 id, Score calldata score) external;
+    function lateVote(uint32 id, bytes32 bundle, Score calldata score) external;
 
-    /// @notice Settles the next model once it is Due. If its quorum was met, its gain is the weighted lower median of the
-    /// revealed gains; if it advances the frontier by `minGain` or more, it becomes champion and the pool pays
-    /// pool × (1 - (1 - release)^(advance/64)). Payments telescope: splitting an improvement pays no more in total, and the
-    /// pool never runs out. The part of the fee that no voter earns joins the pool afterwards.
+    /// @notice Settles the next model once it is Due. If its quorum was met, its gain is the weighted lower median over the
+    /// eligible weight: of the revealed gains, where weight that did not reveal counts as a gain of -64. So a turnout of
+    /// half or less that meets a low quorum gives -64. If the model advances the frontier by `minGain` or more, it becomes
+    /// champion and the pool pays pool × (1 - (1 - release)^(paid/64)), where paid is the advance, or less if more than 64
+    /// steps would be paid per `pace` seconds. What is not paid stays in the pool; frontier and royalties move in full.
+    /// Payments telescope: splitting an improvement pays no more in total, and the pool never runs out. The part of the fee
+    /// that no voter earns joins the pool afterwards.
     /// @param id must be `nextToSettle()`.
     function settle(uint32 id) external;
 
-    /// @notice Forfeits a commit that was not revealed by the reveal deadline: its bond, or all of a smaller stake, goes to
-    /// the pool.
+    /// @notice Forfeits a commit that was not revealed by the reveal deadline: its bond goes to the pool.
     /// @param id the model.
     /// @param voter the committer.
     function forfeit(uint32 id, address voter) external;
 
     // ------------------------------------------------------------------------------------------------------- money
 
-    /// @notice Credits the caller's shares of the fees of settled models whose votes it revealed: fee × weight / eligible
-    /// weight each (or / revealed weight, where a drawn jury revealed more), rounded down, once, whatever the outcome.
+    /// @notice Credits a voter with its shares of the fees of settled models whose votes were revealed: fee × weight /
+    /// eligible weight each (or / revealed weight, where a drawn jury revealed more), rounded down, once, whatever the
+    /// outcome. Anyone may call it.
+    /// @param account the voter.
     /// @param ids the models; one bad id reverts all.
-    function claimFees(uint32[] calldata ids) external;
+    function claimFees(address account, uint32[] calldata ids) external;
 
     /// @notice Credits the authors of champions with the royalties accrued since their last claim. Anyone may call it.
     /// @param ids the champions; one bad id reverts all.
@@ -422,13 +466,20 @@ interface IPDFed {
     /// @notice Adds the sent value to the pool.
     function fund() external payable;
 
-    /// @notice Credits the pool to the sponsor, after `sunset` seconds without a settlement and with all models settled.
-    /// The task goes on if it is funded again.
+    /// @notice Credits the pool to the sponsor, `sunset` seconds after the deployment, the last advance or the last return,
+    /// once the models born before that are settled; later ones hold nothing up. The task goes on if it is funded again.
     function reclaim() external;
 
-    /// @notice Pays the caller's whole credit. The only way money leaves.
+    /// @notice Lets another address withdraw an account's credit, and stop its node, from now on. The payee in force calls
+    /// it; at first that is the account. It needs no node, and outlasts one.
+    /// @param account whose credit.
+    /// @param newPayee not 0; the account itself to take it back.
+    function setPayee(address account, address newPayee) external;
+
+    /// @notice Pays an account's whole credit. Only its payee may call it. The only way money leaves.
+    /// @param account whose credit.
     /// @param to the recipient; one that refuses the payment blocks only this call.
-    function withdraw(address to) external;
+    function withdraw(address account, address to) external;
 
     // ------------------------------------------------------------------------------------------------------- views
 
@@ -462,8 +513,17 @@ interface IPDFed {
     /// @return wei that an account can withdraw.
     function credit(address account) external view returns (uint256);
 
+    /// @return who may withdraw an account's credit: the account itself until `setPayee`.
+    function payee(address account) external view returns (address);
+
     /// @return weight of all registered nodes that are not leaving.
     function activeWeight() external view returns (uint64);
+
+    /// @return Unix seconds: end of the enrolment, from which models can be submitted.
+    function opensAt() external view returns (uint40);
+
+    /// @return steps, 0..64, that an advance settled now would be paid for at most; 64 without a `pace`.
+    function payableSteps() external view returns (uint8);
 
     /// @return phase of a model now; reverts `UnknownModel`.
     function phase(uint32 id) external view returns (Phase);
@@ -471,12 +531,12 @@ interface IPDFed {
     /// @return the id that `settle` takes next; one more than `modelCount` when all are settled.
     function nextToSettle() external view returns (uint32);
 
-    /// @return who owns the balance.
+    /// @return the split of the balance by owner.
     function ledger() external view returns (Ledger memory);
 
     /// @notice The commitment that `revealVote` compares with, bound to this chain, contract, model and voter:
-    /// keccak256(abi.encode(chainid, contract, id, baseline, voter, qn, baselineQn, memorized, salt)). Warning: asking a
-    /// node that is not your own shows it the score; clients compute it themselves.
+    /// keccak256(abi.encode(chainid, contract, id, baseline, voter, qn, baselineQn, memorized, salt)). Warning: this call
+    /// shows the score to the Ethereum node that answers it; clients compute the commitment themselves.
     /// @return the commitment; 0 for an unknown model.
     function voteCommitment(uint32 id, address voter, Score calldata score, bytes32 salt) external view returns (bytes32);
 }

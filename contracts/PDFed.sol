@@ -12,9 +12,14 @@ import {IPDFed} from "./IPDFed.sol";
 ///
 /// Median. The votes of a model are a histogram of 128 weights, eight to a slot: a reveal adds to one, settlement walks 16
 /// slots. Weights are at most 31 bits (`_MAX_ACTIVE_WEIGHT`), a model's committed weight at most 32, so no bucket overflows.
+/// Eligible weight that did not reveal counts in the lowest bucket, at settlement only: the histogram holds reveals.
 ///
-/// Release. Advancing the frontier by a steps leaves pool · k^a, with k = (1 - release)^(1/64) fixed at construction. From
-/// frontier f to g this is k^(g-f), in however many advances: payments telescope.
+/// Release. Paying for a steps leaves pool · k^a, with k = (1 - release)^(1/64) fixed at construction. From frontier f to g
+/// this is k^(g-f), in however many advances, where the pace pays them all: payments telescope.
+///
+/// Pace. A bucket of 64 steps that refills by one every s = ⌈pace / 64⌉ seconds, as one figure: the time at which it is full
+/// again (`_paceClock`). At time t it holds 64 - max(0, clock - t) / s steps, rounded down; paying a steps moves the clock by
+/// a · s.
 ///
 /// Royalties. Champions i with advance a_i make up the frontier F = Σ a_i. A royalty R is shared as R · a_i / F, so one
 /// figure, R / F summed up over time (`royaltyPerStep`), serves all: a champion is owed a_i × (its growth since settlement
@@ -33,13 +38,15 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     uint256 private constant _PPM = 1_000_000;
     uint256 private constant _MAX_PARENTS = 8;
     /// Heard models after a node's last activity before it can be retired.
-    uint256 private constant _HEARD_TO_RETIRE = 16;
+    uint256 private constant _HEARD_TO_RETIRE = 8;
     uint256 private constant _WEIGHT_PER_MIN_STAKE = 100;
     uint256 private constant _MAX_ACTIVE_WEIGHT = type(uint32).max >> 1;
     uint256 private constant _MAX_COMMITTED_WEIGHT = type(uint32).max;
     uint256 private constant _MAX_BALANCE = type(uint96).max;
-    /// Newest blocks whose hashes the EVM gives.
-    uint256 private constant _BLOCK_HASHES_KEPT = 256;
+    /// Seconds from a submission until its jury can be drawn.
+    uint256 private constant _JURY_DELAY = 60;
+    /// Steps that can be paid at once, where they are limited.
+    uint256 private constant _STEPS_PER_PACE = 64;
     /// Fixed-point scale of `royaltyPerStep`.
     uint256 private constant _ROYALTY_SCALE = 1e18;
     /// Fixed-point one of the powers of (1 - release).
@@ -65,6 +72,9 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     uint256 private immutable _unbonding;
     uint256 private immutable _sunset;
     address private immutable _sponsor;
+    uint256 private immutable _electorate;
+    uint256 private immutable _enrolment;
+    uint256 private immutable _pace;
     /// (1 - release)^(1/64) in units of 1e-36: the part of the pool that a step leaves.
     uint256 private immutable _keepPerStep;
 
@@ -79,6 +89,8 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         uint32 openCommits;
         Role role;
         bool exiting;
+        /// It exits because it was silent, and may return.
+        bool retired;
     }
 
     /// One slot.
@@ -86,8 +98,6 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         uint40 submittedAt;
         /// Seconds from submission until reveals open.
         uint32 commitSpan;
-        /// Number, modulo 2^32, of the block of its submission.
-        uint32 bornBlock;
         uint32 committedWeight;
         uint32 revealedWeight;
         /// Ballots neither revealed nor forfeited.
@@ -129,24 +139,29 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         /// Models settled with at least half the quorum revealed.
         uint32 heard;
         uint32 activeWeight;
+        /// Unix seconds: end of the enrolment.
+        uint40 opensAt;
     }
 
     Progress private _progress;
 
     uint96 private _pool;
     uint96 private _stakes;
+    /// Unix seconds at which 64 steps can be paid again.
+    uint40 private _paceClock;
 
     uint96 private _credits;
     uint96 private _lockedFees;
-    /// Unix seconds of the last settlement, or of the deployment; beside the sums so that their slot is never empty.
-    uint40 private _lastSettledAt;
+    /// Unix seconds from which the sunset counts: of the deployment, the last advance or the last return of the pool. Beside
+    /// the sums so that their slot is never empty.
+    uint40 private _sunsetClock;
 
     uint96 private _lockedRoyalties;
     /// Scaled by 1e18. Its 160 bits hold 2^5 settlements that each share half of a pool of 2^96 wei at frontier 1.
     uint160 private _royaltyPerStep;
 
-    /// Unix seconds at which the last 16 heard models were settled, a ring: the next one replaces the oldest. A node is
-    /// silent through 16 heard models if the oldest of them is younger than its last activity.
+    /// Unix seconds at which the last 8 heard models were settled, a ring: the next one replaces the oldest. A node is
+    /// silent through 8 heard models if the oldest of them is younger than its last activity.
     uint40[_HEARD_TO_RETIRE] private _heardTimes;
 
     mapping(address account => NodeRecord) private _nodes;
@@ -156,6 +171,8 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     mapping(uint32 id => bytes32) private _jurySeeds;
     mapping(address author => mapping(bytes32 bundle => bool)) private _submitted;
     mapping(address account => uint256) private _creditOf;
+    /// 0 where the account itself is the payee.
+    mapping(address account => address) private _payees;
 
     /// @param terms_ the task's terms, within the bounds that `Terms` states.
     constructor(Terms memory terms_) payable {
@@ -174,6 +191,9 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         _unbonding = terms_.unbonding;
         _sunset = terms_.sunset;
         _sponsor = terms_.sponsor;
+        _electorate = terms_.electorate;
+        _enrolment = terms_.enrolment;
+        _pace = terms_.pace;
 
         uint256 keep = (_BPS - terms_.release) * (_UNIT / _BPS);
         for (uint256 i = 0; i < 6; ++i) {
@@ -186,8 +206,9 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         genesis.tally.submittedAt = uint40(block.timestamp);
         genesis.tally.outcome = Phase.Scored;
         _progress.nextToSettle = 1;
-        _lastSettledAt = uint40(block.timestamp);
-        // As if 16 models were heard at the deployment, before anyone joined.
+        _progress.opensAt = uint40(block.timestamp + terms_.enrolment);
+        _sunsetClock = uint40(block.timestamp);
+        // As if 8 models were heard at the deployment, before anyone joined.
         for (uint256 i = 0; i < _HEARD_TO_RETIRE; ++i) {
             _heardTimes[i] = uint40(block.timestamp);
         }
@@ -209,7 +230,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
 
         _addWeight(_weight(stake));
         _nodes[msg.sender] =
-            NodeRecord(stake, uint40(block.timestamp), uint40(block.timestamp), 0, role, false);
+            NodeRecord(stake, uint40(block.timestamp), uint40(block.timestamp), 0, role, false, false);
         _stakes += stake;
         emit NodeRegistered(msg.sender, role, stake);
     }
@@ -231,16 +252,18 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPDFed
-    function requestExit() external {
-        emit ExitRequested(msg.sender, _leave(msg.sender, _activeNode(msg.sender)));
+    function requestExit(address account) external {
+        _checkAccountOrPayee(account);
+        emit ExitRequested(account, _leave(account, _activeNode(account)));
     }
 
     /// @inheritdoc IPDFed
     function cancelExit() external {
         NodeRecord memory record = _registeredNode(msg.sender);
-        if (!record.exiting) revert NotExiting(msg.sender);
+        if (!record.retired) revert NotRetired(msg.sender);
 
         record.exiting = false;
+        record.retired = false;
         _addWeight(_weight(record.stake));
         record.joinedAt = uint40(block.timestamp);
         record.clock = uint40(block.timestamp);
@@ -249,16 +272,17 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPDFed
-    function claimStake() external {
-        NodeRecord memory record = _registeredNode(msg.sender);
-        if (!record.exiting) revert StakeLocked(msg.sender, 0);
-        if (block.timestamp < record.clock) revert StakeLocked(msg.sender, record.clock);
-        if (record.openCommits != 0) revert CommitsOpen(msg.sender, record.openCommits);
+    function claimStake(address account) external {
+        _checkAccountOrPayee(account);
+        NodeRecord memory record = _registeredNode(account);
+        if (!record.exiting) revert StakeLocked(account, 0);
+        if (block.timestamp < record.clock) revert StakeLocked(account, record.clock);
+        if (record.openCommits != 0) revert CommitsOpen(account, record.openCommits);
 
-        delete _nodes[msg.sender];
+        delete _nodes[account];
         _stakes -= record.stake;
-        _addCredit(msg.sender, record.stake);
-        emit StakeClaimed(msg.sender, record.stake);
+        _addCredit(account, record.stake);
+        emit StakeClaimed(account, record.stake);
     }
 
     /// @inheritdoc IPDFed
@@ -271,12 +295,13 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     /// @inheritdoc IPDFed
     function retire(address account) external {
         NodeRecord memory record = _activeNode(account);
-        // The oldest time in the ring: since then, 16 models were heard.
+        // The oldest time in the ring: since then, 8 models were heard.
         uint256 heardSince = _heardTimes[_progress.heard % _HEARD_TO_RETIRE];
         uint256 quietUntil = record.clock + _unbonding;
         if (heardSince <= record.clock || block.timestamp < quietUntil) {
             revert StillActive(account, record.clock, heardSince, quietUntil);
         }
+        _nodes[account].retired = true;
         emit NodeRetired(account, _leave(account, record));
     }
 
@@ -285,10 +310,11 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     /// @inheritdoc IPDFed
     function submit(bytes32 bundle, uint32[] calldata parents) external payable returns (uint32 id) {
         NodeRecord memory author = _activeNode(msg.sender);
+        Progress memory progress = _progress;
+        if (block.timestamp < progress.opensAt) revert NotOpen(progress.opensAt);
         if (author.role != Role.Trainer) revert NotTrainer(msg.sender);
         if (msg.value != _submissionFee) revert WrongFee(msg.value, _submissionFee);
         if (_submitted[msg.sender][bundle]) revert AlreadySubmitted(msg.sender, bundle);
-        Progress memory progress = _progress;
         _checkParents(parents, progress.modelCount);
 
         id = ++progress.modelCount;
@@ -297,12 +323,12 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         _nodes[msg.sender].clock = uint40(block.timestamp);
         _lockedFees += _received();
 
-        uint32 eligibleWeight = progress.activeWeight - uint32(_weight(author.stake));
+        uint32 eligibleWeight =
+            uint32(FixedPointMathLib.max(progress.activeWeight - _weight(author.stake), _electorate));
         uint32 parent = parents[0];
         Tally memory tally;
         tally.submittedAt = uint40(block.timestamp);
         tally.commitSpan = uint32(_commitWindow);
-        tally.bornBlock = uint32(block.number);
         ModelRecord storage record = _models[id];
         record.author = msg.sender;
         record.parent = parent;
@@ -314,22 +340,39 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPDFed
-    function commitVote(uint32 id, bytes32 bundle, bytes32 commitment, bytes32 sealedScore) external {
+    function drawJury(uint32 id) external {
+        if (_jury == 0) revert JuryNotDrawn(id, 0);
+        _jurySeed(id, _inPhase(id, _models[id], Phase.Voting).submittedAt);
+    }
+
+    /// @inheritdoc IPDFed
+    function commitVote(uint32 id, bytes32 bundle, uint32 baseline, bytes32 commitment, bytes32 sealedScore) external {
         ModelRecord storage record = _models[id];
-        Tally memory tally = _inPhase(id, record, Phase.Voting);
-        if (record.bundle != bundle) revert BundleMismatch(id, record.bundle, bundle);
-        NodeRecord memory voter = _activeNode(msg.sender);
+        Tally memory tally = record.tally;
+        _checkPhase(id, tally, Phase.Voting);
+        _checkBundle(id, record, bundle);
+        if (record.baseline != baseline) revert BaselineMismatch(id, record.baseline, baseline);
+        NodeRecord memory voter = _nodes[msg.sender];
+        _checkActive(msg.sender, voter);
         BallotRecord storage vote = _ownBallot(id, record.author);
         if (voter.joinedAt >= tally.submittedAt) revert JoinedTooLate(id, voter.joinedAt, tally.submittedAt);
         uint256 weight = _weight(voter.stake);
         if (weight == 0) revert NoWeight(msg.sender);
-        uint256 bonds = _commitBond * (uint256(voter.openCommits) + 1);
+        uint256 bonds;
+        unchecked {
+            bonds = _commitBond * (uint256(voter.openCommits) + 1); // 96 and 33 bits
+        }
         if (voter.stake < bonds) revert BondNotCovered(voter.stake, bonds);
         uint256 eligible = record.eligibleWeight;
-        if (_jury != 0) weight = _jurorWeight(id, weight, eligible, tally.bornBlock);
-        uint256 committed = tally.committedWeight + weight;
+        if (_jury != 0) weight = _jurorWeight(id, weight, eligible, tally.submittedAt);
+        uint256 committed;
+        unchecked {
+            committed = tally.committedWeight + weight; // of 32 bits each
+        }
         if (committed > _MAX_COMMITTED_WEIGHT) revert WeightLimit(committed, _MAX_COMMITTED_WEIGHT);
 
+        // A drawn jury's weight is random: reaching the eligible weight says nothing about who is still to come.
+        bool opens = _jury == 0 && committed == eligible;
         vote.commitment = commitment;
         vote.weight = uint32(weight);
         vote.state = BallotState.Committed;
@@ -337,25 +380,22 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
             // At most one per model, and one per unit of committed weight: both fit 32 bits.
             record.tally.openBallots = tally.openBallots + 1;
             record.tally.committedWeight = uint32(committed);
+            record.tally.commitSpan = opens ? uint32(block.timestamp - tally.submittedAt) : tally.commitSpan;
             NodeRecord storage account = _nodes[msg.sender];
             account.openCommits = voter.openCommits + 1;
             account.clock = uint40(block.timestamp);
         }
         emit VoteCommitted(id, msg.sender, commitment, sealedScore, uint64(weight));
-        // A drawn jury's weight is random: reaching the eligible weight says nothing about who is still to come.
-        if (_jury == 0 && committed == eligible) {
-            record.tally.commitSpan = uint32(block.timestamp - tally.submittedAt);
-            emit RevealOpened(id);
-        }
+        if (opens) emit RevealOpened(id);
     }
 
     /// @inheritdoc IPDFed
-    function revealVote(uint32 id, Score calldata score, bytes32 salt) external {
+    function revealVote(uint32 id, address voter, Score calldata score, bytes32 salt) external {
         ModelRecord storage record = _models[id];
         Tally memory tally = _inPhase(id, record, Phase.Revealing);
-        BallotRecord storage vote = _openBallot(id, msg.sender);
+        BallotRecord storage vote = _openBallot(id, voter);
         _checkScore(score);
-        bytes32 commitment = _commitment(id, msg.sender, score, salt);
+        bytes32 commitment = _commitment(id, voter, score, salt);
         if (vote.commitment != commitment) revert CommitmentMismatch(vote.commitment, commitment);
 
         uint32 weight = vote.weight;
@@ -363,18 +403,19 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         vote.state = BallotState.Revealed;
         unchecked {
             // Undoes the commit's additions; the weights of a model together fit 32 bits.
-            _nodes[msg.sender].openCommits -= 1;
+            _nodes[voter].openCommits -= 1;
             record.tally.openBallots = tally.openBallots - 1;
             record.tally.revealedWeight = tally.revealedWeight + weight;
             _histograms[id][bucket >> 3] += uint256(weight) << ((bucket & 7) << 5);
         }
-        emit VoteRevealed(id, msg.sender, score, weight);
+        emit VoteRevealed(id, voter, score, weight);
     }
 
     /// @inheritdoc IPDFed
-    function lateVote(uint32 id, Score calldata score) external {
+    function lateVote(uint32 id, bytes32 bundle, Score calldata score) external {
         Phase current = phase(id);
         if (id == 0 || current == Phase.Voting) revert WrongPhase(id, current);
+        _checkBundle(id, _models[id], bundle);
         _activeNode(msg.sender);
         BallotRecord storage vote = _ownBallot(id, _models[id].author);
         _checkScore(score);
@@ -392,17 +433,19 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
 
         uint256 revealed = tally.revealedWeight;
         uint256 eligible = record.eligibleWeight;
+        uint256 paid;
         uint256 payout;
         tally.outcome = Phase.Unscored;
         if (revealed != 0 && revealed * _BPS >= _quorum * eligible) {
             tally.outcome = Phase.Scored;
-            tally.gain = _medianGain(id, revealed);
+            tally.gain = _medianGain(id, revealed, eligible);
             tally.level = _models[record.baseline].tally.level + tally.gain;
             int256 advance = int256(tally.level) - progress.frontier;
             // The baseline was champion once, so its level is at most the frontier, and the advance at most the gain.
             if (advance >= int256(_minGain)) {
                 tally.advance = uint8(uint256(advance));
-                payout = _payout(tally.advance);
+                paid = _takeSteps(tally.advance);
+                payout = _payout(paid);
             }
         }
         if (revealed != 0 && 2 * revealed * _BPS >= _quorum * eligible) {
@@ -413,6 +456,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         if (tally.advance != 0) {
             progress.champion = id;
             progress.frontier = tally.level;
+            _sunsetClock = uint40(block.timestamp);
         }
         progress.nextToSettle = id + 1;
         _progress = progress;
@@ -422,8 +466,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         uint96 rest = uint96(_submissionFee) - kept;
         _pool = _pool - uint96(payout) + rest;
         _lockedFees -= rest;
-        _lastSettledAt = uint40(block.timestamp);
-        emit ModelSettled(id, tally.outcome == Phase.Scored, tally.gain, tally.level, payout);
+        emit ModelSettled(id, tally.outcome == Phase.Scored, tally.gain, tally.level, payout, uint8(paid));
         if (tally.advance != 0) {
             emit ChampionChanged(id, tally.level);
             record.payout = uint96(payout);
@@ -442,7 +485,9 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         vote.state = BallotState.Forfeited;
         _models[id].tally.openBallots = tally.openBallots - 1;
         NodeRecord memory record = _nodes[voter];
-        uint96 amount = uint96(FixedPointMathLib.min(_commitBond, record.stake));
+        // The stake covers the bonds of all open commits: a commit needs it, a reveal or a forfeit takes away one commit and
+        // at most one bond, nothing else lowers a stake, and a node with open commits is not deleted.
+        uint96 amount = uint96(_commitBond);
         uint256 weight = _weight(record.stake);
         record.stake -= amount;
         record.openCommits -= 1;
@@ -456,24 +501,24 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     // ------------------------------------------------------------------------------------------------------- money
 
     /// @inheritdoc IPDFed
-    function claimFees(uint32[] calldata ids) external {
+    function claimFees(address account, uint32[] calldata ids) external {
         uint256 total;
         for (uint256 i = 0; i < ids.length; ++i) {
             uint32 id = ids[i];
             Phase current = phase(id);
             if (current < Phase.Scored) revert WrongPhase(id, current);
-            BallotRecord storage vote = _ballots[id][msg.sender];
-            if (vote.state != BallotState.Revealed) revert NotRevealed(id, msg.sender, vote.state);
-            if (vote.feeClaimed) revert FeeAlreadyClaimed(id, msg.sender);
+            BallotRecord storage vote = _ballots[id][account];
+            if (vote.state != BallotState.Revealed) revert NotRevealed(id, account, vote.state);
+            if (vote.feeClaimed) revert FeeAlreadyClaimed(id, account);
 
             vote.feeClaimed = true;
             ModelRecord storage record = _models[id];
             uint256 amount = _feeShare(vote.weight, record.eligibleWeight, record.tally.revealedWeight);
             total += amount;
-            emit FeeClaimed(id, msg.sender, amount);
+            emit FeeClaimed(id, account, amount);
         }
         _lockedFees -= uint96(total);
-        _addCredit(msg.sender, total);
+        _addCredit(account, total);
     }
 
     /// @inheritdoc IPDFed
@@ -504,28 +549,38 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     function reclaim() external {
         if (_sunset == 0) revert SunsetNotReached(0);
         Progress memory progress = _progress;
-        uint256 until = _lastSettledAt + _sunset;
+        uint256 until = _sunsetClock + _sunset;
         if (block.timestamp < until) revert SunsetNotReached(until);
-        if (progress.nextToSettle <= progress.modelCount) {
+        // Models are born and settled in order of id: where the next one was born too late, all later ones were.
+        if (progress.nextToSettle <= progress.modelCount && _models[progress.nextToSettle].tally.submittedAt < until) {
             revert ModelsUnsettled(progress.nextToSettle, progress.modelCount);
         }
         uint256 amount = _pool;
         if (amount == 0) revert NothingToReclaim();
 
         _pool = 0;
+        _sunsetClock = uint40(block.timestamp);
         _addCredit(_sponsor, amount);
         emit PoolReclaimed(_sponsor, amount);
     }
 
     /// @inheritdoc IPDFed
-    function withdraw(address to) external nonReentrant {
-        if (to == address(0)) revert InvalidRecipient(to);
-        uint256 amount = _creditOf[msg.sender];
-        if (amount == 0) revert NothingToWithdraw(msg.sender);
+    function setPayee(address account, address newPayee) external {
+        _checkPayee(account, newPayee);
 
-        delete _creditOf[msg.sender];
+        _payees[account] = newPayee;
+        emit PayeeChanged(account, newPayee);
+    }
+
+    /// @inheritdoc IPDFed
+    function withdraw(address account, address to) external nonReentrant {
+        _checkPayee(account, to);
+        uint256 amount = _creditOf[account];
+        if (amount == 0) revert NothingToWithdraw(account);
+
+        delete _creditOf[account];
         _credits -= uint96(amount);
-        emit Withdrawn(msg.sender, to, amount);
+        emit Withdrawn(account, to, amount);
         // Returned data is never read: a hostile recipient can't make it costly.
         if (!SafeTransferLib.trySafeTransferETH(to, amount, gasleft())) revert WithdrawFailed(to, amount);
     }
@@ -548,14 +603,24 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
             revealWindow: uint32(_revealWindow),
             unbonding: uint32(_unbonding),
             sunset: uint32(_sunset),
-            sponsor: _sponsor
+            sponsor: _sponsor,
+            electorate: uint32(_electorate),
+            enrolment: uint32(_enrolment),
+            pace: uint32(_pace)
         });
     }
 
     /// @inheritdoc IPDFed
     function node(address account) external view returns (Node memory) {
         NodeRecord memory record = _nodes[account];
-        return Node(record.role, record.stake, record.joinedAt, record.exiting ? record.clock : 0, record.openCommits);
+        return Node({
+            role: record.role,
+            stake: record.stake,
+            joinedAt: record.joinedAt,
+            exitAt: record.exiting ? record.clock : 0,
+            openCommits: record.openCommits,
+            retired: record.retired
+        });
     }
 
     /// @inheritdoc IPDFed
@@ -574,6 +639,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
             revealedWeight: record.tally.revealedWeight,
             gain: record.tally.gain,
             level: record.tally.level,
+            advance: record.tally.advance,
             payout: record.payout,
             phase: current
         });
@@ -619,8 +685,27 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPDFed
+    function payee(address account) public view returns (address) {
+        address chosen = _payees[account];
+        return chosen == address(0) ? account : chosen;
+    }
+
+    /// @inheritdoc IPDFed
     function activeWeight() external view returns (uint64) {
         return _progress.activeWeight;
+    }
+
+    /// @inheritdoc IPDFed
+    function opensAt() external view returns (uint40) {
+        return _progress.opensAt;
+    }
+
+    /// @inheritdoc IPDFed
+    function payableSteps() public view returns (uint8) {
+        if (_pace == 0) return uint8(_STEPS_PER_PACE);
+        uint256 step = _secondsPerStep();
+        uint256 clock = FixedPointMathLib.max(_paceClock, block.timestamp);
+        return uint8((block.timestamp + _STEPS_PER_PACE * step - clock) / step);
     }
 
     /// @inheritdoc IPDFed
@@ -647,7 +732,7 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
 
     // ------------------------------------------------------------------------------------------------------ checks
 
-    function _checkTerms(Terms memory t) private pure {
+    function _checkTerms(Terms memory t) private view {
         uint256 windows = uint256(t.commitWindow) + t.revealWindow;
         if (t.genesis == 0) revert InvalidTerms("genesis");
         if (t.minStake < 1e15) revert InvalidTerms("minStake");
@@ -655,12 +740,17 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         if (t.quorum == 0 || t.quorum > _BPS) revert InvalidTerms("quorum");
         if (t.release == 0 || t.release >= _BPS) revert InvalidTerms("release");
         if (t.minGain == 0 || t.minGain > 63) revert InvalidTerms("minGain");
+        // EIP-4399: a chain whose PREVRANDAO is a difficulty, or a constant, gives less than 2^64 and has no randomness.
+        bool canDraw = t.commitWindow > _JURY_DELAY && block.prevrandao >> 64 != 0;
+        if (t.jury != 0 && !canDraw) revert InvalidTerms("jury");
         if (t.royalty > _BPS / 2) revert InvalidTerms("royalty");
         if (t.commitWindow == 0) revert InvalidTerms("commitWindow");
-        if (t.revealWindow == 0) revert InvalidTerms("revealWindow");
+        if (t.revealWindow == 0 || t.revealWindow < t.commitWindow / 4) revert InvalidTerms("revealWindow");
         if (t.unbonding < windows) revert InvalidTerms("unbonding");
-        if (t.sunset != 0 && t.sunset < windows) revert InvalidTerms("sunset");
+        if (t.sunset != 0 && t.sunset < t.enrolment + windows) revert InvalidTerms("sunset");
         if (t.sunset != 0 && t.sponsor == address(0)) revert InvalidTerms("sponsor");
+        if (t.electorate > _MAX_ACTIVE_WEIGHT) revert InvalidTerms("electorate");
+        if (t.pace != 0 && t.pace < _STEPS_PER_PACE) revert InvalidTerms("pace");
     }
 
     function _checkParents(uint32[] calldata parents, uint32 newest) private pure {
@@ -680,13 +770,36 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         }
     }
 
+    function _checkBundle(uint32 id, ModelRecord storage record, bytes32 bundle) private view {
+        if (record.bundle != bundle) revert BundleMismatch(id, record.bundle, bundle);
+    }
+
+    /// @dev The caller is the account's payee, and `chosen`, a recipient or a new payee, is an address.
+    function _checkPayee(address account, address chosen) private view {
+        if (chosen == address(0)) revert InvalidRecipient(chosen);
+        if (msg.sender != payee(account)) revert NotPayee(account, payee(account));
+    }
+
+    function _checkAccountOrPayee(address account) private view {
+        if (msg.sender != account && msg.sender != payee(account)) revert NotPayee(account, payee(account));
+    }
+
     function _registeredNode(address account) private view returns (NodeRecord memory record) {
         record = _nodes[account];
-        if (record.role == Role.None) revert NotRegistered(account);
+        _checkRegistered(account, record);
     }
 
     function _activeNode(address account) private view returns (NodeRecord memory record) {
-        record = _registeredNode(account);
+        record = _nodes[account];
+        _checkActive(account, record);
+    }
+
+    function _checkRegistered(address account, NodeRecord memory record) private pure {
+        if (record.role == Role.None) revert NotRegistered(account);
+    }
+
+    function _checkActive(address account, NodeRecord memory record) private pure {
+        _checkRegistered(account, record);
         if (record.exiting) revert NodeExiting(account, record.clock);
     }
 
@@ -704,6 +817,10 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
 
     function _inPhase(uint32 id, ModelRecord storage record, Phase required) private view returns (Tally memory tally) {
         tally = record.tally;
+        _checkPhase(id, tally, required);
+    }
+
+    function _checkPhase(uint32 id, Tally memory tally, Phase required) private view {
         if (tally.submittedAt == 0) revert UnknownModel(id);
         Phase current = _phase(tally);
         if (current != required) revert WrongPhase(id, current);
@@ -743,6 +860,12 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         _progress.activeWeight -= uint32(_weight(record.stake));
     }
 
+    /// @dev Takes what an advance is paid for out of the bucket of payable steps. Returns how many.
+    function _takeSteps(uint256 advance) private returns (uint256 paid) {
+        paid = FixedPointMathLib.min(advance, payableSteps());
+        _paceClock = uint40(FixedPointMathLib.max(_paceClock, block.timestamp) + paid * _secondsPerStep());
+    }
+
     /// @dev Splits a payout between the new champion's author and the earlier champions.
     function _reward(uint32 id, ModelRecord storage record, uint256 payout, uint256 frontierBefore) private {
         uint256 royalties = frontierBefore == 0 ? 0 : payout * _royalty / _BPS;
@@ -760,24 +883,21 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
 
     /// @dev Weight of the caller's ballot if it is on the jury. A caller with weight was active when the model was
     /// submitted, so `eligible` is not 0.
-    function _jurorWeight(uint32 id, uint256 weight, uint256 eligible, uint32 bornBlock) private returns (uint256) {
-        bytes32 seed = _jurySeed(id, bornBlock);
+    function _jurorWeight(uint32 id, uint256 weight, uint256 eligible, uint256 submittedAt) private returns (uint256) {
+        bytes32 seed = _jurySeed(id, submittedAt);
         if (_jury * weight >= eligible) return weight;
         uint256 ticket = uint256(keccak256(abi.encode(seed, id, msg.sender))) % eligible;
         if (ticket >= _jury * weight) revert NotOnJury(id, msg.sender);
         return eligible / _jury;
     }
 
-    /// @dev Seed of the jury: the hash of a block that was unknown at the submission; the first commit fixes it.
-    function _jurySeed(uint32 id, uint32 bornBlock) private returns (bytes32 seed) {
+    /// @dev Seed of the jury, fixed by the first call in time: randomness that nobody knew at the submission.
+    function _jurySeed(uint32 id, uint256 submittedAt) private returns (bytes32 seed) {
         seed = _jurySeeds[id];
         if (seed == 0) {
-            uint256 age;
-            unchecked {
-                age = uint32(uint32(block.number) - bornBlock);
-            }
-            if (age == 0) revert JuryNotDrawn(id, block.number);
-            seed = blockhash(block.number - (age > _BLOCK_HASHES_KEPT ? 1 : age));
+            uint256 from = submittedAt + _JURY_DELAY;
+            if (block.timestamp < from) revert JuryNotDrawn(id, from);
+            seed = bytes32(block.prevrandao);
             _jurySeeds[id] = seed;
             emit JuryDrawn(id, seed);
         }
@@ -793,8 +913,13 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         return revealed == 0 ? 0 : _submissionFee * weight / FixedPointMathLib.max(eligible, revealed);
     }
 
-    function _payout(uint256 advance) private view returns (uint256) {
-        return uint256(_pool) * (_UNIT - FixedPointMathLib.rpow(_keepPerStep, advance, _UNIT)) / _UNIT;
+    function _payout(uint256 steps) private view returns (uint256) {
+        return uint256(_pool) * (_UNIT - FixedPointMathLib.rpow(_keepPerStep, steps, _UNIT)) / _UNIT;
+    }
+
+    /// @dev 0 where nothing limits the paid steps.
+    function _secondsPerStep() private view returns (uint256) {
+        return (_pace + _STEPS_PER_PACE - 1) / _STEPS_PER_PACE;
     }
 
     function _commitment(uint32 id, address voter, Score calldata score, bytes32 salt) private view returns (bytes32) {
@@ -813,12 +938,17 @@ contract PDFed is IPDFed, Multicall, ReentrancyGuardTransient {
         );
     }
 
-    /// @dev The smallest bucket with 2 · cumulative ≥ total, less 64: its slot first, then the bucket within. A slot times
-    /// `_ONES` has the sum of its eight weights on top; nothing carries, as all weights of a model together fit 32 bits.
-    function _medianGain(uint32 id, uint256 total) private view returns (int8) {
+    /// @dev The smallest bucket with 2 · cumulative ≥ total, less 64, where eligible weight that did not reveal lies in
+    /// bucket 0. Its slot first, then the bucket within. A slot times `_ONES` has the sum of its eight weights on top; nothing
+    /// carries, as all weights of a model together fit 32 bits.
+    function _medianGain(uint32 id, uint256 revealed, uint256 eligible) private view returns (int8) {
         uint256[16] storage slots = _histograms[id];
         unchecked {
+            uint256 total = FixedPointMathLib.max(eligible, revealed);
             uint256 missing = (total + 1) / 2; // weight up to and with the median's bucket
+            uint256 silent = total - revealed;
+            if (missing <= silent) return -64;
+            missing -= silent;
             uint256 bucket = 0;
             uint256 weights = slots[0];
             for (uint256 sum; (sum = (weights * _ONES) >> 224) < missing; weights = slots[bucket >> 3]) {

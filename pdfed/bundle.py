@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.errors import PDFedError
 from pdfed.provenance import (
+    AuthorScore,
     Claim,
     Identity,
     Parent,
@@ -73,7 +74,8 @@ class Card:
 
     parents: CIDs of their bundles. classes: names in order of label. sampler: the task's `sampling`. image_size: height,
     width, channels. contract, objective: of every model but the genesis. description, public_pictures: of the genesis.
-    epsilon: of differential privacy, null without it; in the card of an export only.
+    author_score: the model's score on its author's own data, with the baseline by its CID; null in the card of an export if the
+    author does not state one. epsilon: of differential privacy, null without it; in the card of an export only.
     """
 
     title: str
@@ -90,6 +92,7 @@ class Card:
     objective: str | Absent = ABSENT
     description: str | Absent = ABSENT
     public_pictures: int | Absent = ABSENT
+    author_score: Mapping[str, Any] | Absent | None = ABSENT
     epsilon: float | Absent | None = ABSENT
 
     def values(self) -> dict[str, Any]:
@@ -104,7 +107,11 @@ REQUIRED_IN_CARD = ("title", "task", "author", "parents", "images_seen", "licenc
 def expected_card(manifest: Provenance, task: TaskSpec) -> Card:
     """Derive the card from a verified manifest and the task: a bundle's own card must agree with it."""
     facts, claim = manifest.facts, manifest.claim
-    optional: dict[str, Any] = {"image_size": _image_size(task), "epsilon": facts.epsilon}
+    optional: dict[str, Any] = {
+        "image_size": _image_size(task),
+        "author_score": _score_field(manifest.author_score),
+        "epsilon": facts.epsilon,
+    }
     if claim.parents:
         optional |= {"contract": claim.contract, "objective": facts.objective}
     return Card(**_common_fields(manifest.title, claim, facts, task), **optional)
@@ -127,6 +134,10 @@ def _common_fields(title: str, claim: Claim, facts: TrainingFacts, task: TaskSpe
         "sampler": task.sampling.model_dump(),
         "licence": task.licence,
     }
+
+
+def _score_field(score: AuthorScore | None) -> dict[str, Any] | None:
+    return None if score is None else {**asdict(score), "baseline": cid_from_digest(score.baseline)}
 
 
 def _image_size(task: TaskSpec) -> tuple[int, int, int]:
@@ -156,11 +167,13 @@ def write_bundle(
     identity: Identity,
     sign: WalletSigner,
     genesis: GenesisParts | None = None,
+    author_score: AuthorScore | None = None,
 ) -> str:
     """Write a signed bundle (weights, manifest, card) in place of `folder`; return its CID.
 
     weights: the file to copy. claim.parents: the digests of `parents`, in the same order. sign: the author's wallet.
-    genesis: for the genesis bundle, which holds the task spec and its scoring models too.
+    genesis: for the genesis bundle, which holds the task spec and its scoring models too. author_score: goes into manifest and
+    card of a model that is no genesis.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -172,6 +185,8 @@ def write_bundle(
         card = Card(**common, description=task.description, public_pictures=genesis.public_pictures)
     else:
         card = Card(**common, contract=claim.contract, objective=facts.objective, image_size=_image_size(task))
+        if author_score is not None:
+            card = replace(card, author_score=_score_field(author_score))
     manifest = sign_model(
         folder / WEIGHTS,
         title=title,
@@ -181,6 +196,7 @@ def write_bundle(
         weights_cid=cid_of(folder / WEIGHTS),
         identity=identity,
         sign=sign,
+        author_score=author_score,
     )
     (folder / MANIFEST).write_bytes(manifest)
     write_card(folder, card.values())

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pdfed.errors import PDFedError
-from pdfed.spec import NodeConfig
+from pdfed.spec import NodeConfig, wei
 from pdfed.spec.describe import TYPE_NAMES, SpecField, describe
 
 Command = Callable[..., Any]
@@ -56,6 +56,43 @@ def say_error(fault: PDFedError) -> None:
 
 
 # Types of options
+
+
+class AddressType(click.ParamType):
+    """An account's address, checksummed. `checksum`: small letters alone are refused, as a typing error would pass."""
+
+    name = "address"
+
+    def __init__(self, checksum: bool = False) -> None:
+        self._checksum = checksum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from eth_utils.address import is_address, to_checksum_address
+
+        if not is_address(value):
+            self.fail(f"{value} is no address (0x and 40 hexadecimal digits), or its checksum is wrong.", param, ctx)
+        address = str(to_checksum_address(value))
+        if self._checksum and value != address:
+            self.fail(f"write it with its checksum, as wallets show it: {address}, if no digit is wrong.", param, ctx)
+        return address
+
+
+class AmountType(click.ParamType):
+    """An amount of money in wei; 0 only if `zero`."""
+
+    name = "amount"
+
+    def __init__(self, zero: bool = False) -> None:
+        self._zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            amount = wei(value)
+        except ValueError as fault:
+            self.fail(f"{fault}.", param, ctx)
+        if not amount and not self._zero:
+            self.fail("nothing would be paid.", param, ctx)
+        return amount
 
 
 class NumberRange(click.FloatRange):
@@ -156,9 +193,14 @@ def contract_option(*, required: bool = True) -> Decorator:
     return click.option("--contract", metavar="ADDRESS", required=required, help="Address of the task's contract.")
 
 
-def account_option(*, required: bool = True) -> Decorator:
+def amount_option() -> Decorator:
+    """Add --amount, which gives `amount` in wei."""
+    return click.option("--amount", type=AmountType(), metavar="AMOUNT", required=True, help='Amount, such as "1 ether".')
+
+
+def account_option(*, required: bool = True, help: str = "Alias of an Ape account (`ape accounts list`).") -> Decorator:
     """Add --account: an alias; None if it is not required and not given."""
-    return click.option("--account", metavar="ALIAS", required=required, help="Alias of an Ape account (`ape accounts list`).")
+    return click.option("--account", metavar="ALIAS", required=required, help=help)
 
 
 def store_option() -> Decorator:

@@ -23,10 +23,13 @@ from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import Ledger
 from pdfed.chain.local_chain import LocalChain
+from pdfed.chain.use_client import UseClient
 from pdfed.data import load
-from pdfed.deployment import contract_terms
+from pdfed.deployment import calendar, contract_terms
 from pdfed.diffusion import grid, load_weights, sample_all
 from pdfed.genesis import make_genesis
+from pdfed.journal import Journal
+from pdfed.licences import Purchase, buy, claim, forward, licence_digest, offer, proposed_terms, shares
 from pdfed.mechanism import BallotState
 from pdfed.node import Activity, Node, open_context
 from pdfed.node.inbox import measurements
@@ -134,11 +137,13 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         store = LocalStore(home / "store")
         store.add(genesis.folder)
         voters = len(plan.participants) - 1  # all but the author
-        terms = contract_terms(task_file.terms, genesis, str(sponsor.address), voters=voters, pool=plan.pool)
+        terms = contract_terms(task_file.terms, genesis, str(sponsor.address), voters, plan.pool, local=True)
         client = ContractClient.deploy(terms, plan.pool, sponsor)
         watcher.say(
             f"contract {client.address}, genesis {genesis.cid}, minGain {terms.min_gain} steps (noise {genesis.noise:.1f})"
         )
+        for line in calendar(terms, client.opens_at()):
+            watcher.say(line)
         seats = [
             Seat(who, _open_node(who, client, account, store, home, plan, watcher))
             for who, account in zip(plan.participants, accounts, strict=True)
@@ -146,6 +151,7 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         _federate(seats, chain, plan, watcher, started)
         ledger = seats[0].node.ledger
         rewards = _collect_rewards(seats, client, watcher)
+        sale = _sell_licence(seats, client, sponsor, chain.account(len(accounts) + 1), home, watcher)
         ledger = _caught_up(seats[0].node)
         watcher.say("auditing every model from public data alone")
         report = audit(client, ledger, store, list(ledger.models), watcher.audited)
@@ -154,6 +160,7 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
         accuracy = draw_samples(weights, genesis.task, home / "samples.png", plan.seed)
         own = [{"node": seat.node.ctx.address, **row} for seat in seats for row in measurements(seat.node.ctx.journal, ledger)]
         summary = summarise(client, ledger, seats[-1].node, own, rewards, report, accuracy, time.monotonic() - started)
+        summary["sale"] = sale
         problems = tuple(report.problems) + tuple(missed_expectations(summary, ledger, plan))
         for seat in seats:
             seat.node.close()
@@ -162,10 +169,10 @@ def run_demo(home: Path, watcher: Watcher, plan: Plan = PLAN, task_file: TaskFil
 
 
 def demo_task() -> TaskFile:
-    """Return the digits preset with short windows, scoring models trained half as long, and a less trained genesis, which
-    leaves the nodes something to improve."""
+    """Return the digits preset with short windows, no pace, scoring models trained half as long, and a less trained genesis,
+    which leaves the nodes something to improve."""
     preset = read_task_file("digits")
-    terms = preset.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200})
+    terms = preset.terms.model_copy(update={"commit_window": 3_600, "reveal_window": 3_600, "unbonding": 7_200, "pace": 0})
     scoring = preset.task.scoring.model_copy(update={"training_images": 30_000})
     task = preset.task.model_copy(update={"scoring": scoring})
     return preset.model_copy(update={"task": task, "terms": terms, "genesis_images": 2_000})
@@ -219,6 +226,33 @@ def _collect_rewards(seats: list[Seat], client: ContractClient, watcher: Watcher
     return withdrawn
 
 
+def _sell_licence(
+    seats: list[Seat], client: ContractClient, sponsor: Any, buyer: Any, home: Path, watcher: Watcher
+) -> dict[str, Any]:
+    """Sell a licence of the champion for 1 ETH, and let everyone who made it claim; return who got what, in wei."""
+    use = UseClient.deploy(client, proposed_terms(str(sponsor.address)), sponsor)
+    ledger = _caught_up(seats[0].node)
+    champion = ledger.models[ledger.champion]
+    author = next((seat.node.ctx.account for seat in seats if seat.node.ctx.address == champion.author), sponsor)
+    text = home / "licence.txt"
+    text.write_text("Prints of up to 100 copies, one work per unit.\n")
+    offer(use, author, Journal(":memory:"), champion.id, ETHER // 10, licence_digest(text))
+    wish = Purchase(champion.id, 10, ETHER // 10, licence_digest(text), str(buyer.address))
+    receipt = buy(use, buyer, Journal(":memory:"), wish, watcher.say)
+    watcher.say(f"a licence of model {champion.id} was bought for 1 ETH: receipt {receipt} of {use.address}")
+    shared = {}
+    for name, account in [("the genesis's payee", sponsor), *((seat.who.name, seat.node.ctx.account) for seat in seats)]:
+        address = str(account.address)
+        amount = claim(use, account, Journal(":memory:"), address, shares(use, ledger, address), lambda line: None)
+        if amount:
+            shared[address] = str(amount)
+            watcher.say(f"{name} withdrew {amount / ETHER:.6f} ETH of it")
+    pool = forward(use, buyer, Journal(":memory:"))
+    watcher.say(f"the pool got {pool / ETHER:.6f} ETH of it")
+    left = use.balance(use.address)
+    return {"contract": use.address, "paid": str(ETHER), "shares": shared, "pool": str(pool), "left": str(left)}
+
+
 def _caught_up(node: Node) -> Ledger:
     """Return the node's ledger after reading the whole event log."""
     while node.follow():
@@ -261,7 +295,8 @@ def summarise(
     seconds: float,
 ) -> dict[str, Any]:
     """Return the content of summary.json. votes: from the chain. qn, fid, memorized of a model: the validator's own
-    measurements. own: the measurements of all nodes, with the privacy audit."""
+    measurements. own: the measurements of all nodes, with the privacy audit. by_author: the authors' own scores beside the
+    votes."""
     cids = {model.id: model.cid for model in report.models}
     models = []
     for model in ledger.models.values():
@@ -302,6 +337,7 @@ def summarise(
         "votes": votes,
         "own": own,
         "rewards": rewards,
+        "by_author": [model.by_author.facts() for model in report.models if model.by_author is not None],
         "audit": "ok" if report.ok else report.problems,
         "accuracy": accuracy,
         "seconds": round(seconds, 1),
@@ -320,6 +356,10 @@ def missed_expectations(summary: dict[str, Any], ledger: Ledger, plan: Plan) -> 
     qn = {model["id"]: model["qn"] for model in summary["models"]}
     if not qn[summary["champion"]] < qn[0]:
         problems.append(f"the champion's Q-N {qn[summary['champion']]} is no better than the genesis's {qn[0]}")
+    sale = summary["sale"]
+    got = sum(map(int, sale["shares"].values())) + int(sale["pool"]) + int(sale["left"])
+    if got != int(sale["paid"]) or int(sale["left"]) > len(ledger.champions) + 1:  # less than a wei for each who shares
+        problems.append(f"of a licence of {sale['paid']} wei {got} wei are accounted for, {sale['left']} left over")
     if summary["accuracy"] < 0.85:
         problems.append(f"only {summary['accuracy']:.0%} of the champion's digits are recognised")
     return problems

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Derives a contract's terms from a task file, and records the deployment.
+"""Derives a contract's terms from a task file, tells its calendar, and records the deployment.
 
 `genesis` measures the noise of a vote, from which `min_gain` follows; `chain.deployment_tx` signs and pays."""
 
@@ -13,41 +13,54 @@ from eth_hash.auto import keccak
 
 from pdfed.atomic import write_atomic
 from pdfed.chain.client import ContractClient
+from pdfed.errors import PDFedError
 from pdfed.genesis import Genesis
-from pdfed.mechanism import MAX_BALANCE, Call, Mechanism, MechanismError, Terms
+from pdfed.mechanism import MAX_BALANCE, WEIGHT_PER_MIN_STAKE, Call, Mechanism, MechanismError, Terms
 from pdfed.spec import SpecError, TermsSpec
 from pdfed.spec.money import ETHER
+from pdfed.spec.times import span, utc
 
+ENROLMENT = 7 * 86_400  # seconds: default on a public network
+LEAST_PACE = 64  # seconds
+POOL_PER_ELECTORATE = 4  # the stake of the electorate reaches this part of the pool, or nodes refuse the terms
 LEAST = 10**15  # wei: the contract's lower bound of min_stake, and the least derived fee
 MONEY = ("min_stake", "submission_fee", "commit_bond")  # terms in wei
 
 
-def contract_terms(spec: TermsSpec, genesis: Genesis, deployer: str, voters: int, pool: int) -> Terms:
+def contract_terms(spec: TermsSpec, genesis: Genesis, deployer: str, voters: int, pool: int, *, local: bool = False) -> Terms:
     """Complete the constructor's terms: those that the task leaves open follow from the pool and from the noise of a vote.
 
-    docs/mechanism.md has the reasons. `deployer`: address, the default sponsor; `voters`: number expected, for the margin of
-    `min_gain`; `pool`: first pool in wei. The fee is in proportion to the pool, so that copies submitted on the chance of a
-    lucky vote lose money. Raises SpecError where the contract would refuse the terms.
+    docs/mechanism.md has the reasons. `deployer`: address, the default sponsor; `voters`: number expected, for `electorate` and
+    the margin of `min_gain`; `pool`: planned pool in wei. The fee is in proportion to the pool, so that copies submitted on the
+    chance of a lucky vote lose money. `local`: the chain is this machine's own, and needs no enrolment. Raises SpecError where
+    the contract would refuse the terms.
     """
     min_gain = genesis.min_gain(voters) if spec.min_gain is None else spec.min_gain
-    return replace(terms_before_genesis(spec, deployer, pool), genesis=genesis.digest, min_gain=min_gain)
+    terms = terms_before_genesis(spec, deployer, voters, pool, local=local)
+    return replace(terms, genesis=genesis.digest, min_gain=min_gain)
 
 
-def terms_before_genesis(spec: TermsSpec, deployer: str, pool: int) -> Terms:
+def terms_before_genesis(spec: TermsSpec, deployer: str, voters: int, pool: int, *, local: bool = False) -> Terms:
     """Return `contract_terms` with placeholders for the two that need the genesis: its digest and an open `min_gain`.
 
     Fee, bond and minimum stake follow from the pool where the task leaves them open.
     Raises SpecError where the contract would refuse them, before hours of training.
     """
+    # One voter less: with all of them, the author's own weight would count as a no.
+    electorate = WEIGHT_PER_MIN_STAKE * max(1, voters - 1) if spec.electorate is None else spec.electorate
+    share = -(-pool * WEIGHT_PER_MIN_STAKE // (POOL_PER_ELECTORATE * electorate)) if electorate else 0
     fee = max(LEAST, -(-pool // 4000)) if spec.submission_fee is None else spec.submission_fee
     bond = 3 * fee if spec.commit_bond is None else spec.commit_bond
     derived = {
         "genesis": b"\x01" * 32,
         "submission_fee": fee,
         "commit_bond": bond,
-        "min_stake": max(LEAST, 100 * fee, 32 * bond) if spec.min_stake is None else spec.min_stake,
+        "min_stake": max(LEAST, 100 * fee, 32 * bond, share) if spec.min_stake is None else spec.min_stake,
         "min_gain": 1 if spec.min_gain is None else spec.min_gain,
         "sponsor": spec.sponsor or deployer,
+        "electorate": electorate,
+        "enrolment": (0 if local else ENROLMENT) if spec.enrolment is None else spec.enrolment,
+        "pace": max(LEAST_PACE, spec.unbonding) if spec.pace is None else spec.pace,
     }
     terms = Terms(**(spec.model_dump() | derived))
     fault = _fault(terms, deployer, pool)
@@ -65,12 +78,45 @@ def _fault(terms: Terms, deployer: str, pool: int) -> str:
         if getattr(terms, name) > MAX_BALANCE:
             return f"{ether[name]} is more than a contract of this kind can hold"
     try:
-        Mechanism(terms, Call(deployer, 0, value=pool))
+        Mechanism(terms, Call(deployer, 0, value=pool, prevrandao=b"\xff" * 32))
     except MechanismError as refused:
         if refused.figures == ("commitBond",):
             return f"{ether['commit_bond']} is above {ether['min_stake']} (terms left open follow from the pool)"
         return str(refused)
     return ""
+
+
+class EnrolmentOpen(PDFedError):
+    """The pool is not paid while members are still joining."""
+
+
+def check_enrolment_over(client: ContractClient) -> None:
+    """Raise EnrolmentOpen before the contract's enrolment is over."""
+    opens_at = client.opens_at()
+    if client.now() < opens_at:
+        raise EnrolmentOpen(
+            f"The enrolment ends {utc(opens_at)}; the nodes have put up {active_stake(client) / ETHER:g} ether so far.",
+            "Run the command again after that, when the members have joined, or pay --now.",
+        )
+
+
+def active_stake(client: ContractClient) -> int:
+    """Wei that the active nodes have staked, by their weight."""
+    return client.active_weight() * client.terms().min_stake // WEIGHT_PER_MIN_STAKE
+
+
+def calendar(terms: Terms, opens_at: int) -> list[str]:
+    """Lines for the sponsor and the participants: end of the enrolment, first submission, pace, return of the pool."""
+    lines = [f"Enrolment ends {utc(opens_at)}: until then nodes join, and nobody submits."] if terms.enrolment else []
+    lines.append(f"First submission: {utc(opens_at)}. Its votes are open {span(terms.commit_window)} later at the latest.")
+    lines.append(
+        f"Pace: at most one halving of Q-N is paid per {span(terms.pace)}; what exceeds it stays in the pool."
+        if terms.pace
+        else "Pace: none; an advance is paid in full whenever it comes."
+    )
+    if terms.sunset:
+        lines.append(f"The pool may return to {terms.sponsor} after {span(terms.sunset)} without an advance.")
+    return lines
 
 
 @dataclass(frozen=True)
@@ -94,7 +140,7 @@ class DeploymentRecord:
 
 
 def record_of(client: ContractClient, network: str, deployer: str, pool: int, genesis_cid: str) -> DeploymentRecord:
-    """Build the record of the contract that `client` deployed. `pool`: wei sent along."""
+    """Build the record of the contract that `client` deployed. `pool`: wei sent along, 0 if it is paid later."""
     block = client.deployment_block
     return DeploymentRecord(
         network=network,

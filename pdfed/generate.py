@@ -15,7 +15,7 @@ from PIL import Image
 from pdfed.diffusion import grid, load_weights, samples
 from pdfed.diffusion.sampling import FRAME, Labels, Pictures
 from pdfed.errors import PDFedError
-from pdfed.provenance import Drawing, Identity, Parent, PictureSigner
+from pdfed.provenance import Drawing, Identity, LicenceReceipt, Parent, PictureSigner, WalletSigner
 from pdfed.spec import Images, TaskSpec
 
 GRID = "grid.png"
@@ -44,15 +44,23 @@ class SamplingRequest:
     seed: int = 0
 
 
-def draw(model: Parent, task: TaskSpec, request: SamplingRequest, identity: Identity, out: Path) -> Iterator[Path]:
+def draw(
+    model: Parent,
+    task: TaskSpec,
+    request: SamplingRequest,
+    identity: Identity,
+    out: Path,
+    licence: tuple[LicenceReceipt, WalletSigner] | None = None,
+) -> Iterator[Path]:
     """Write one signed PNG per picture into the folder `out`, then grid.png of the first ones; yield each file when written.
 
-    model: verified. Holds only the grid's pictures in memory. After an interruption the written files stay; a rerun
-    replaces them with the same pictures. Raises NoSuchClass, WeightsRejected, ProvenanceError.
+    model: verified. licence: receipt under which they are made, and its holder's wallet, for their credentials. Holds only the
+    grid's pictures in memory. After an interruption the written files stay; a rerun replaces them with the same pictures. Raises
+    NoSuchClass, WeightsRejected, ProvenanceError.
     """
     labels = request_labels(task, request)
     weights = load_weights(model.weights, task)
-    signer = PictureSigner(model, identity)
+    signer = PictureSigner(model, identity, licence)
     steps = task.sampling.steps if request.steps is None else request.steps
     guidance = task.sampling.guidance if request.guidance is None else request.guidance
     out.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from eth_hash.auto import keccak
 STEPS_PER_HALVING = 64  # a gain of 64 steps halves the Q-N score
 BUCKETS = 128  # of a vote histogram: log2 ratio in [-1, 1)
 MAX_PARENTS = 8
-HEARD_TO_RETIRE = 16  # heard models after a node's last activity before it can be retired
+HEARD_TO_RETIRE = 8  # heard models after a node's last activity before it can be retired
 PPM = 1_000_000
 BPS = 10_000
 ROYALTY_SCALE = 10**18  # `royalty_per_step` is in 1e-18 wei per step
@@ -31,7 +31,8 @@ WEIGHT_PER_MIN_STAKE = 100
 MAX_ACTIVE_WEIGHT = 2**31 - 1
 MAX_COMMITTED_WEIGHT = 2**32 - 1
 MAX_BALANCE = 2**96 - 1  # wei that the contract can hold
-BLOCK_HASHES_KEPT = 256  # newest blocks whose hashes the EVM gives
+STEPS_PER_PACE = 64  # steps that are paid at most in `pace` seconds
+JURY_DELAY = 60  # seconds from a submission until its jury can be drawn
 
 ZERO_ADDRESS = "0x" + "00" * 20
 
@@ -71,7 +72,9 @@ class Terms:
 
     `genesis`: sha2-256 digest of the genesis bundle (32 bytes); `min_stake`, `submission_fee`, `commit_bond`: wei; `quorum`,
     `release`, `royalty`: basis points; `min_gain`: steps; `jury`: expected voters per model, 0 = everyone; `commit_window`,
-    `reveal_window`, `unbonding`, `sunset`: seconds (sunset 0 = never); `sponsor`: address.
+    `reveal_window`, `unbonding`, `sunset`: seconds (sunset 0 = never); `sponsor`: address; `electorate`: weight, the least
+    that a model's eligible weight counts as; `enrolment`: seconds from the deployment without submissions; `pace`: seconds
+    per 64 paid steps (0 = no limit).
     """
 
     genesis: bytes
@@ -88,6 +91,9 @@ class Terms:
     unbonding: int
     sunset: int
     sponsor: str
+    electorate: int
+    enrolment: int
+    pace: int
 
 
 @dataclass(frozen=True)
@@ -118,18 +124,22 @@ def bucket(qn: int, baseline_qn: int) -> int:
     return bisect_right(thresholds, baseline, key=lambda k: model << (k + STEPS_PER_HALVING))
 
 
-def gain_of(histogram: Sequence[int]) -> int:
-    """Gain of a model in steps (-64..63): the weighted lower median of the revealed votes.
+def gain_of(histogram: Sequence[int], eligible: int) -> int:
+    """Gain of a model in steps (-64..63): the weighted lower median over the eligible weight.
 
-    It is the lower edge of the median's bucket, so that the pool never pays too much. `histogram`: weight per bucket, 128 of
-    them, not all zero. Raises ValueError if all are.
+    Eligible weight that did not reveal lies in the lowest bucket: silence counts as no. The gain is the lower edge of the
+    median's bucket, so that the pool never pays too much. `histogram`: revealed weight per bucket, 128 of them, not all zero.
+    Raises ValueError if all are.
     """
-    total, cumulative = sum(histogram), 0
-    for index, weight in enumerate(histogram):
+    revealed, cumulative = sum(histogram), 0
+    if not revealed:
+        raise ValueError("a histogram without votes has no median")
+    total = max(eligible, revealed)
+    for index, weight in enumerate([histogram[0] + total - revealed, *histogram[1:]]):
         cumulative += weight
         if weight and 2 * cumulative >= total:
             return index - STEPS_PER_HALVING
-    raise ValueError("a histogram without votes has no median")
+    raise AssertionError("the weights add up to the total")
 
 
 def keep_per_step(release: int) -> int:
@@ -155,12 +165,26 @@ def power(base: int, exponent: int) -> int:
     return result
 
 
-def payout_of(pool: int, advance: int, release: int) -> int:
-    """Reward for an advance of the frontier: pool × (1 - (1 - release)^(advance/64)), wei, rounded down.
+def payout_of(pool: int, steps: int, release: int) -> int:
+    """Reward for an advance of the frontier: pool × (1 - (1 - release)^(steps/64)), wei, rounded down.
 
-    `advance`: steps ≥ 0; `release`: basis points.
+    `steps`: the paid ones, ≥ 0; `release`: basis points.
     """
-    return pool * (UNIT - power(keep_per_step(release), advance)) // UNIT
+    return pool * (UNIT - power(keep_per_step(release), steps)) // UNIT
+
+
+def seconds_per_step(pace: int) -> int:
+    """Seconds in which one more step becomes payable: pace/64, rounded up; 0 without a pace."""
+    return -(-pace // STEPS_PER_PACE)
+
+
+def payable_steps(pace: int, clock: int, now: int) -> int:
+    """Steps that an advance settled now is paid for at most: a bucket of 64 that refills by one every `seconds_per_step`.
+
+    `clock`: Unix seconds at which it is full again, moved by every paid step; 64 without a pace.
+    """
+    step = seconds_per_step(pace)
+    return (now + STEPS_PER_PACE * step - max(clock, now)) // step if step else STEPS_PER_PACE
 
 
 def quorum_met(revealed: int, eligible: int, quorum: int) -> bool:
@@ -184,8 +208,8 @@ def fee_share(fee: int, weight: int, eligible: int, revealed: int) -> int:
 def ballot_weight(seed: bytes, model: int, voter: str, weight: int, eligible: int, jury: int) -> int:
     """Weight of a ballot on a model; 0 if the voter is not on its jury. `jury` 0: everyone votes with their own weight.
 
-    A drawn node weighs eligible/jury, so that the expected total stays `eligible`; large stakes always vote. `seed`: a block
-    hash (32 bytes).
+    A drawn node weighs eligible/jury, so that its expected weight is its own, and the expected total the weight of all that
+    may vote; large stakes always vote. `seed`: 32 random bytes.
     """
     if jury == 0 or jury * weight >= eligible:
         return weight
@@ -226,30 +250,24 @@ class MechanismError(Exception):
 # ------------------------------------------------------------------------------------------------ state
 
 
-def _no_block_hash(number: int) -> bytes:
-    raise ValueError(f"a jury needs the hash of block {number}: pass `block_hash`")
-
-
 @dataclass(frozen=True)
 class Call:
     """Context of a call, as a transaction gives it.
 
-    `caller`: address; `now`: Unix seconds of the block; `value`: wei sent along; `block`: number of the block;
-    `block_hash`: hash (32 bytes) of an earlier block by its number, needed for juries only; `refuses`: True for a recipient
-    that refuses a payment, which only the chain can know.
+    `caller`: address; `now`: Unix seconds of the block; `value`: wei sent along; `prevrandao`: the block's randomness (32
+    bytes), needed for juries only; `refuses`: True for a recipient that refuses a payment, which only the chain can know.
     """
 
     caller: str
     now: int
     value: int = 0
-    block: int = 0
-    block_hash: Callable[[int], bytes] = _no_block_hash
+    prevrandao: bytes = bytes(32)
     refuses: Callable[[str], bool] = lambda recipient: False
 
 
 @dataclass
 class Node:
-    """A registered node. `exit_at` 0: active. `active_at`: time of its last activity."""
+    """A registered node. `exit_at` 0: active. `active_at`: time of its last activity. `retired`: it may return."""
 
     role: Role
     stake: int
@@ -257,6 +275,7 @@ class Node:
     active_at: int
     exit_at: int = 0
     open_commits: int = 0
+    retired: bool = False
 
 
 @dataclass
@@ -269,13 +288,12 @@ class Model:
     baseline: int
     submitted_at: int
     reveals_open_at: int
-    born_block: int
     eligible_weight: int
     histogram: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     committed_weight: int = 0
     revealed_weight: int = 0
     open_ballots: int = 0
-    seed: bytes = b""
+    seed: bytes = bytes(32)  # of its jury; zero bytes until it is drawn
     outcome: Phase = Phase.NONE
     gain: int = 0
     level: int = 0
@@ -326,14 +344,15 @@ class Mechanism:
 
     def __init__(self, terms: Terms, call: Call, *, address: str = ZERO_ADDRESS, chain_id: int = 0) -> None:
         """Deploy a contract; `call.value` is the first pool, given by `call.caller`. Raises InvalidTerms."""
-        _check_terms(terms)
+        _check_terms(terms, call)
         self.terms = terms
         self.address = address
         self.chain_id = chain_id
         self.nodes: dict[str, Node] = {}
-        self.models = [Model(ZERO_ADDRESS, terms.genesis, (0,), 0, call.now, call.now, 0, 0, outcome=Phase.SCORED)]
+        self.models = [Model(ZERO_ADDRESS, terms.genesis, (0,), 0, call.now, call.now, 0, outcome=Phase.SCORED)]
         self.ballots: dict[tuple[int, str], Ballot] = {}
         self.credits: dict[str, int] = {}
+        self.payees: dict[str, str] = {}
         self.pool = 0
         self.locked_fees = 0
         self.locked_royalties = 0
@@ -342,7 +361,8 @@ class Mechanism:
         self.frontier = 0
         self.heard_times = [call.now] * HEARD_TO_RETIRE  # as if that many models were heard before anyone joined
         self.next_to_settle = 1
-        self.last_settled_at = call.now
+        self.sunset_clock = call.now  # of the deployment, the last advance or the last return of the pool
+        self.pace_clock = 0  # when 64 steps can be paid again
         self.events: list[Event] = []
         if call.value:
             self.pool = self._received(call)
@@ -374,32 +394,34 @@ class Mechanism:
         node.active_at = call.now
         self._emit("StakeAdded", account=call.caller, amount=call.value, stake=stake)
 
-    def request_exit(self, call: Call) -> None:
-        """Leave the active set; the stake can be claimed after `unbonding` seconds."""
-        node = self._active(call.caller)
+    def request_exit(self, call: Call, account: str) -> None:
+        """Take an account's node out of the active set for good; the stake can be claimed after `unbonding` seconds."""
+        self._check_account_or_payee(call, account)
+        node = self._active(account)
         node.exit_at = call.now + self.terms.unbonding
-        self._emit("ExitRequested", account=call.caller, exitAt=node.exit_at)
+        self._emit("ExitRequested", account=account, exitAt=node.exit_at)
 
     def cancel_exit(self, call: Call) -> None:
-        """Cancel an exit or a retirement; counts as joining again."""
+        """Return from retirement; counts as joining again."""
         node = self._registered(call.caller)
-        if not node.exit_at:
-            raise MechanismError("NotExiting", call.caller)
+        if not node.retired:
+            raise MechanismError("NotRetired", call.caller)
         self._check_room(self._weight(node.stake))
-        node.exit_at, node.joined_at = 0, call.now
+        node.exit_at, node.joined_at, node.retired = 0, call.now, False
         node.active_at = call.now
         self._emit("ExitCancelled", account=call.caller)
 
-    def claim_stake(self, call: Call) -> None:
-        """Credit the stake of a node whose exit is due, and delete the node."""
-        node = self._registered(call.caller)
+    def claim_stake(self, call: Call, account: str) -> None:
+        """Credit an account with the stake of its node whose exit is due, and delete the node."""
+        self._check_account_or_payee(call, account)
+        node = self._registered(account)
         if not node.exit_at or call.now < node.exit_at:
-            raise MechanismError("StakeLocked", call.caller, node.exit_at)
+            raise MechanismError("StakeLocked", account, node.exit_at)
         if node.open_commits:
-            raise MechanismError("CommitsOpen", call.caller, node.open_commits)
-        del self.nodes[call.caller]
-        self._add_credit(call.caller, node.stake)
-        self._emit("StakeClaimed", account=call.caller, amount=node.stake)
+            raise MechanismError("CommitsOpen", account, node.open_commits)
+        del self.nodes[account]
+        self._add_credit(account, node.stake)
+        self._emit("StakeClaimed", account=account, amount=node.stake)
 
     def keep_alive(self, call: Call) -> None:
         """Count as active, without doing anything else."""
@@ -407,13 +429,13 @@ class Mechanism:
         self._emit("KeptAlive", account=call.caller)
 
     def retire(self, call: Call, account: str) -> None:
-        """Remove a node from the active set that was silent through 16 heard models and for `unbonding` seconds."""
+        """Remove a node from the active set that was silent through 8 heard models and for `unbonding` seconds."""
         node = self._active(account)
         heard_since = self.heard_times[-HEARD_TO_RETIRE]
         quiet_until = node.active_at + self.terms.unbonding
         if heard_since <= node.active_at or call.now < quiet_until:
             raise MechanismError("StillActive", account, node.active_at, heard_since, quiet_until)
-        node.exit_at = call.now + self.terms.unbonding
+        node.exit_at, node.retired = call.now + self.terms.unbonding, True
         self._emit("NodeRetired", account=account, exitAt=node.exit_at)
 
     # ---------------------------------------------------------------------------------------- models
@@ -421,6 +443,8 @@ class Mechanism:
     def submit(self, call: Call, bundle: bytes, parents: Sequence[int]) -> int:
         """Submit a model against the submission fee; returns its id."""
         author = self._active(call.caller)
+        if call.now < self.opens_at():
+            raise MechanismError("NotOpen", self.opens_at())
         if author.role != Role.TRAINER:
             raise MechanismError("NotTrainer", call.caller)
         if call.value != self.terms.submission_fee:
@@ -436,9 +460,9 @@ class Mechanism:
                 raise MechanismError("DuplicateParent", parent)
         self.locked_fees += self._received(call)
         author.active_at = call.now
-        eligible = self.active_weight() - self._weight(author.stake)
+        eligible = max(self.active_weight() - self._weight(author.stake), self.terms.electorate)
         reveals_open_at = call.now + self.terms.commit_window
-        model = Model(call.caller, bundle, tuple(parents), self.champion, call.now, reveals_open_at, call.block, eligible)
+        model = Model(call.caller, bundle, tuple(parents), self.champion, call.now, reveals_open_at, eligible)
         self.models.append(model)
         self._emit(
             "ModelSubmitted",
@@ -451,11 +475,22 @@ class Mechanism:
         )
         return self.model_count()
 
-    def commit_vote(self, call: Call, id: int, bundle: bytes, commitment: bytes, sealed: bytes) -> None:
-        """Commit to a hidden score while the model is Voting. `sealed`: the score encrypted for the voter (32 bytes)."""
+    def draw_jury(self, call: Call, id: int) -> None:
+        """Fix the seed of a model's jury to the block's randomness, once, from 60 seconds after its submission."""
+        if self.terms.jury == 0:
+            raise MechanismError("JuryNotDrawn", id, 0)
         model = self._in_phase(call, id, Phase.VOTING)
-        if model.bundle != bundle:
-            raise MechanismError("BundleMismatch", id, model.bundle, bundle)
+        self._draw(id, model, self._jury_seed(call, id))
+
+    def commit_vote(self, call: Call, id: int, bundle: bytes, baseline: int, commitment: bytes, sealed: bytes) -> None:
+        """Commit to a hidden score while the model is Voting, after its jury is drawn, or drawing it.
+
+        `bundle`, `baseline`: the model's, as the voter measured it; `sealed`: the score encrypted for the voter (32 bytes).
+        """
+        model = self._in_phase(call, id, Phase.VOTING)
+        self._check_bundle(id, bundle)
+        if model.baseline != baseline:
+            raise MechanismError("BaselineMismatch", id, model.baseline, baseline)
         voter = self._may_vote(call, id)
         if voter.joined_at >= model.submitted_at:
             raise MechanismError("JoinedTooLate", id, voter.joined_at, model.submitted_at)
@@ -473,9 +508,7 @@ class Mechanism:
         if committed > MAX_COMMITTED_WEIGHT:
             raise MechanismError("WeightLimit", committed, MAX_COMMITTED_WEIGHT)
 
-        if seed != model.seed:
-            model.seed = seed
-            self._emit("JuryDrawn", id=id, seed=seed)
+        self._draw(id, model, seed)
         voter.active_at = call.now
         voter.open_commits += 1
         self.ballots[id, call.caller] = Ballot(commitment, weight, BallotState.COMMITTED)
@@ -486,26 +519,27 @@ class Mechanism:
             model.reveals_open_at = call.now
             self._emit("RevealOpened", id=id)
 
-    def reveal_vote(self, call: Call, id: int, score: Score, salt: bytes) -> None:
-        """Reveal the caller's committed score while the model is Revealing."""
+    def reveal_vote(self, call: Call, id: int, voter: str, score: Score, salt: bytes) -> None:
+        """Reveal a voter's committed score while the model is Revealing; whoever knows the salt may."""
         model = self._in_phase(call, id, Phase.REVEALING)
-        ballot = self._open_ballot(id, call.caller)
+        ballot = self._open_ballot(id, voter)
         _check_score(score)
-        commitment = self.vote_commitment(id, call.caller, score, salt)
+        commitment = self.vote_commitment(id, voter, score, salt)
         if ballot.commitment != commitment:
             raise MechanismError("CommitmentMismatch", ballot.commitment, commitment)
         ballot.state = BallotState.REVEALED
-        self.nodes[call.caller].open_commits -= 1
+        self.nodes[voter].open_commits -= 1
         model.open_ballots -= 1
         model.revealed_weight += ballot.weight
         model.histogram[bucket(score.qn, score.baseline_qn)] += ballot.weight
-        self._emit("VoteRevealed", id=id, voter=call.caller, score=score, weight=ballot.weight)
+        self._emit("VoteRevealed", id=id, voter=voter, score=score, weight=ballot.weight)
 
-    def late_vote(self, call: Call, id: int, score: Score) -> None:
+    def late_vote(self, call: Call, id: int, bundle: bytes, score: Score) -> None:
         """Record a score after the commit phase: never paid, never weighted."""
         current = self.phase(id, call.now)
         if id == 0 or current == Phase.VOTING:
             raise MechanismError("WrongPhase", id, current)
+        self._check_bundle(id, bundle)
         self._may_vote(call, id)
         _check_score(score)
         self.ballots[id, call.caller] = Ballot(bytes(32), 0, BallotState.LATE)
@@ -517,19 +551,22 @@ class Mechanism:
         if id != self.next_to_settle:
             raise MechanismError("NotNextToSettle", id, self.next_to_settle)
         revealed, eligible, frontier = model.revealed_weight, model.eligible_weight, self.frontier
+        paid = 0
         model.outcome = Phase.UNSCORED
         if quorum_met(revealed, eligible, self.terms.quorum):
             model.outcome = Phase.SCORED
-            model.gain = gain_of(model.histogram)
+            model.gain = gain_of(model.histogram, eligible)
             model.level = self.models[model.baseline].level + model.gain
             if model.level - frontier >= self.terms.min_gain:
                 model.advance = model.level - frontier
-                model.payout = payout_of(self.pool, model.advance, self.terms.release)
+                paid = min(model.advance, self.payable_steps(call.now))
+                model.payout = payout_of(self.pool, paid, self.terms.release)
+                self.pace_clock = max(self.pace_clock, call.now) + paid * seconds_per_step(self.terms.pace)
+                self.sunset_clock = call.now
                 self.champion, self.frontier = id, model.level
         if heard(revealed, eligible, self.terms.quorum):
             self.heard_times.append(call.now)
         self.next_to_settle += 1
-        self.last_settled_at = call.now
         rest = self.terms.submission_fee - fee_share(self.terms.submission_fee, revealed, eligible, revealed)
         self.locked_fees -= rest
         self.pool += rest - model.payout
@@ -540,6 +577,7 @@ class Mechanism:
             gain=model.gain,
             level=model.level,
             payout=model.payout,
+            paid=paid,
         )
         if model.advance:
             self._emit("ChampionChanged", id=id, frontier=self.frontier)
@@ -552,7 +590,7 @@ class Mechanism:
         if current in (Phase.VOTING, Phase.REVEALING):
             raise MechanismError("WrongPhase", id, current)
         node = self.nodes[voter]
-        amount = min(self.terms.commit_bond, node.stake)
+        amount = self.terms.commit_bond  # the stake covers the bonds of all open commits
         ballot.state = BallotState.FORFEITED
         self.models[id].open_ballots -= 1
         node.open_commits -= 1
@@ -562,24 +600,24 @@ class Mechanism:
 
     # ---------------------------------------------------------------------------------------- money
 
-    def claim_fees(self, call: Call, ids: Sequence[int]) -> None:
-        """Credit the caller's shares of the fees of settled models."""
+    def claim_fees(self, call: Call, account: str, ids: Sequence[int]) -> None:
+        """Credit an account with its shares of the fees of settled models."""
         for index, id in enumerate(ids):
             current = self.phase(id, call.now)
             if current not in (Phase.SCORED, Phase.UNSCORED):
                 raise MechanismError("WrongPhase", id, current)
-            ballot = self.ballot(id, call.caller)
+            ballot = self.ballot(id, account)
             if ballot.state != BallotState.REVEALED:
-                raise MechanismError("NotRevealed", id, call.caller, ballot.state)
+                raise MechanismError("NotRevealed", id, account, ballot.state)
             if ballot.fee_claimed or id in ids[:index]:
-                raise MechanismError("FeeAlreadyClaimed", id, call.caller)
+                raise MechanismError("FeeAlreadyClaimed", id, account)
         for id in ids:
-            model, ballot = self.models[id], self.ballots[id, call.caller]
+            model, ballot = self.models[id], self.ballots[id, account]
             ballot.fee_claimed = True
             amount = fee_share(self.terms.submission_fee, ballot.weight, model.eligible_weight, model.revealed_weight)
             self.locked_fees -= amount
-            self._add_credit(call.caller, amount)
-            self._emit("FeeClaimed", id=id, voter=call.caller, amount=amount)
+            self._add_credit(account, amount)
+            self._emit("FeeClaimed", id=id, voter=account, amount=amount)
 
     def claim_royalties(self, call: Call, ids: Sequence[int]) -> None:
         """Credit the authors of champions with their royalties, shared by frontier steps, since their last claim."""
@@ -603,28 +641,34 @@ class Mechanism:
 
     def reclaim(self, call: Call) -> None:
         """Credit the pool of an abandoned task to its sponsor."""
-        until = self.last_settled_at + self.terms.sunset if self.terms.sunset else 0
+        until = self.sunset_clock + self.terms.sunset if self.terms.sunset else 0
         if not until or call.now < until:
             raise MechanismError("SunsetNotReached", until)
-        if self.next_to_settle < len(self.models):
+        if any(model.submitted_at < until for model in self.models[self.next_to_settle :]):
             raise MechanismError("ModelsUnsettled", self.next_to_settle, self.model_count())
         amount, self.pool = self.pool, 0
         if amount == 0:
             raise MechanismError("NothingToReclaim")
+        self.sunset_clock = call.now
         self._add_credit(self.terms.sponsor, amount)
         self._emit("PoolReclaimed", sponsor=self.terms.sponsor, amount=amount)
 
-    def withdraw(self, call: Call, to: str) -> int:
-        """Pay the caller's whole credit to an address; returns it, in wei."""
-        if to == ZERO_ADDRESS:
-            raise MechanismError("InvalidRecipient", to)
-        amount = self.credits.get(call.caller, 0)
+    def set_payee(self, call: Call, account: str, payee: str) -> None:
+        """Let another address withdraw an account's credit; the payee in force decides."""
+        self._check_payee(call, account, payee)
+        self.payees[account] = payee
+        self._emit("PayeeChanged", account=account, payee=payee)
+
+    def withdraw(self, call: Call, account: str, to: str) -> int:
+        """Pay an account's whole credit to an address, as its payee; returns it, in wei."""
+        self._check_payee(call, account, to)
+        amount = self.credits.get(account, 0)
         if amount == 0:
-            raise MechanismError("NothingToWithdraw", call.caller)
+            raise MechanismError("NothingToWithdraw", account)
         if call.refuses(to):
             raise MechanismError("WithdrawFailed", to, amount)
-        del self.credits[call.caller]
-        self._emit("Withdrawn", account=call.caller, to=to, amount=amount)
+        del self.credits[account]
+        self._emit("Withdrawn", account=account, to=to, amount=amount)
         return amount
 
     def multicall(self, call: Call, calls: Sequence[tuple[str, tuple]]) -> None:
@@ -642,6 +686,18 @@ class Mechanism:
     def model_count(self) -> int:
         """Number of submissions, which is also the newest id."""
         return len(self.models) - 1
+
+    def opens_at(self) -> int:
+        """Unix seconds from which models can be submitted."""
+        return self.models[0].submitted_at + self.terms.enrolment
+
+    def payable_steps(self, now: int) -> int:
+        """Steps that an advance settled at a time is paid for at most."""
+        return payable_steps(self.terms.pace, self.pace_clock, now)
+
+    def payee(self, account: str) -> str:
+        """Who may withdraw an account's credit: the account itself until `set_payee`."""
+        return self.payees.get(account, account)
 
     def active_weight(self) -> int:
         """Weight of all registered nodes that are not leaving."""
@@ -712,13 +768,33 @@ class Mechanism:
         return self.models[id]
 
     def _jury_seed(self, call: Call, id: int) -> bytes:
+        """The seed of a model's jury, or what it becomes now."""
         model = self.models[id]
-        if self.terms.jury == 0 or model.seed:
+        if self.terms.jury == 0 or any(model.seed):
             return model.seed
-        if call.block == model.born_block:
-            raise MechanismError("JuryNotDrawn", id, call.block)
-        forgotten = call.block - model.born_block > BLOCK_HASHES_KEPT
-        return call.block_hash(call.block - 1 if forgotten else model.born_block)
+        if call.now < model.submitted_at + JURY_DELAY:
+            raise MechanismError("JuryNotDrawn", id, model.submitted_at + JURY_DELAY)
+        return call.prevrandao
+
+    def _draw(self, id: int, model: Model, seed: bytes) -> None:
+        if seed != model.seed:
+            model.seed = seed
+            self._emit("JuryDrawn", id=id, seed=seed)
+
+    def _check_bundle(self, id: int, bundle: bytes) -> None:
+        if self.models[id].bundle != bundle:
+            raise MechanismError("BundleMismatch", id, self.models[id].bundle, bundle)
+
+    def _check_payee(self, call: Call, account: str, chosen: str) -> None:
+        """The caller is the account's payee, and `chosen`, a recipient or a new payee, is an address."""
+        if chosen == ZERO_ADDRESS:
+            raise MechanismError("InvalidRecipient", chosen)
+        if call.caller != self.payee(account):
+            raise MechanismError("NotPayee", account, self.payee(account))
+
+    def _check_account_or_payee(self, call: Call, account: str) -> None:
+        if call.caller not in (account, self.payee(account)):
+            raise MechanismError("NotPayee", account, self.payee(account))
 
     def _check_room(self, added: int) -> None:
         weight = self.active_weight() + added
@@ -753,7 +829,7 @@ class Mechanism:
         self.events.append(Event(name, {**(reserved or {}), **args}))
 
 
-def _check_terms(terms: Terms) -> None:
+def _check_terms(terms: Terms, call: Call) -> None:
     windows = terms.commit_window + terms.reveal_window
     bounds = {
         "genesis": any(terms.genesis),
@@ -762,12 +838,15 @@ def _check_terms(terms: Terms) -> None:
         "quorum": 1 <= terms.quorum <= BPS,
         "release": 1 <= terms.release < BPS,
         "minGain": 1 <= terms.min_gain < STEPS_PER_HALVING,
+        "jury": terms.jury == 0 or (terms.commit_window > JURY_DELAY and any(call.prevrandao[:24])),
         "royalty": terms.royalty <= BPS // 2,
         "commitWindow": terms.commit_window >= 1,
-        "revealWindow": terms.reveal_window >= 1,
+        "revealWindow": terms.reveal_window >= max(1, terms.commit_window // 4),
         "unbonding": terms.unbonding >= windows,
-        "sunset": terms.sunset == 0 or terms.sunset >= windows,
+        "sunset": terms.sunset == 0 or terms.sunset >= terms.enrolment + windows,
         "sponsor": terms.sunset == 0 or terms.sponsor != ZERO_ADDRESS,
+        "electorate": terms.electorate <= MAX_ACTIVE_WEIGHT,
+        "pace": terms.pace == 0 or terms.pace >= STEPS_PER_PACE,
     }
     for name, holds in bounds.items():
         if not holds:

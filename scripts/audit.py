@@ -69,8 +69,8 @@ def cli(
 ) -> None:
     """Audit a federation from public data, without an account.
 
-    Checks MODEL and its ancestors, or every model: event log, content, manifest, wallet proof, card, parents. Exits 0 only if
-    everything could be checked and nothing failed.
+    Checks MODEL and its ancestors, or every model: event log, content, manifest, wallet proof, card, parents. Shows the authors'
+    own scores beside the votes. Exits 0 only if everything could be checked and nothing failed.
     """
     if file is not None:
         if everything or model is not None or withdrawn is not None:
@@ -95,6 +95,7 @@ def cli(
 
 def _show_audit(client: Any, ledger: Any, store: str, ids: list[int], as_json: bool) -> int:
     from pdfed.audit import audit, lineage
+    from pdfed.report.author_scores import author_table
     from pdfed.report.facts import audit_facts
     from pdfed.report.terminal import audit_summary, audit_table
     from pdfed.storage import open_store
@@ -105,7 +106,9 @@ def _show_audit(client: Any, ledger: Any, store: str, ids: list[int], as_json: b
     if as_json:
         click.echo(json.dumps(audit_facts(report), indent=1))
     else:
-        Console().print(audit_table(report.models), audit_summary(report))
+        by_author = [model.by_author.facts() for model in report.models if model.by_author is not None]
+        told = [author_table(by_author)] if by_author else []
+        Console().print(audit_table(report.models), *told, audit_summary(report))
     return 0 if report.ok else 1
 
 
@@ -129,10 +132,11 @@ def _show_withdrawal(client: Any, ledger: Any, store: str, commitment: str, as_j
 
 
 def _show_credentials(file: Path, anchors: str | None, network: str, contract: str | None, as_json: bool) -> None:
-    from pdfed.audit import model_on_chain, read_credentials
+    from pdfed.audit import check_receipt, model_on_chain, read_credentials
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
+    from pdfed.provenance import PictureCredentials
     from pdfed.report.facts import credentials_facts
     from pdfed.report.terminal import credentials_table
 
@@ -141,6 +145,8 @@ def _show_credentials(file: Path, anchors: str | None, network: str, contract: s
         with connected(network):
             client = ContractClient.at(contract)
             id = model_on_chain(credentials, read_ledger(client), client).id
+            if isinstance(credentials, PictureCredentials) and credentials.receipt is not None:
+                check_receipt(credentials.receipt, id, client)
     if as_json:
         click.echo(json.dumps(credentials_facts(credentials) | ({} if id is None else {"id": id}), indent=1))
     else:

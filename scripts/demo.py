@@ -36,6 +36,7 @@ def cli(home: Path, fresh: bool, threads: int) -> None:
 
     torch.set_num_threads(threads)
     from pdfed.demo import run_demo
+    from pdfed.report.author_scores import author_table
     from pdfed.report.page import write_page
     from pdfed.report.terminal import LiveDisplay, summary_table
 
@@ -48,6 +49,7 @@ def cli(home: Path, fresh: bool, threads: int) -> None:
         display.close()
     write_page(home, result.summary)
     console.print(summary_table(result.summary))
+    console.print(author_table(result.summary["by_author"]))
     console.print(f"Pictures by the champion: {home / 'samples.png'}   Report: {home / 'report.html'}")
     for problem in result.problems:
         console.print(f"✗ {problem}", style="red")

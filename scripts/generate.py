@@ -11,7 +11,9 @@ from rich.progress import Progress
 from pdfed.chain.networks import network_option
 from pdfed.cli import (
     FOLDER,
+    AddressType,
     FriendlyCommand,
+    account_option,
     contract_option,
     field_option,
     home_option,
@@ -39,6 +41,9 @@ class GenerateCommand(FriendlyCommand):
 @field_option(Sampling, "steps", default=None, show_default="the task's")
 @field_option(Sampling, "guidance", default=None, show_default="the task's")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Equal seeds give equal pictures.")
+@click.option("--use", "use_address", type=AddressType(), help="With --receipt: address of the PDFedUse contract.")
+@click.option("--receipt", type=click.IntRange(1), help="Number of the licence receipt to state in the credentials.")
+@account_option(required=False, help="With --receipt: alias of the licence's holder, who signs it for this machine's keys.")
 @click.option("--out", type=FOLDER, default=Path("pictures"), show_default=True, help="Folder of the pictures.")
 @home_option()
 @threads_option()
@@ -53,6 +58,9 @@ def cli(
     steps: int | None,
     guidance: float | None,
     seed: int,
+    use_address: str | None,
+    receipt: int | None,
+    account: str | None,
     out: Path,
     home: Path,
     threads: int,
@@ -60,15 +68,21 @@ def cli(
 ) -> None:
     """Generate pictures with a model.
 
-    Each is a PNG with Content Credentials that name everyone who trained the model. No account is needed.
+    Each is a PNG with Content Credentials that name everyone who trained the model. No account is needed, except for --receipt.
     """
+    if len({option is None for option in (use_address, receipt, account)}) > 1:
+        raise click.UsageError("--use, --receipt and --account belong together.")
+
     import torch
 
     torch.set_num_threads(threads)
+    from pdfed.chain.accounts import load_account, wallet_signer
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
+    from pdfed.chain.use_client import UseClient
     from pdfed.generate import SamplingRequest, draw, own_identity, read_classes, request_labels
+    from pdfed.licences import licence_receipt
     from pdfed.public import Public
     from pdfed.storage import open_store
 
@@ -78,11 +92,16 @@ def cli(
         model_facts, task = public.find(model), public.task
         request = SamplingRequest(count, read_classes(classes), steps, guidance, seed)
         request_labels(task, request)  # refuses an unknown class before anything is downloaded
+        licence = None
+        if use_address is not None and receipt is not None and account is not None:
+            holder = load_account(account)
+            stated = licence_receipt(UseClient.at(client, use_address), receipt, model_facts.id, str(holder.address))
+            licence = stated, wallet_signer(holder)
         parent = public.as_parent(model_facts)
     files = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("drawing", total=count + 1)
-        for written in draw(parent, task, request, own_identity(home), out):
+        for written in draw(parent, task, request, own_identity(home), out, licence):
             files.append(written)
             progress.advance(bar)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pdfed.chain.networks import network_option
-from pdfed.cli import FriendlyCommand, account_option, contract_option, home_option, json_option
+from pdfed.cli import AddressType, FriendlyCommand, account_option, contract_option, home_option, json_option
 from pdfed.spec.money import ETHER
 
 
@@ -18,9 +18,13 @@ from pdfed.spec.money import ETHER
 @account_option()
 @home_option()
 @click.option("--show", is_flag=True, help="Show the rewards without sending a transaction.")
+@click.option("--of", "owner", type=AddressType(), help="Node whose rewards these are, if --account is its payee.")
 @json_option()
-def cli(network: str, contract: str, account: str, home: Path, show: bool, as_json: bool) -> None:
-    """Claim fee shares and royalties, and withdraw the credit to the account."""
+def cli(network: str, contract: str, account: str, home: Path, show: bool, owner: str | None, as_json: bool) -> None:
+    """Claim fee shares and royalties, and withdraw the credit to the account.
+
+    Anyone may claim for a node; only its payee, at first the node's own account, may withdraw.
+    """
     from pdfed.chain.accounts import load_account
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
@@ -33,17 +37,20 @@ def cli(network: str, contract: str, account: str, home: Path, show: bool, as_js
         wallet = load_account(account)
         ledger = read_ledger(client)
         address = str(wallet.address)
-        unclaimed = claimable(ledger, address)
+        whose = owner or address
+        unclaimed = claimable(ledger, whose)
         facts: dict[str, Any] = {
-            "account": address,
-            "credit": str(client.credit(address)),
+            "account": whose,
+            "payee": client.payee(whose),
+            "credit": str(client.credit(whose)),
             "fees": unclaimed.fees,
             "royalties": unclaimed.royalties,
         }
         if not show:
             # A journal of its own: a running node's outbox must not be shared. The chain orders the transactions by nonce.
             journal = Journal(home / f"{client.chain_id}-{client.address}" / address / "rewards.sqlite")
-            facts["withdrawn"] = str(collect(client, wallet, journal, ledger, lambda line: click.echo(line, err=True)))
+            withdrawn = collect(client, wallet, journal, ledger, lambda line: click.echo(line, err=True), whose)
+            facts["withdrawn"] = str(withdrawn)
             journal.close()
     if as_json:
         click.echo(json.dumps(facts))
@@ -51,6 +58,6 @@ def cli(network: str, contract: str, account: str, home: Path, show: bool, as_js
     for reward, ids in (("fee shares of models", unclaimed.fees), ("royalties of champions", unclaimed.royalties)):
         click.echo(f"{'Unclaimed' if show else 'Claimed'} {reward}: {', '.join(map(str, ids)) or 'none'}")
     if show:
-        click.echo(f"Credit of {address}: {int(facts['credit']) / ETHER:.6f} ETH")
+        click.echo(f"Credit of {whose}: {int(facts['credit']) / ETHER:.6f} ETH, withdrawn by {facts['payee']}")
     else:
         click.echo(f"Withdrawn to {address}: {int(facts['withdrawn']) / ETHER:.6f} ETH")

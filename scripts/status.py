@@ -20,26 +20,36 @@ from pdfed.spec.money import ETHER
 def cli(network: str, contract: str, home: Path, as_json: bool) -> None:
     """Show models, votes, nodes and money of a federation.
 
-    All of it comes from the event log; no account is needed. For nodes with a journal below --home it also shows their own
-    measurements and privacy audits, which no node publishes.
+    All of it comes from the event log; no account is needed. For nodes below --home it also shows the authors' own scores of
+    the newest models that they have fetched, beside the votes, and their own measurements and privacy audits, which no node
+    publishes.
     """
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
+    from pdfed.report.author_scores import author_table, local_reports
     from pdfed.report.facts import status_facts
     from pdfed.report.local_scores import own_measurements, own_table
     from pdfed.report.terminal import models_table, nodes_table
+    from pdfed.spec.times import utc
 
     with connected(network) as chain_id:
         client = ContractClient.at(contract)
-        ledger, now = read_ledger(client), client.now()
+        ledger, now, opens_at = read_ledger(client), client.now(), client.opens_at()
         own = own_measurements(home, chain_id, client.address, ledger)
+        by_author = [report.facts() for report in local_reports(home, client, ledger)]
     if as_json:
-        click.echo(json.dumps({**status_facts(ledger, now, client.address), "own": own}, indent=1))
+        facts = status_facts(ledger, now, client.address)
+        click.echo(json.dumps({**facts, "opens_at": opens_at, "by_author": by_author, "own": own}, indent=1))
         return
     console = Console()
+    if now < opens_at:
+        console.print(f"The enrolment ends {utc(opens_at)}.")
     console.print(f"{client.address} · champion {ledger.champion} · pool {ledger.pool / ETHER:.4f} ETH")
     console.print(models_table(ledger, now))
+    if by_author:
+        console.print()
+        console.print(author_table(by_author))
     console.print()
     console.print(nodes_table(ledger))
     if own:

@@ -49,8 +49,12 @@ the preset without changes.
 
 def page() -> str:
     """Return the text of docs/reference.md."""
-    commands = {file.stem: runpy.run_path(str(file))["cli"] for file in sorted((ROOT / "scripts").glob("*.py"))}
-    links = ", ".join(f"[{name}](#ape-run-{name})" for name in commands)
+    commands: dict[str, click.Command] = {}
+    for file in sorted((ROOT / "scripts").glob("*.py")):
+        command = runpy.run_path(str(file))["cli"]
+        group = command.commands if isinstance(command, click.Group) else {}
+        commands |= {f"{file.stem} {name}": each for name, each in group.items()} or {file.stem: command}
+    links = ", ".join(f"[{name}](#ape-run-{name.replace(' ', '-')})" for name in commands)
     parts = [INTRODUCTION.format(commands=links), COMMANDS]
     parts += [_command(name, command) for name, command in commands.items()]
     presets = ((f"`{name}`", preset["task"]["description"]) for name, preset in PRESETS.items())

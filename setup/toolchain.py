@@ -95,14 +95,18 @@ def place_ape_folder(home: Path, folder: Path) -> None:
 
 
 def pth_lines(root: Path) -> str:
-    """Content of `pdfed.pth`: every program of .venv finds package, compiler, chain and Ape folder without an activated shell."""
-    build = root / ".build"
+    """Content of `pdfed.pth`: every program of .venv finds package, compiler, chain and Ape folder without an activated shell.
+
+    They are those of the checkout that a program is started in, so that checkouts that share a .venv by a link share no code;
+    and `root`'s where it is started anywhere else.
+    """
     return (
-        f"{root}\n"
-        "import os; "
-        f"os.environ['APE_DATA_FOLDER'] = os.environ.get('APE_DATA_FOLDER') or {str(build / 'ape')!r}; "
-        f"os.environ['SOLCX_BINARY_PATH'] = os.environ.get('SOLCX_BINARY_PATH') or {str(build / 'solc')!r}; "
-        f"os.environ['PATH'] = os.environ.get('PATH', '') + os.pathsep + {str(build / 'bin')!r}\n"
+        "import os, sys; here = os.path.isfile('ape-config.yaml') and os.path.isfile('pdfed/mechanism.py'); "
+        f"checkout = os.getcwd() if here else {str(root)!r}; "
+        "sys.path.append(checkout); build = os.path.join(checkout, '.build'); "
+        "os.environ['APE_DATA_FOLDER'] = os.environ.get('APE_DATA_FOLDER') or os.path.join(build, 'ape'); "
+        "os.environ['SOLCX_BINARY_PATH'] = os.environ.get('SOLCX_BINARY_PATH') or os.path.join(build, 'solc'); "
+        "os.environ['PATH'] = os.environ.get('PATH', '') + os.pathsep + os.path.join(build, 'bin')\n"
     )
 
 
@@ -117,9 +121,7 @@ def main() -> None:
         place_ape_folder(Path.home(), APE_FOLDER)
     except OSError as fault:
         sys.exit(f"{fault.filename}: {fault.strerror}. Ape keeps accounts in ~/.ape/accounts: make it writable, or set HOME.")
-    if (ROOT / ".venv").is_symlink():
-        print(f".venv is a link to {(ROOT / '.venv').resolve()}: outside make, its programs import pdfed from there")
-    else:
+    if not (ROOT / ".venv").is_symlink():
         Path(sysconfig.get_paths()["purelib"], "pdfed.pth").write_text(pth_lines(ROOT))
 
 

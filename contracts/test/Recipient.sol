@@ -43,7 +43,7 @@ contract Recipient {
     receive() external payable {
         if (manner == Manner.Refuse) revert("no, thank you");
         if (manner == Manner.Reenter) {
-            try IPDFed(msg.sender).withdraw(address(this)) {
+            try IPDFed(msg.sender).withdraw(address(this), address(this)) {
                 reentered = true;
             } catch (bytes memory reason) {
                 answer = reason;

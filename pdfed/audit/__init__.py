@@ -7,8 +7,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pdfed.audit.author_check import AuthorReport, author_report
 from pdfed.audit.chain_checks import ledger_checks, lineage, model_checks
-from pdfed.audit.file_credentials import NotOfContract, model_on_chain, pem_certificates, read_credentials
+from pdfed.audit.file_credentials import (
+    NotOfContract,
+    ReceiptFalse,
+    check_receipt,
+    model_on_chain,
+    pem_certificates,
+    read_credentials,
+)
 from pdfed.audit.findings import AuditReport, Check, CheckState, ModelAudit
 from pdfed.audit.inspector import Inspector
 from pdfed.audit.withdrawal import Withdrawal, withdrawal
@@ -18,12 +26,16 @@ from pdfed.storage import Store
 
 __all__ = [
     "AuditReport",
+    "AuthorReport",
     "Check",
     "CheckState",
     "ModelAudit",
     "NotOfContract",
+    "ReceiptFalse",
     "Withdrawal",
     "audit",
+    "author_report",
+    "check_receipt",
     "ledger_checks",
     "lineage",
     "model_on_chain",

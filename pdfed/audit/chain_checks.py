@@ -53,7 +53,7 @@ def _logged(ledger: Ledger, model: ModelFacts) -> dict[str, object]:
     if model.id == GENESIS:
         return logged
     logged |= {"author": model.author, "parent": model.parents[0], "payout": model.payout, "submitted_at": model.submitted_at}
-    logged |= {"eligible_weight": model.eligible_weight, "revealed_weight": model.revealed_weight}
+    logged |= {"advance": model.advance, "eligible_weight": model.eligible_weight, "revealed_weight": model.revealed_weight}
     return logged | ({"phase": model.phase_settled} if model.settled else {})
 
 
@@ -67,10 +67,12 @@ def _settlement_faults(ledger: Ledger, model: ModelFacts) -> Iterator[str]:
     if scored != model.scored:
         yield f"the votes {'meet' if scored else 'miss'} the quorum, but it is {model.phase_settled.name.lower()}"
         return
-    gain = gain_of(ledger.histogram(model.id)) if scored else 0
+    gain = gain_of(ledger.histogram(model.id), model.eligible_weight) if scored else 0
     level = ledger.models[model.baseline].level + gain if scored else 0
     if (gain, level) != (model.gain, model.level):
         yield f"the votes give gain {gain} and level {level}, it has {model.gain} and {model.level}"
+    if model.paid > model.advance:
+        yield f"{model.paid} steps are paid for an advance of {model.advance}"
 
 
 def lineage(ledger: Ledger, ids: Sequence[int]) -> list[int]:

@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 
 from pdfed.bundle import BundleRejected, check_claim, submitted
+from pdfed.chain.chain_errors import NotPDFedUse, TransactionRefused
 from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import Ledger, ModelFacts
+from pdfed.chain.use_client import UseClient
 from pdfed.errors import PDFedError
-from pdfed.provenance import Credentials, Record, verify_embedded, verify_picture
+from pdfed.provenance import Credentials, LicenceReceipt, Record, verify_embedded, verify_picture
 from pdfed.provenance.picture_credentials import MAX_PICTURE_BYTES, PNG_SIGNATURE
 from pdfed.storage import cid_from_digest
 
@@ -24,6 +26,13 @@ REMEDY = "Don't believe that this file is of that contract, or name the --contra
 
 class NotOfContract(PDFedError):
     """The model that a file names does not belong to this contract."""
+
+
+class ReceiptFalse(PDFedError):
+    """The licence receipt that a picture states is not what the chain says."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The picture's licence receipt is false: {why}.", "Don't take this picture for a licensed one.")
 
 
 def read_credentials(file: Path, anchors: str | None = None) -> Credentials:
@@ -83,3 +92,20 @@ def _check_lineage(credentials: Credentials, model: ModelFacts, ledger: Ledger, 
             carried = by_hash.get(ingredient.manifest_hash or b"")
             if carried is not None:
                 waiting.append((parents[ingredient.digest], carried))
+
+
+def check_receipt(receipt: LicenceReceipt, model: int, client: ContractClient) -> None:
+    """Compare the licence receipt that a picture states with the chain. model: id of the model that made the picture.
+
+    Raises ReceiptFalse: no such purchase, or of another model, holder or licence; or no contract of this task.
+    """
+    try:
+        if receipt.chain_id != client.chain_id:
+            raise ReceiptFalse(f"the receipt is of chain {receipt.chain_id}, the task of chain {client.chain_id}")
+        bought = UseClient.at(client, receipt.contract).receipt(receipt.receipt)
+    except (NotPDFedUse, TransactionRefused) as fault:
+        raise ReceiptFalse(fault.cause.rstrip(".")) from fault
+    if bought.id != model or receipt.model != model:
+        raise ReceiptFalse(f"receipt {receipt.receipt} is of model {bought.id}, the picture by model {model}")
+    if (bought.to, bought.licence.hex()) != (receipt.holder, receipt.licence):
+        raise ReceiptFalse(f"receipt {receipt.receipt} is of {bought.to} under licence {bought.licence.hex()}")

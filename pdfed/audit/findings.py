@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pdfed.audit.author_check import AuthorReport
+
 
 class CheckState(StrEnum):
     """Result of a check. UNAVAILABLE: the content that it needs could not be fetched."""
@@ -43,7 +45,8 @@ class ModelAudit:
     lineage: number of models it descends from, itself included. read: number of these with a verified manifest.
     shares: author → share (0..1) of the images seen along the lineage, as the authors' signed manifests claim; None (not
     known) unless all were read. gains: author → share of the gains along it, as other nodes measured and the contract settled;
-    empty without any gain.
+    empty without any gain. by_author: the author's own score beside the votes; None for the genesis, or if the manifest or the
+    task could not be read.
     """
 
     id: int
@@ -55,6 +58,7 @@ class ModelAudit:
     read: int
     shares: Mapping[str, float] | None
     gains: Mapping[str, float]
+    by_author: AuthorReport | None
 
     @property
     def ok(self) -> bool:

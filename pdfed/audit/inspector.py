@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pdfed import bundle as bundles
+from pdfed.audit.author_check import AuthorReport, author_report
 from pdfed.audit.card import card_faults
 from pdfed.audit.chain_checks import lineage
 from pdfed.audit.findings import Check, CheckState, ModelAudit, check_that
@@ -67,6 +68,7 @@ class Inspector:
             read=len(read),
             shares=_image_shares(read) if len(read) == len(ancestors) else None,
             gains=self._gain_shares(ancestors),
+            by_author=self._author_report(model),
         )
 
     def _folder(self, model: ModelFacts) -> Path:
@@ -157,6 +159,12 @@ class Inspector:
         """The author by the chain; for the genesis, whose author the contract does not know, by its manifest."""
         known = self._provenance.get(model.id)
         return known.claim.author if known is not None and model.id == GENESIS else model.author
+
+    def _author_report(self, model: ModelFacts) -> AuthorReport | None:
+        known = self._provenance.get(model.id)
+        if known is None or self._task is None or model.id == GENESIS:
+            return None
+        return author_report(model, known.author_score, self._ledger, self._task.sampling.images)
 
     def _gain_shares(self, ancestors: Sequence[int]) -> dict[str, float]:
         gains: dict[str, int] = {}

@@ -24,9 +24,9 @@ from eth_utils.address import to_checksum_address
 from pdfed.chain.chain_errors import ContractError, NotCompiled
 from pdfed.mechanism import BallotState, Phase, Role, Score, Terms
 
-CONTRACT = "PDFed"
+CONTRACT, USE_CONTRACT = "PDFed", "PDFedUse"
 ROOT = Path(__file__).resolve().parents[2]  # the checkout; where the package is installed, a folder of no interest
-PACKAGED = Path(__file__).with_name(f"{CONTRACT}.json")  # written by setup/compiled.py, shipped in the wheel
+PACKAGED = Path(__file__).parent  # NAME.json of each contract, written by setup/compiled.py, shipped in the wheel
 _ENUMS: dict[str, type[IntEnum]] = {"Role": Role, "Phase": Phase, "BallotState": BallotState}
 _PANICS = {0x11: "overflow", 0x12: "division by zero", 0x32: "index out of range"}
 _METADATA_BYTES = 53
@@ -66,9 +66,10 @@ class Interface:
         item = self.functions[function]
         return keccak(item.signature.encode())[:4] + encode(item.types, arguments)
 
-    def creation_data(self, terms: Terms) -> bytes:
-        """Encode a deployment: creation bytecode and terms. Raises EncodingError."""
-        return self.creation + encode([self.constructor.types[0]], [astuple(terms)])
+    def creation_data(self, *arguments: Any) -> bytes:
+        """Encode a deployment: creation bytecode and the constructor's arguments. Raises EncodingError."""
+        values = [astuple(each) if isinstance(each, Terms) else each for each in arguments]
+        return self.creation + encode(self.constructor.types, values)
 
     def decode_outputs(self, function: str, data: bytes) -> tuple[Any, ...]:
         """Decode the return values of a view. Raises eth_abi's DecodingError."""
@@ -102,12 +103,12 @@ class Interface:
 
 
 @cache
-def interface() -> Interface:
-    """The project's contract: in a checkout compiled by Ape (if a source changed), elsewhere from the package's own data.
+def interface(name: str = CONTRACT) -> Interface:
+    """A contract of the project: in a checkout compiled by Ape (if a source changed), elsewhere from the package's own data.
 
     Raises NotCompiled.
     """
-    build = compile_contract() if in_checkout() else _packaged()
+    build = compile_contract(name) if in_checkout() else _packaged(name)
     return Interface(build["abi"], from_hex(build["creation"]), from_hex(build["runtime"]))
 
 
@@ -116,8 +117,8 @@ def in_checkout() -> bool:
     return (ROOT / "contracts" / f"{CONTRACT}.sol").is_file() and (ROOT / "ape-config.yaml").is_file()
 
 
-def compile_contract() -> dict[str, Any]:
-    """Compile the checkout's contract with Ape. Returns `abi` (list), `creation`, `runtime` (0x-hex) and `solc` (version).
+def compile_contract(name: str = CONTRACT) -> dict[str, Any]:
+    """Compile a contract of the checkout with Ape. Returns `abi` (list), `creation`, `runtime` (0x-hex) and `solc` (version).
 
     Raises NotCompiled.
     """
@@ -125,14 +126,14 @@ def compile_contract() -> dict[str, Any]:
 
     project = ape.project if Path(ape.project.path) == ROOT else ape.Project(ROOT)
     try:
-        contract = project.contracts.get(CONTRACT)
+        contract = project.contracts.get(name)
     except Exception as fault:  # of the compiler, its plugin, or the files
         raise NotCompiled(
             f"The contract can't be compiled: {' '.join(str(fault).split())[:300]}",
             "Run `make setup`, then `.venv/bin/ape compile --force`.",
         ) from fault
     if contract is None:
-        raise NotCompiled(f"{ROOT / 'contracts'} holds no {CONTRACT}.", "Restore the folder from git.")
+        raise NotCompiled(f"{ROOT / 'contracts'} holds no {name}.", "Restore the folder from git.")
     compiled = contract.contract_type
     runtime = "0x" + str(compiled.runtime_bytecode.bytecode).removeprefix("0x")
     return {
@@ -143,13 +144,14 @@ def compile_contract() -> dict[str, Any]:
     }
 
 
-def _packaged() -> dict[str, Any]:
+def _packaged(name: str) -> dict[str, Any]:
     """The build that `setup/compiled.py` put into the package. Raises NotCompiled."""
+    data = PACKAGED / f"{name}.json"
     try:
-        return dict(json.loads(PACKAGED.read_text(encoding="utf-8")))
+        return dict(json.loads(data.read_text(encoding="utf-8")))
     except (OSError, ValueError) as fault:
         raise NotCompiled(
-            f"This installation of pdfed lacks the compiled contract: {PACKAGED} can't be read ({fault}).",
+            f"This installation of pdfed lacks the compiled contract: {data} can't be read ({fault}).",
             "In a checkout run `.venv/bin/python setup/compiled.py`, build the wheel again and install that one.",
         ) from fault
 

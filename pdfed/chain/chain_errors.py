@@ -77,6 +77,15 @@ class NotPDFed(ChainError):
         )
 
 
+class NotPDFedUse(ChainError):
+    """The address holds no PDFedUse contract of this version for this task."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(
+            f"{address} is no PDFedUse contract: {reason}.", "Check the address after --use: `ape run deploy --use` prints it."
+        )
+
+
 class NotCompiled(ChainError):
     """There is no compiled contract: its sources can't be compiled, or the package lacks it."""
 
@@ -114,6 +123,16 @@ class TransactionRefused(ChainError):
     ) -> None:
         super().__init__(f"The contract refuses {action}: {error}.", remedy)
         self.error = error
+
+
+class NoRandomness(ChainError):
+    """The chain has no beacon randomness, from which juries are drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This chain's blocks carry no randomness (EIP-4399), so that no jury can be drawn on it.",
+            "Set `jury: 0` in the task's terms, or deploy on another chain.",
+        )
 
 
 class NotMined(ChainError):

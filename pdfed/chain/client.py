@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +40,20 @@ class Head:
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """The contract's record of a node; role NONE and zeros if it is not registered. `exit_at` 0: active."""
+    """The contract's record of a node; role NONE and zeros if it is not registered. `exit_at` 0: active. `retired`: it left
+    because it was silent, and may return."""
 
     role: Role
     stake: int
     joined_at: int
     exit_at: int
     open_commits: int
+    retired: bool
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """The contract's record of a model. Weights in 1/100 of min_stake, gain and level in steps, payout in wei."""
+    """The contract's record of a model. Weights in 1/100 of min_stake; gain, level and advance in steps; payout in wei."""
 
     author: str
     bundle: bytes
@@ -64,6 +66,7 @@ class ModelRecord:
     revealed_weight: int
     gain: int
     level: int
+    advance: int
     payout: int
     phase: Phase
 
@@ -225,8 +228,8 @@ class ContractClient:
 
     def terms(self) -> Terms:
         """The task's immutable economic terms."""
-        *values, sponsor = self._view("terms")[0]
-        return Terms(*(*values, checksummed(sponsor)))
+        terms = Terms(*self._view("terms")[0])
+        return replace(terms, sponsor=checksummed(terms.sponsor))
 
     def node(self, account: str) -> NodeRecord:
         """Record of a node, empty for an account that is not registered."""
@@ -279,9 +282,21 @@ class ContractClient:
         """Wei that the account can withdraw."""
         return int(self._view("credit", account)[0])
 
+    def payee(self, account: str) -> str:
+        """Who may withdraw the account's credit and stop its node: the account itself, until it names another."""
+        return str(checksummed(self._view("payee", account)[0]))
+
     def active_weight(self) -> int:
         """Weight of all nodes that are not leaving, in 1/100 of min_stake."""
         return int(self._view("activeWeight")[0])
+
+    def opens_at(self) -> int:
+        """End of the enrolment (Unix seconds), from which models can be submitted."""
+        return int(self._view("opensAt")[0])
+
+    def payable_steps(self) -> int:
+        """Steps that an advance settled now would be paid for at most; 64 without a pace."""
+        return int(self._view("payableSteps")[0])
 
     def phase(self, id: int) -> Phase:
         """Phase of a model now. Raises TransactionRefused (UnknownModel) for an unknown id."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pdfed.chain.events import Event
 from pdfed.mechanism import (
     BUCKETS,
+    JURY_DELAY,
     ROYALTY_SCALE,
     ZERO_ADDRESS,
     BallotState,
@@ -23,6 +24,8 @@ from pdfed.mechanism import (
     ballot_weight,
     bucket,
     fee_share,
+    payable_steps,
+    seconds_per_step,
     weight_of,
 )
 
@@ -31,8 +34,8 @@ GENESIS = 0
 
 @dataclass
 class NodeFacts:
-    """A registered node. `exit_at`: when its stake can be claimed, 0 while active; `retired`: it leaves because somebody
-    retired it; `active_at`: time of its last activity."""
+    """A registered node. `exit_at`: when its stake can be claimed, 0 while active; `retired`: it left because it was silent,
+    and may return (an exit is final); `active_at`: time of its last activity."""
 
     address: str
     role: Role
@@ -70,8 +73,9 @@ class Vote:
 class ModelFacts:
     """A submitted model, or the genesis (id 0, no parents, times 0).
 
-    `ballots`: by voter; `block`, `birth_hash`: of its submission; `phase_settled`: NONE until settled; `advance`: steps by
-    which it moved the frontier, 0 if it did not; `royalty_mark`: royalties per step that its author has claimed already.
+    `ballots`: by voter; `block`: of its submission; `jury_seed`: empty until drawn; `phase_settled`: NONE until settled;
+    `advance`: steps by which it moved the frontier, 0 if it did not; `paid`: those of them that the pace allowed to pay;
+    `royalty_mark`: royalties per step that its author has claimed already.
     """
 
     id: int
@@ -87,13 +91,13 @@ class ModelFacts:
     committed_weight: int = 0
     revealed_weight: int = 0
     open_ballots: int = 0
-    birth_hash: bytes = b""
     jury_seed: bytes = b""
     phase_settled: Phase = Phase.NONE
     gain: int = 0
     level: int = 0
     payout: int = 0
     advance: int = 0
+    paid: int = 0
     royalty_mark: int = 0
 
     @property
@@ -118,9 +122,12 @@ class Ledger:
         self.frontier = 0
         self.pool = 0
         self.credits: dict[str, int] = {}
+        self.payees: dict[str, str] = {}  # of accounts that named another one
+        self.departures: dict[str, int] = {}  # how often an account has claimed its stake
         self.locked_fees = 0
         self.locked_royalties = 0
         self._royalty_per_step = 0
+        self._pace_clock = 0
         self._next = 1
 
     @classmethod
@@ -156,16 +163,31 @@ class Ledger:
         """Voting weight of a stake in wei."""
         return weight_of(stake, self.terms.min_stake)
 
+    def payee(self, account: str) -> str:
+        """Who may withdraw the credit of an account and stop its node: the account itself, until it names another."""
+        return self.payees.get(account, account)
+
     def on_jury(self, id: int, account: str) -> bool:
         """True if a registered account is on a model's jury, and always where everyone votes.
 
-        Until the first commit draws the jury, this predicts that draw; a first commit more than 256 blocks after the
-        submission draws from another block.
+        Before the jury is drawn, only stakes that are on every jury are known to be on this one.
         """
         model = self.models[id]
-        weight = self.weight(self.nodes[account].stake)
-        seed = model.jury_seed or model.birth_hash
-        return ballot_weight(seed, id, account, weight, model.eligible_weight, self.terms.jury) > 0
+        weight, eligible, jury = self.weight(self.nodes[account].stake), model.eligible_weight, self.terms.jury
+        if jury and not model.jury_seed:
+            return jury * weight >= eligible
+        return ballot_weight(model.jury_seed, id, account, weight, eligible, jury) > 0
+
+    def draws_from(self, id: int) -> int | None:
+        """Time (Unix seconds) from which anyone can draw a model's jury; None if there is none, or it is drawn or settled."""
+        model = self.models[id]
+        if not self.terms.jury or model.jury_seed or model.settled:
+            return None
+        return model.submitted_at + JURY_DELAY
+
+    def payable_steps(self, now: int) -> int:
+        """Steps that an advance settled at a time would be paid for at most: 64 without a pace."""
+        return payable_steps(self.terms.pace, self._pace_clock, now)
 
     def phase(self, id: int, now: int) -> Phase:
         """Phase of a model at a time, as the contract computes it. Raises KeyError for an unknown id."""
@@ -242,6 +264,7 @@ class Ledger:
 
     def _on_StakeClaimed(self, event: Event, account: str, amount: int) -> None:
         del self.nodes[account]
+        self.departures[account] = self.departures.get(account, 0) + 1
         self._credit(account, amount)
 
     def _on_KeptAlive(self, event: Event, account: str) -> None:
@@ -256,7 +279,6 @@ class Ledger:
         self.models[id] = ModelFacts(
             id, author, bundle, tuple(parents), baseline, eligible_weight, event.timestamp, opens, event.block
         )
-        self.models[id].birth_hash = bytes.fromhex(event.block_hash.removeprefix("0x"))
         self.locked_fees += self.terms.submission_fee
         self._touch(author, event)
 
@@ -288,10 +310,12 @@ class Ledger:
         self.nodes[voter].stake -= amount
         self.pool += amount
 
-    def _on_ModelSettled(self, event: Event, id: int, scored: bool, gain: int, level: int, payout: int) -> None:
+    def _on_ModelSettled(self, event: Event, id: int, scored: bool, gain: int, level: int, payout: int, paid: int) -> None:
         model = self.models[id]
         model.phase_settled = Phase.SCORED if scored else Phase.UNSCORED
-        model.gain, model.level, model.payout = gain, level, payout
+        model.gain, model.level, model.payout, model.paid = gain, level, payout, paid
+        if paid:
+            self._pace_clock = max(self._pace_clock, event.timestamp) + paid * seconds_per_step(self.terms.pace)
         fee, revealed, eligible = self.terms.submission_fee, model.revealed_weight, model.eligible_weight
         rest = fee - fee_share(fee, revealed, eligible, revealed)
         self.locked_fees -= rest
@@ -332,6 +356,12 @@ class Ledger:
     def _on_PoolReclaimed(self, event: Event, sponsor: str, amount: int) -> None:
         self.pool -= amount
         self._credit(sponsor, amount)
+
+    def _on_PayeeChanged(self, event: Event, account: str, payee: str) -> None:
+        if payee == account:
+            self.payees.pop(account, None)
+        else:
+            self.payees[account] = payee
 
     def _on_Withdrawn(self, event: Event, account: str, to: str, amount: int) -> None:
         self._credit(account, -amount)

@@ -36,6 +36,7 @@ class LocalChain:
         self.rpc = Rpc(provider.web3.provider)
         self.url = str(settings["host"])
         self.chain_id = self.rpc.chain_id()
+        self.mine()  # block 0 has no randomness, without which a contract with a jury can't be deployed
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:

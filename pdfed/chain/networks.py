@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,3 +115,18 @@ def network_name() -> str:
     import ape
 
     return str(ape.networks.provider.network.name)
+
+
+def has_randomness() -> bool:
+    """True if the newest block of the connected chain carries the beacon chain's randomness."""
+    import ape
+
+    return carries_randomness(Rpc(ape.networks.provider.web3.provider).call("eth_getBlockByNumber", "latest", False))
+
+
+def carries_randomness(block: Mapping[str, Any]) -> bool:
+    """EIP-4399's test of a block as an Ethereum node returns it: elsewhere the field is a constant or a difficulty below 2^64.
+
+    The first block of a chain passes: it has none yet, and the contract tests it again.
+    """
+    return int(block["number"], 16) == 0 or int(block.get("mixHash") or "0x0", 16) >> 64 != 0

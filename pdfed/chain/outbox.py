@@ -18,11 +18,12 @@ from typing import Any
 
 from pdfed.chain.abi import from_hex
 from pdfed.chain.chain_errors import ContractError, Unfunded
-from pdfed.chain.client import ContractClient, Head
+from pdfed.chain.client import Head
 from pdfed.chain.events import Event
 from pdfed.chain.fees import FEE_BUMP, FeeQuote, fee_quote, sign
 from pdfed.chain.outbox_table import Attempt, Entry, IntentState, OutboxTable
 from pdfed.chain.rpc import RpcRefused
+from pdfed.chain.use_client import AnyClient
 from pdfed.journal import Journal
 
 __all__ = ["IntentState", "Outbox", "Outcome"]
@@ -63,7 +64,7 @@ class Outcome:
 class Outbox:
     """Transactions of one account to one contract. Several processes may share the account, but not the journal."""
 
-    def __init__(self, client: ContractClient, account: Any, journal: Journal) -> None:
+    def __init__(self, client: AnyClient, account: Any, journal: Journal) -> None:
         self._client = client
         self._account = account
         self._sender = str(account.address)
@@ -89,6 +90,11 @@ class Outbox:
         """State of an intent; None if the key is unknown."""
         entry = self._table.find(key)
         return None if entry is None else entry.state
+
+    def value(self, key: str) -> int:
+        """Wei that an intent brings; 0 if the key is unknown."""
+        entry = self._table.find(key)
+        return 0 if entry is None else entry.value
 
     def retry(self, key: str) -> bool:
         """Free the key of a failed intent; True if the key can be put now. At most once per block: a refusal lasts until the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Votes of one node: committed once the model is scored, revealed when reveals open.
+"""Votes of one node: juries drawn, scores committed once the model is scored, revealed when reveals open.
 
 The score of a vote is stored before its commit is sent: score and salt are in the journal transaction that queues the commit.
 If the journal is lost, both are recovered: the salt from the node's secret, the score from the `sealed` word of the commit's
@@ -7,6 +7,8 @@ own event.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from pdfed.chain.client import vote_commitment
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
@@ -25,15 +27,28 @@ CREATE TABLE IF NOT EXISTS ballot (
 
 
 class Ballots:
-    """Queues the commits, reveals and late votes of one node."""
+    """Queues the draws, commits, reveals and late votes of one node."""
 
     def __init__(self, ctx: NodeContext, outbox: Outbox) -> None:
         self._ctx = ctx
         self._outbox = outbox
         ctx.journal.declare(_TABLES)
 
-    def queue(self, model: ModelFacts, ledger: Ledger, own_scores: dict[int, OwnScore], now: int) -> str | None:
-        """Queue the vote transaction on `model` that is due at `now` (Unix seconds); return a line about it, None if none is."""
+    def draw(self, model: ModelFacts, ledger: Ledger, now: int) -> str | None:
+        """Queue the draw of the model's jury as soon as the contract allows it: whoever waits lets others choose the seed."""
+        start = ledger.draws_from(model.id)
+        if start is None or now < start or ledger.phase(model.id, now) != Phase.VOTING:
+            return None
+        end = model.submitted_at + self._ctx.terms.commit_window
+        return self._put("draw", model, "drawJury", (model.id,), end, "jury of")
+
+    def queue(
+        self, model: ModelFacts, ledger: Ledger, own_scores: Mapping[int, OwnScore], baselines: Mapping[int, int], now: int
+    ) -> str | None:
+        """Queue the vote transaction on `model` that is due at `now` (Unix seconds); return a line about it, None if none is.
+
+        baselines: of `strategy.baselines`, Q-N by champion.
+        """
         me = self._ctx.address
         if model.id == GENESIS or model.author == me:
             return None
@@ -41,11 +56,12 @@ class Ballots:
         phase = ledger.phase(model.id, now)
         if ballot is not None and ballot.state == BallotState.COMMITTED and phase == Phase.REVEALING:
             return self._reveal(model, ballot.sealed)
-        if ballot is None and model.id in own_scores and model.baseline in own_scores and self._may_vote(model, ledger):
-            score = vote(own_scores[model.id], own_scores[model.baseline])
-            if phase == Phase.VOTING:
+        if ballot is None and model.id in own_scores and model.baseline in baselines and self._may_vote(model, ledger):
+            score = vote(own_scores[model.id], baselines[model.baseline])
+            if phase != Phase.VOTING:
+                return self._put("late", model, "lateVote", (model.id, model.bundle, astuple(score)))
+            if ledger.draws_from(model.id) is None:  # else a commit would be refused, or draw the jury itself
                 return self._commit(model, score)
-            return self._put("late", model, "lateVote", (model.id, astuple(score)))
         return None
 
     def _may_vote(self, model: ModelFacts, ledger: Ledger) -> bool:
@@ -70,7 +86,7 @@ class Ballots:
                 "INSERT OR REPLACE INTO ballot VALUES (?, ?, ?, ?, ?, ?)",
                 (model.bundle, model.id, score.qn, score.baseline_qn, score.memorized, salt),
             )
-            arguments = (model.id, model.bundle, commitment, sealed)
+            arguments = (model.id, model.bundle, model.baseline, commitment, sealed)
             return self._put("commit", model, "commitVote", arguments, model.submitted_at + ctx.terms.commit_window)
 
     def _reveal(self, model: ModelFacts, sealed: bytes) -> str | None:
@@ -84,17 +100,24 @@ class Ballots:
         else:
             score = self._ctx.secret.unseal(sealed, model.bundle, model.id)
             salt = self._ctx.secret.salt(model.bundle, model.id)
-        return self._put("reveal", model, "revealVote", (model.id, astuple(score), salt))
+        return self._put("reveal", model, "revealVote", (model.id, self._ctx.address, astuple(score), salt))
 
     def _put(
-        self, kind: str, model: ModelFacts, function: str, arguments: tuple[object, ...], valid_until: int | None = None
+        self,
+        kind: str,
+        model: ModelFacts,
+        function: str,
+        arguments: tuple[object, ...],
+        valid_until: int | None = None,
+        words: str = "vote on",
     ) -> str | None:
         key = _key(kind, model)
-        # A reveal that failed, after a reorg for instance, is sent again: its bond is at stake while reveals are open.
-        if not (self._outbox.retry(key) if kind == "reveal" else self._outbox.state(key) is None):
+        # A reveal that failed, after a reorg for instance, is sent again: its bond is at stake while reveals are open. So is a
+        # draw, without which nobody votes.
+        if not (self._outbox.retry(key) if kind in ("reveal", "draw") else self._outbox.state(key) is None):
             return None
         self._outbox.put(key, function, arguments, valid_until=valid_until)
-        return f"{kind} vote on model {model.id}"
+        return f"{kind} {words} model {model.id}"
 
 
 def _key(kind: str, model: ModelFacts) -> str:

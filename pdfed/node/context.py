@@ -21,6 +21,7 @@ from pdfed.journal import Journal
 from pdfed.mechanism import Role, Terms
 from pdfed.node.evaluation import Evaluator, forget_scores_on_other_data
 from pdfed.node.node_errors import NodeBusy, StakeTooLow
+from pdfed.node.terms_check import check_terms
 from pdfed.provenance import Identity
 from pdfed.scoring import Ruler, Scorers
 from pdfed.spec import NodeConfig, TaskSpec, read_task_json
@@ -81,14 +82,15 @@ def open_context(
 ) -> NodeContext:
     """Open a node's resources; `say` receives one line per step.
 
-    Raises NodeBusy, NotPDFed, StakeTooLow, Unfunded, StoreError, BundleRejected, ProvenanceError, SpecError, and the errors of
-    reading the private data and of the ruler.
+    Raises NodeBusy, NotPDFed, HostileTerms, StakeTooLow, Unfunded, StoreError, BundleRejected, ProvenanceError, SpecError, and
+    the errors of reading the private data and of the ruler.
     """
     home = home_of(config, client, str(account.address))
     home.mkdir(parents=True, exist_ok=True)
     lock = take_lock(home)
     terms = client.terms()
     check_creation(client)
+    check_terms(config, terms, client, str(account.address), say)
     check_stake(config, terms, client, str(account.address))
     say("fetching the genesis bundle")
     genesis = fetch_genesis(store, terms.genesis, home / "bundles", say)

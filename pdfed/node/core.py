@@ -22,8 +22,9 @@ from pdfed.node.context import NodeContext
 from pdfed.node.evaluation import OwnScore
 from pdfed.node.inbox import Inbox
 from pdfed.node.pinning import Pinning
-from pdfed.node.strategy import may_begin
+from pdfed.node.strategy import baselines, may_begin, to_beat
 from pdfed.node.submission import Draft, Stage, Submissions
+from pdfed.node.terms_check import pool_fault
 from pdfed.storage import cid_from_digest
 
 UNFUNDED_SECONDS = 300.0  # between two warnings that money is missing: their figures change with every block
@@ -57,8 +58,12 @@ class Node:
         self.own_scores: dict[int, OwnScore] = self.inbox.own_scores(self.ledger)  # by model id
         self.training = ctx.config.role == "trainer"  # set it to False to stop making submissions
         self._jobs: dict[JobKind, Iterator[str]] = {}
+        self._opens_at = ctx.client.opens_at()
+        self._departures: int | None = None  # as the event log told when it was first read to its end
         self._due_since: dict[str, float] = {}
         self._caught_up = False
+        self._pool_grew = False
+        self._pool_named = False
         self._unfunded_at = -UNFUNDED_SECONDS  # time.monotonic() of the last warning that money is missing
 
     def step(self) -> Activity:
@@ -96,7 +101,7 @@ class Node:
             return Activity("event", f"{fault.cause} Reading the whole event log again.")
         self._caught_up = self.feed.caught_up
         if not changes:
-            return None
+            return self._pool_risk() if self._pool_grew else None
         if any(change.undo for change in changes):
             self._rebuild()
         else:
@@ -104,8 +109,18 @@ class Node:
                 self.ledger.apply(change.event)
         self.own_scores = self.inbox.own_scores(self.ledger)
         self.pinning.changed = True
+        self._pool_grew = self._pool_grew or any(change.event.name == "Funded" for change in changes)
         last = changes[-1]
         return Activity("event", f"{len(changes)} events, the last {'undone: ' if last.undo else ''}{last.event.name}")
+
+    def _pool_risk(self) -> Activity | None:
+        """Name a pool that has outgrown the stake, once: it is paid in after the node joined."""
+        self._pool_grew = False
+        risk = pool_fault(self.ctx.terms, self.ledger.pool, self.ctx.client.active_weight())
+        if not risk or self._pool_named:
+            return None
+        self._pool_named = True
+        return Activity("event", f"warning: {risk}")
 
     def _rebuild(self) -> None:
         """Rebuild the ledger from the valid events after a reorg, and drop the scoring of a model that may be gone."""
@@ -133,39 +148,42 @@ class Node:
                     self.submissions.mark_submitted(draft)
                 else:
                     self.submissions.give_up(draft, str(outcome.error) or "refused")
-            if self._refused_before_jury(outcome):
-                self.outbox.forget(outcome.key)  # so that the commit is queued again
+            if self._commits_again(outcome):
+                self.outbox.forget(outcome.key)
         lines = [outcome.key.split(":")[0] + ("" if outcome.ok else f" refused: {outcome.error}") for outcome in outcomes]
         return Activity("chain", ", ".join(lines))
 
-    def _refused_before_jury(self, outcome: Outcome) -> bool:
-        """True if a commit was refused because its model's jury is not drawn yet.
-
-        It is not drawn in the model's own block, nor after the 256 blocks whose hashes the contract can read: from then on each
-        block gives another jury, until a commit draws it.
-        """
+    def _commits_again(self, outcome: Outcome) -> bool:
+        """True if a refused commit is queued again: a reorg took back the jury's draw, or gave the model another baseline."""
         kind, _, model = outcome.key.partition(":")
         if kind != "commit" or outcome.ok:
             return False
         facts = self.ledger.models.get(int(model.partition(":")[0]))
         not_drawn = outcome.error_name == "NotOnJury" and facts is not None and not facts.jury_seed
-        return not_drawn or outcome.error_name == "JuryNotDrawn"
+        return not_drawn or outcome.error_name in ("JuryNotDrawn", "BaselineMismatch")
 
     def _queue_transactions(self) -> Activity | None:
         """Queue the next transaction that is due; none before the whole event log is read."""
         if not self._caught_up:
             return None
+        if self._departures is None:
+            self._departures = self._departed()
         if not self.registered:
             return self._queue_registration()
         now = self.ctx.client.now()
+        known = self._baselines(now)
         for model in self.ledger.unsettled():
-            queued = self.ballots.queue(model, self.ledger, self.own_scores, now)
+            queued = self.ballots.draw(model, self.ledger, now)
+            queued = queued or self.ballots.queue(model, self.ledger, self.own_scores, known, now)
             if queued is not None:
                 return Activity("chain", queued)
-        return self._queue_submission() or self._queue_settlement(now) or self._queue_keep_alive(now)
+        return self._queue_submission(now) or self._queue_settlement(now) or self._queue_keep_alive(now)
 
     def _queue_registration(self) -> Activity | None:
+        """Queue the registration of a new node; not of one whose stake was claimed while this process ran: an exit is final."""
         ctx = self.ctx
+        if self._departed() != self._departures:
+            return None
         if self.outbox.state("register") in (IntentState.QUEUED, IntentState.SENT):
             return None
         if ctx.client.node(ctx.address).role != Role.NONE:
@@ -178,9 +196,12 @@ class Node:
         self.outbox.put("register", "register", (int(role),), value=ctx.stake)
         return Activity("chain", f"registering as {ctx.config.role}")
 
-    def _queue_submission(self) -> Activity | None:
+    def _queue_submission(self, now: int) -> Activity | None:
+        """Queue the submission of a signed draft, once the enrolment is over."""
         draft = self.submissions.current()
-        if draft is None or draft.stage != Stage.SUBMIT or self.outbox.state(submit_key(draft)) is not None:
+        if now < self._opens_at or draft is None or draft.stage != Stage.SUBMIT:
+            return None
+        if self.outbox.state(submit_key(draft)) is not None:
             return None
         by_bundle = {model.bundle: model.id for model in reversed(self.ledger.models.values())}  # of copies, the first
         parents = tuple(by_bundle[digest] for digest, _ in draft.parents if digest in by_bundle)
@@ -210,11 +231,11 @@ class Node:
 
     def _queue_keep_alive(self, now: int) -> Activity | None:
         """Queue `keepAlive` by itself once the node was inactive for half of `unbonding` and models were submitted meanwhile: an
-        inactive node can be retired by anyone. Queue `cancelExit` after that has happened."""
+        inactive node can be retired by anyone. Queue `cancelExit` after that has happened; a requested exit is final."""
         node = self.ledger.nodes[self.ctx.address]
         if node.exit_at and node.retired and self.outbox.state(f"return:{node.exit_at}") is None:
             self.outbox.put(f"return:{node.exit_at}", "cancelExit", ())
-            return Activity("chain", "cancelling the exit: this node was retired")
+            return Activity("chain", "returning: this node was retired")
         key = f"alive:{node.active_at}"
         inactive = now - node.active_at > self.ctx.terms.unbonding // 2
         if not node.exit_at and inactive and self.ledger.models_since(node.active_at) and self.outbox.state(key) is None:
@@ -272,7 +293,10 @@ class Node:
 
     def _draft_job(self) -> Iterator[str] | None:
         """Continue the current draft, or begin one if the node is a trainer (a validator trains nothing) and may begin."""
-        if not self.training or not self.registered or self.ledger.champion not in self.own_scores:
+        if not self.training or self._leaving():
+            return None
+        known = self._baselines(self.ctx.client.now())
+        if self.ledger.champion not in known:
             return None
         draft = self.submissions.current()
         if draft is None:
@@ -281,22 +305,49 @@ class Node:
                 return None
             if not may_begin(self.ledger, self.ctx.address):
                 return None
-            if not self.submissions.begin(self.ledger, self._scores_on_disk()):
+            if not self.submissions.begin(self.ledger, self._scores_on_disk(), known):
                 return None
             draft = self.submissions.current()
         if draft is None or draft.stage not in (Stage.TRAIN, Stage.JUDGE, Stage.SIGN):
             return None
-        return self.submissions.work(draft, lambda: self.own_scores[self.ledger.champion])
+        return self.submissions.work(draft, self._to_beat, self._baseline)
 
     def _idle(self) -> Activity:
         """Return the idle activity, which says what the next settlement waits for."""
         model = self.ledger.next_to_settle()
+        if not self.registered and self._departed() != self._departures:
+            return Activity("idle", "this node has left; run the command again to join anew")
+        if model is None and self.ctx.client.now() < self._opens_at:
+            return Activity("idle", f"waiting for the end of the enrolment, {_date(self._opens_at)}")
         if model is None:
             return Activity("idle", "waiting for submissions")
         voted = 100 * model.committed_weight // model.eligible_weight if model.eligible_weight else 100
-        times = (model.reveals_open_at, self.ledger.deadline(model))
-        opens, ends = (time.strftime("%d %b %H:%M", time.localtime(at)) for at in times)
+        opens, ends = _date(model.reveals_open_at), _date(self.ledger.deadline(model))
         return Activity("idle", f"waiting for model {model.id}: {voted} % voted; voting ends {opens}, reveals end {ends}")
+
+    def _baselines(self, now: int) -> dict[int, int]:
+        """Return Q-N of the champions as baselines (`strategy.baselines`)."""
+        return baselines(self.ledger, self.own_scores, self.inbox.missing(self.ledger, now))
+
+    def _to_beat(self) -> int | None:
+        """Return the Q-N that a candidate must beat (`strategy.to_beat`)."""
+        known = self._baselines(self.ctx.client.now())
+        return to_beat(self.ledger, self.own_scores, known, self.ctx.config)
+
+    def _baseline(self) -> tuple[bytes, int] | None:
+        """Return the digest of the champion's bundle and its Q-N as a baseline; None while that is not known."""
+        champion = self.ledger.models[self.ledger.champion]
+        qn = self._baselines(self.ctx.client.now()).get(champion.id)
+        return None if qn is None else (champion.bundle, qn)
+
+    def _departed(self) -> int:
+        """Return how often this account has claimed its stake."""
+        return self.ledger.departures.get(self.ctx.address, 0)
+
+    def _leaving(self) -> bool:
+        """True if this node is not registered, or takes part no more."""
+        node = self.ledger.nodes.get(self.ctx.address)
+        return node is None or bool(node.exit_at)
 
     def _scores_on_disk(self) -> dict[int, OwnScore]:
         """Return the own scores of the models whose bundles are on disk."""
@@ -306,6 +357,10 @@ class Node:
     def _role(self) -> Role:
         node = self.ledger.nodes.get(self.ctx.address)
         return Role.NONE if node is None else node.role
+
+
+def _date(time_: int) -> str:
+    return time.strftime("%d %b %H:%M", time.localtime(time_))
 
 
 def submit_key(draft: Draft) -> str:

@@ -18,6 +18,7 @@ from pdfed.array_cache import ArrayCache, keep_within
 from pdfed.diffusion import balanced_labels, load_weights, samples
 from pdfed.journal import Journal
 from pdfed.mechanism import Score
+from pdfed.provenance import AuthorScore
 from pdfed.scoring import QNScore, Ruler
 from pdfed.spec import TaskSpec
 
@@ -52,9 +53,15 @@ class OwnScore:
         return max(1, round(self.qn * MICRO))
 
 
-def vote(model: OwnScore, baseline: OwnScore) -> Score:
-    """Return the paired score that goes on chain."""
-    return Score(qn=model.micro, baseline_qn=baseline.micro, memorized=model.memorized)
+def author_score(model: OwnScore, baseline: bytes, baseline_qn: int) -> AuthorScore:
+    """Return the score as its author signs it. baseline: digest of the champion's bundle; baseline_qn: micro-units, of
+    `strategy.baselines`. Rounded as in a vote."""
+    return AuthorScore(model.micro / MICRO, round(model.fid, 6), model.memorized, baseline, baseline_qn / MICRO)
+
+
+def vote(model: OwnScore, baseline_qn: int) -> Score:
+    """Return the paired score that goes on chain. baseline_qn: micro-units, of `strategy.baselines`."""
+    return Score(qn=model.micro, baseline_qn=baseline_qn, memorized=model.memorized)
 
 
 def weights_key(weights: Path) -> bytes:

@@ -51,6 +51,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS inbox_model (
     submission BLOB PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', weights BLOB
 );
+CREATE TABLE IF NOT EXISTS inbox_missing (submission BLOB PRIMARY KEY, since INTEGER NOT NULL);
 """
 
 
@@ -79,6 +80,7 @@ class Inbox:
         self._retry_at: dict[bytes, float] = {}
         self._failures: Counter[bytes] = Counter()
         ctx.journal.declare(_TABLES)
+        self._missing_since: dict[bytes, int] = dict(ctx.journal.rows("SELECT submission, since FROM inbox_missing"))
         rows = ctx.journal.rows("SELECT submission, state, reason, weights FROM inbox_model")
         self._entries = {submission: InboxEntry(EntryState(state), *columns) for submission, state, *columns in rows}
         for submission, entry in self._entries.items():
@@ -99,6 +101,18 @@ class Inbox:
                 if score is not None:
                     scores[model.id] = score
         return scores
+
+    def missing(self, ledger: Ledger, now: int) -> set[int]:
+        """Return the champions whose content can't be had: rejected, or not found for a commit window (block times)."""
+        since = now - ledger.terms.commit_window
+        ids = set()
+        for id in ledger.champions:
+            key = key_of(ledger.models[id], ledger)
+            entry = self._entries.get(key)
+            rejected = entry is not None and entry.state == EntryState.REJECTED
+            if rejected or self._missing_since.get(key, now) <= since:
+                ids.add(id)
+        return ids
 
     def next_model(self, ledger: Ledger) -> ModelFacts | None:
         """Choose the model to fetch and score now, None if there is none.
@@ -126,12 +140,14 @@ class Inbox:
         key = key_of(model, ledger)
         try:
             yield from self._fetch(model)
+            self._found(key)
             if key not in self._entries:
                 yield from self._verify(model, key, submitted(model, ledger, self._ctx.client))
             yield from self._score(model, key)
         except STORE_FAULTS as fault:
             self._retry_at[key] = time.monotonic() + RETRY_SECONDS * 2 ** min(self._failures[key], MAX_DOUBLINGS)
             self._failures[key] += 1
+            self._not_found(key)
             yield f"model {model.id}: {fault.cause} Trying again."
         except CONTENT_FAULTS as fault:
             self._record(key, EntryState.REJECTED, fault.cause)
@@ -140,6 +156,18 @@ class Inbox:
     def adopt(self, bundle: bytes, parents: Sequence[bytes], weights: bytes) -> None:
         """Record the node's own bundle, already scored as a candidate. weights: sha256 of the weights file."""
         self._record(submission_key(self._ctx.address, bundle, parents), EntryState.SCORED, "", weights)
+
+    def _not_found(self, key: bytes) -> None:
+        """Store the block time from which a content is missing."""
+        if key not in self._missing_since:
+            self._missing_since[key] = self._ctx.client.now()
+            with self._ctx.journal.transaction() as db:
+                db.execute("INSERT INTO inbox_missing VALUES (?, ?)", (key, self._missing_since[key]))
+
+    def _found(self, key: bytes) -> None:
+        if self._missing_since.pop(key, None) is not None:
+            with self._ctx.journal.transaction() as db:
+                db.execute("DELETE FROM inbox_missing WHERE submission = ?", (key,))
 
     def _on_disk(self, model: ModelFacts) -> bool:
         return self._ctx.bundle_folder(model.bundle).is_dir()

@@ -12,3 +12,7 @@ class StakeTooLow(PDFedError):
 
 class NodeBusy(PDFedError):
     """Another process already runs this account's node in this folder."""
+
+
+class HostileTerms(PDFedError):
+    """The task's terms let others take what a member puts in."""

@@ -25,10 +25,10 @@ from pdfed.chain.ledger import Ledger
 from pdfed.data import ImageSet
 from pdfed.diffusion import TrainingRun, load_weights, merge, save_weights
 from pdfed.node.context import NodeContext
-from pdfed.node.evaluation import OwnScore, weights_key
+from pdfed.node.evaluation import MICRO, OwnScore, author_score, weights_key
 from pdfed.node.inbox import Inbox, paced, score_weights
 from pdfed.node.strategy import choose_parents, should_submit
-from pdfed.provenance import Claim, TrainingFacts, dataset_root
+from pdfed.provenance import AuthorScore, Claim, TrainingFacts, dataset_root
 from pdfed.storage import StoreUnreachable, cid_from_digest, digest_of
 
 SLICE_SECONDS = 0.5  # of training per step
@@ -93,9 +93,9 @@ class Submissions:
         """Count the submissions that this node has published."""
         return int(self._ctx.journal.rows("SELECT count(*) FROM draft WHERE stage = ?", (Stage.PUBLISHED,))[0][0])
 
-    def begin(self, ledger: Ledger, own_scores: dict[int, OwnScore]) -> bool:
-        """Choose the parents and open a draft; False while the node has scored no model."""
-        choice = choose_parents(ledger, own_scores, self._ctx.config)
+    def begin(self, ledger: Ledger, own_scores: dict[int, OwnScore], baselines: dict[int, int]) -> bool:
+        """Choose the parents and open a draft; False while the node has scored no model. baselines: of `strategy.baselines`."""
+        choice = choose_parents(ledger, own_scores, baselines, self._ctx.config)
         if choice is None:
             return False
         parents = [(ledger.models[i].bundle.hex(), c) for i, c in zip(choice.parents, choice.coefficients, strict=True)]
@@ -103,23 +103,36 @@ class Submissions:
             db.execute("INSERT INTO draft (stage, parents) VALUES (?, ?)", (Stage.TRAIN, json.dumps(parents)))
         return True
 
-    def work(self, draft: Draft, champion_score: Callable[[], OwnScore]) -> Iterator[str]:
-        """Train, judge and sign, a bounded piece per `next`: all before the transaction. champion_score: on the own data."""
+    def work(
+        self, draft: Draft, to_beat: Callable[[], int | None], baseline: Callable[[], tuple[bytes, int] | None]
+    ) -> Iterator[str]:
+        """Train, judge and sign, a bounded piece per `next`: all before the transaction.
+
+        to_beat: of `strategy.to_beat`. baseline: digest of the champion's bundle and its Q-N of `strategy.baselines`, for the
+        author's own score. Ends before the stage whose figure is not known yet.
+        """
         if draft.stage == Stage.TRAIN:
             yield from self._train(draft)
             draft = replace(draft, stage=Stage.JUDGE)
         if draft.stage == Stage.JUDGE:
             score = yield from score_weights(self._ctx, self._folder(draft) / bundles.WEIGHTS, "candidate")
-            champion = champion_score()
-            if not should_submit(score, champion, self._ctx.config):
+            least = to_beat()
+            if least is None:
+                return  # the node opens this job again once it is known
+            figures = f"Q-N {score.qn:.2f}, to beat {least / MICRO:.2f} on own data"
+            if not should_submit(score, least, self._ctx.config):
                 self._end(draft, Stage.GIVEN_UP)
-                yield f"candidate given up: Q-N {score.qn:.2f}, champion {champion.qn:.2f} on own data"
+                yield f"candidate given up: {figures}"
                 return
-            yield f"candidate will be submitted: Q-N {score.qn:.2f}, champion {champion.qn:.2f} on own data"
+            yield f"candidate will be submitted: {figures}"
             self._move(draft, Stage.SIGN)
             draft = replace(draft, stage=Stage.SIGN)
         if draft.stage == Stage.SIGN:
-            yield self._sign(draft)
+            # Stored since it was judged; measured again if the pictures have changed since.
+            score = yield from score_weights(self._ctx, self._folder(draft) / bundles.WEIGHTS, "candidate")
+            champion = baseline()
+            if champion is not None:
+                yield self._sign(draft, author_score(score, *champion))
 
     def publish(self, draft: Draft) -> Iterator[str]:
         """Add the bundle of a mined submission to the store; retries later while the store is unreachable."""
@@ -213,8 +226,8 @@ class Submissions:
             budget=ctx.config.images_per_submission,
         )
 
-    def _sign(self, draft: Draft) -> str:
-        """Write the signed bundle, store it under its CID, and move the draft on to submission."""
+    def _sign(self, draft: Draft, own: AuthorScore) -> str:
+        """Write the bundle, signed with the node's own score, store it under its CID, and move the draft on to submission."""
         ctx, folder = self._ctx, self._folder(draft)
         training = json.loads((folder / "facts.json").read_text())
         facts = TrainingFacts(
@@ -242,6 +255,7 @@ class Submissions:
             facts=facts,
             identity=ctx.identity,
             sign=wallet_signer(ctx.account),
+            author_score=own,
         )
         target = ctx.bundle_folder(digest_of(cid))
         if not target.is_dir():

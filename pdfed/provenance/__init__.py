@@ -2,14 +2,17 @@
 """C2PA manifests of models and pictures: authors, parents, training facts, and proofs by the authors' wallets."""
 
 from pdfed.provenance.claims import (
+    AuthorScore,
     Claim,
     Ingredient,
+    LicenceReceipt,
     Parent,
     Provenance,
     Record,
     TrainingFacts,
     WalletSigner,
     eip712_message,
+    receipt_message,
 )
 from pdfed.provenance.commitment import dataset_root
 from pdfed.provenance.credentials import Credentials
@@ -34,6 +37,7 @@ __all__ = [
     "CONVERTED",
     "MAX_PROOF_BYTES",
     "AncestorAltered",
+    "AuthorScore",
     "Claim",
     "Credentials",
     "Drawing",
@@ -43,6 +47,7 @@ __all__ = [
     "InclusionProof",
     "Ingredient",
     "IngredientsDiffer",
+    "LicenceReceipt",
     "ManifestInvalid",
     "Parent",
     "PictureAltered",
@@ -61,6 +66,7 @@ __all__ = [
     "prove_inclusion",
     "read_inclusion_proof",
     "read_manifest",
+    "receipt_message",
     "sign_embedded",
     "sign_model",
     "sign_picture",

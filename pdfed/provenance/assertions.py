@@ -14,12 +14,13 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from pdfed.provenance.claims import Claim, TrainingFacts
+from pdfed.provenance.claims import AuthorScore, Claim, LicenceReceipt, TrainingFacts
 from pdfed.provenance.provenance_errors import DO_NOT_USE, ManifestInvalid
 
 ACTIONS, ASSET_TYPE, ASSET_REF = "c2pa.actions.v2", "c2pa.asset-type.v2", "c2pa.asset-ref"
 DISCLOSURE, MINING = "c2pa.ai-disclosure", "cawg.training-mining"
-TRAINING, WALLET = "org.pdfed.training", "org.pdfed.wallet"
+TRAINING, WALLET, AUTHOR_SCORE = "org.pdfed.training", "org.pdfed.wallet", "org.pdfed.author-score"
+LICENCE = "org.pdfed.licence"
 
 GENERATOR = {"name": "PDFed", "version": "0.1.0"}
 MODEL_TYPE = "c2pa.types.model.pytorch"
@@ -33,6 +34,8 @@ MAX_PARENTS = 64
 MAX_TITLE = 200
 _MAX_WORD = 64
 _MAX_COUNT = 2**63 - 1
+_MAX_SCORE = 2**64 / 10**6  # Q-N that a vote can carry
+_PPM = 1_000_000
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{130}")
@@ -45,7 +48,13 @@ def one_line(text: str, limit: int = MAX_TITLE) -> str:
 
 
 def model_assertions(
-    title: str, facts: TrainingFacts, claim: Claim, signature: bytes, weights_cid: str, actions: Sequence[Mapping[str, Any]]
+    title: str,
+    facts: TrainingFacts,
+    claim: Claim,
+    signature: bytes,
+    weights_cid: str,
+    actions: Sequence[Mapping[str, Any]],
+    author_score: AuthorScore | None = None,
 ) -> list[dict[str, Any]]:
     """Build all assertions of a model's manifest for the C2PA library. Raises ManifestInvalid for facts that readers refuse."""
     content: dict[str, dict[str, Any]] = {
@@ -63,6 +72,9 @@ def model_assertions(
             "signature": signature.hex(),
         },
     }
+    if author_score is not None:
+        content[AUTHOR_SCORE] = {**asdict(author_score), "baseline": author_score.baseline.hex()}
+        read_author_score(content[AUTHOR_SCORE])
     read_facts(content[TRAINING])
     read_claim(content[WALLET])
     read_weights_cid(content[ASSET_REF])
@@ -71,12 +83,21 @@ def model_assertions(
 
 def assertion_data(manifest: Mapping[str, Any], label: str) -> Mapping[str, Any]:
     """Return the data of the only assertion `label`. Raises ManifestInvalid unless there is one, created by the signer itself."""
-    entries = _read_list(manifest, "assertions")
-    matches = [entry for entry in entries if isinstance(entry, dict) and str(entry.get("label")).split("__")[0] == label]
+    matches = _entries(manifest, label)
     if len(matches) != 1 or matches[0].get("created") is not True or not isinstance(matches[0].get("data"), dict):
         raise _invalid(f"it has {len(matches)} assertions {label}, or one that its signer did not create")
     data: Mapping[str, Any] = matches[0]["data"]
     return data
+
+
+def has_assertion(manifest: Mapping[str, Any], label: str) -> bool:
+    """True if a manifest has an assertion `label`, well formed or not. Raises ManifestInvalid if it has no list of them."""
+    return bool(_entries(manifest, label))
+
+
+def _entries(manifest: Mapping[str, Any], label: str) -> list[dict[str, Any]]:
+    entries = _read_list(manifest, "assertions")
+    return [entry for entry in entries if isinstance(entry, dict) and str(entry.get("label")).split("__")[0] == label]
 
 
 def read_title(manifest: Mapping[str, Any]) -> str:
@@ -109,6 +130,21 @@ def read_facts(data: Mapping[str, Any]) -> TrainingFacts:
     )
 
 
+def read_author_score(data: Mapping[str, Any]) -> AuthorScore:
+    """Read the author's own score and check type and range of each figure. Raises ManifestInvalid."""
+    check_fields(data, AUTHOR_SCORE, {field.name for field in fields(AuthorScore)})
+    memorized = read_count(data, "memorized")
+    if memorized > _PPM:
+        raise _invalid(f"memorized is {memorized}, above {_PPM}")
+    return AuthorScore(
+        qn=_read_score(data, "qn", zero=False),
+        fid=_read_score(data, "fid", zero=True),
+        memorized=memorized,
+        baseline=bytes.fromhex(_read_match(data, "baseline", _HASH)),
+        baseline_qn=_read_score(data, "baseline_qn", zero=False),
+    )
+
+
 def read_claim(data: Mapping[str, Any]) -> tuple[Claim, bytes]:
     """Read the claim (addresses checksummed) and the wallet's signature. Raises ManifestInvalid."""
     check_fields(data, WALLET, {"author", "chain_id", "contract", "parents", "signature"})
@@ -124,6 +160,25 @@ def read_claim(data: Mapping[str, Any]) -> tuple[Claim, bytes]:
         parents=tuple(bytes.fromhex(parent) for parent in parents),
     )
     return claim, bytes.fromhex(_read_match(data, "signature", _SIGNATURE))
+
+
+def read_receipt(data: Mapping[str, Any]) -> LicenceReceipt:
+    """Read the licence receipt of a picture (addresses checksummed). Raises ManifestInvalid."""
+    check_fields(data, LICENCE, {field.name for field in fields(LicenceReceipt)})
+    return LicenceReceipt(
+        receipt=read_count(data, "receipt"),
+        chain_id=read_count(data, "chain_id"),
+        contract=to_checksum_address(_read_match(data, "contract", _ADDRESS)),
+        model=read_count(data, "model"),
+        holder=to_checksum_address(_read_match(data, "holder", _ADDRESS)),
+        licence=_read_match(data, "licence", _HASH),
+    )
+
+
+def read_licence(data: Mapping[str, Any]) -> tuple[LicenceReceipt, bytes]:
+    """Read a picture's licence: the receipt and its holder's signature. Raises ManifestInvalid."""
+    receipt = read_receipt({name: value for name, value in data.items() if name != "signature"})
+    return receipt, bytes.fromhex(_read_match(data, "signature", _SIGNATURE))
 
 
 def read_weights_cid(data: Mapping[str, Any]) -> str:
@@ -170,8 +225,17 @@ def read_count(data: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _read_match(data: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+def _read_score(data: Mapping[str, Any], name: str, *, zero: bool) -> float:
+    """Read a finite number of 0 to 2⁶⁴ millionths; 0 itself only if `zero`. Raises ManifestInvalid."""
     value = data[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= _MAX_SCORE or (value == 0 and not zero):  # false for nan, too
+        raise _invalid(f"{name} is {str(value)[:40]!r}, not a number {'from' if zero else 'above'} 0 to {_MAX_SCORE:.3g}")
+    return float(value)
+
+
+def _read_match(data: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = data.get(name)
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise _invalid(f"{name} is malformed")
     return value

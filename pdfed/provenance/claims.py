@@ -58,6 +58,21 @@ class TrainingFacts:
 
 
 @dataclass(frozen=True)
+class AuthorScore:
+    """A model's score on its author's own data, as the author states it; nobody else can check it.
+
+    qn, fid: > 0 and ≥ 0, lower is better. memorized: copies per million samples. baseline: digest of the bundle of the champion
+    that it was measured against; baseline_qn: Q-N of that champion on the same data (imputed where a vote's would be).
+    """
+
+    qn: float
+    fid: float
+    memorized: int
+    baseline: bytes
+    baseline_qn: float
+
+
+@dataclass(frozen=True)
 class Claim:
     """Authorship claim. The wallet signs it with the sha256 of the weights and the hash of the manifest signer's public key.
 
@@ -98,13 +113,15 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Record:
-    """One model's manifest with a verified wallet proof. manifest_hash: sha256 of the manifest's box in its store.
+    """One model's manifest with a verified wallet proof. author_score: None if the author does not state one.
 
-    signer_key_hash: sha256 of the manifest signer's public key (SPKI DER).
+    manifest_hash: sha256 of the manifest's box in its store. signer_key_hash: sha256 of the manifest signer's public key (SPKI
+    DER).
     """
 
     claim: Claim
     facts: TrainingFacts
+    author_score: AuthorScore | None
     weights_cid: str
     weights_sha256: bytes
     title: str
@@ -125,56 +142,93 @@ class Provenance(Record):
     lineage: tuple[Record, ...]
 
 
+@dataclass(frozen=True)
+class LicenceReceipt:
+    """A licence under which a picture was generated, as its holder states it: number of the purchase at a PDFedUse contract.
+
+    model: id of the licensed model; holder: address it was bought for; licence: keccak of its text, hexadecimal.
+    """
+
+    receipt: int
+    chain_id: int
+    contract: str
+    model: int
+    holder: str
+    licence: str
+
+
 def eip712_message(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes) -> dict[str, Any]:
     """Build the typed data that the author's wallet signs; bytes are 0x-hex, which any wallet software accepts."""
+    message = {
+        "author": to_checksum_address(claim.author),
+        "weights": "0x" + weights_sha256.hex(),
+        "signerKey": "0x" + signer_key_hash.hex(),
+        "parents": ["0x" + parent.hex() for parent in claim.parents],
+    }
+    types = {"author": "address", "weights": "bytes32", "signerKey": "bytes32", "parents": "bytes32[]"}
+    return _typed_data(claim.chain_id, claim.contract, "Authorship", types, message)
+
+
+def receipt_message(receipt: LicenceReceipt, signer_key_hash: bytes) -> dict[str, Any]:
+    """Build the typed data by which a receipt's holder lets one signing key, and no other, state it in pictures."""
+    message = {
+        "receipt": receipt.receipt,
+        "model": receipt.model,
+        "holder": to_checksum_address(receipt.holder),
+        "licence": "0x" + receipt.licence,
+        "signerKey": "0x" + signer_key_hash.hex(),
+    }
+    types = {"receipt": "uint256", "model": "uint256", "holder": "address", "licence": "bytes32", "signerKey": "bytes32"}
+    return _typed_data(receipt.chain_id, receipt.contract, "LicensedPictures", types, message)
+
+
+def _typed_data(chain_id: int, contract: str, name: str, types: dict[str, str], message: dict[str, Any]) -> dict[str, Any]:
+    domain = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
     return {
         "types": {
-            "EIP712Domain": [
-                {"name": "name", "type": "string"},
-                {"name": "version", "type": "string"},
-                {"name": "chainId", "type": "uint256"},
-                {"name": "verifyingContract", "type": "address"},
-            ],
-            "Authorship": [
-                {"name": "author", "type": "address"},
-                {"name": "weights", "type": "bytes32"},
-                {"name": "signerKey", "type": "bytes32"},
-                {"name": "parents", "type": "bytes32[]"},
-            ],
+            struct: [{"name": field, "type": kind} for field, kind in members.items()]
+            for struct, members in (("EIP712Domain", domain), (name, types))
         },
-        "primaryType": "Authorship",
+        "primaryType": name,
         "domain": {
             "name": "PDFed",
             "version": "1",
-            "chainId": claim.chain_id,
-            "verifyingContract": to_checksum_address(claim.contract),
+            "chainId": chain_id,
+            "verifyingContract": to_checksum_address(contract),
         },
-        "message": {
-            "author": to_checksum_address(claim.author),
-            "weights": "0x" + weights_sha256.hex(),
-            "signerKey": "0x" + signer_key_hash.hex(),
-            "parents": ["0x" + parent.hex() for parent in claim.parents],
-        },
+        "message": message,
     }
 
 
 def check_wallet_proof(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes, signature: bytes) -> None:
     """Raise WalletProofInvalid unless the signer recovered from `signature` is the claim's author."""
-    signer = _recover_signer(claim, weights_sha256, signer_key_hash, signature)
-    author = to_checksum_address(claim.author)
+    signer = _recover_author(claim, weights_sha256, signer_key_hash, signature)
+    _check_signer(signer, to_checksum_address(claim.author), "author")
+
+
+def check_receipt_proof(receipt: LicenceReceipt, signer_key_hash: bytes, signature: bytes) -> None:
+    """Raise WalletProofInvalid unless the receipt's holder signed it for the key that signed the picture."""
+    signer = _recover(receipt_message(receipt, signer_key_hash), signature)
+    _check_signer(signer, to_checksum_address(receipt.holder), "holder of its licence")
+
+
+def _check_signer(signer: str | None, named: str, role: str) -> None:
     if signer is None:
-        raise WalletProofInvalid(f"The wallet signature of {author} is malformed.", DO_NOT_USE)
-    if signer != author:
-        raise WalletProofInvalid(f"The manifest names {author} as author, but {signer} signed.", DO_NOT_USE)
+        raise WalletProofInvalid(f"The wallet signature of {named} is malformed.", DO_NOT_USE)
+    if signer != named:
+        raise WalletProofInvalid(f"The manifest names {named} as {role}, but {signer} signed.", DO_NOT_USE)
 
 
 @functools.lru_cache(maxsize=4096)  # every descendant carries the same ancestors, and a recovery takes milliseconds
-def _recover_signer(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes, signature: bytes) -> str | None:
-    """Return the checksummed address that signed, None for a malformed signature."""
+def _recover_author(claim: Claim, weights_sha256: bytes, signer_key_hash: bytes, signature: bytes) -> str | None:
+    return _recover(eip712_message(claim, weights_sha256, signer_key_hash), signature)
+
+
+def _recover(message: dict[str, Any], signature: bytes) -> str | None:
+    """Return the checksummed address that signed typed data, None for a malformed signature."""
     if len(signature) != SIGNATURE_BYTES:
         return None
-    message = encode_typed_data(full_message=eip712_message(claim, weights_sha256, signer_key_hash))
     try:
-        return str(Account.recover_message(message, signature=signature))
+        return str(Account.recover_message(encode_typed_data(full_message=message), signature=signature))
     except Exception:  # eth-keys raises several unrelated classes for points off the curve and values out of range
         return None

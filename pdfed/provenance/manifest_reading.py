@@ -189,6 +189,7 @@ def read_record(report: Report, label: str) -> Record:
     manifest, signed = report.manifests[label], report.signed[label]
     claim, signature = assertions.read_claim(assertions.assertion_data(manifest, assertions.WALLET))
     facts = assertions.read_facts(assertions.assertion_data(manifest, assertions.TRAINING))
+    stated = assertions.has_assertion(manifest, assertions.AUTHOR_SCORE)
     weights_hash = _asset_hash(report.details[label])
     if signed.name.lower() != claim.author.lower():
         raise WalletProofInvalid(
@@ -198,6 +199,9 @@ def read_record(report: Report, label: str) -> Record:
     return Record(
         claim=claim,
         facts=facts,
+        author_score=assertions.read_author_score(assertions.assertion_data(manifest, assertions.AUTHOR_SCORE))
+        if stated
+        else None,
         weights_cid=assertions.read_weights_cid(assertions.assertion_data(manifest, assertions.ASSET_REF)),
         weights_sha256=weights_hash,
         title=assertions.read_title(manifest),

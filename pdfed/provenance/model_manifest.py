@@ -18,6 +18,7 @@ from c2pa import Builder, C2paError, C2paSignerInfo, Signer
 
 from pdfed.provenance import assertions, manifest_reading
 from pdfed.provenance.claims import (
+    AuthorScore,
     Claim,
     Parent,
     Provenance,
@@ -84,6 +85,7 @@ def sign_model(
     weights_cid: str,
     identity: Identity,
     sign: WalletSigner,
+    author_score: AuthorScore | None = None,
 ) -> bytes:
     """Sign `weights` and return the manifest store, to be kept beside the file.
 
@@ -100,7 +102,7 @@ def sign_model(
     signature = sign(eip712_message(claim, digest, key_hash))
     check_wallet_proof(claim, digest, key_hash, signature)
     ingredients, resources = parent_ingredients(parents)
-    definition = model_definition(assertions.one_line(title), facts, claim, signature, weights_cid, ingredients)
+    definition = model_definition(assertions.one_line(title), facts, claim, signature, weights_cid, ingredients, author_score)
     with weights.open("rb") as asset:
         return build(definition, resources, identity, MODEL_FORMAT, asset, NullSink(), embed=False)
 
@@ -112,6 +114,7 @@ def model_definition(
     signature: bytes,
     weights_cid: str,
     ingredients: Sequence[Mapping[str, Any]],
+    author_score: AuthorScore | None = None,
 ) -> dict[str, Any]:
     """Build the definition for the C2PA library: parents and data set as ingredients, and all assertions."""
     actions = _actions(facts, len(ingredients))
@@ -120,7 +123,7 @@ def model_definition(
         "title": title,
         "format": MODEL_FORMAT,
         "ingredients": [*ingredients, _dataset(facts)],
-        "assertions": assertions.model_assertions(title, facts, claim, signature, weights_cid, actions),
+        "assertions": assertions.model_assertions(title, facts, claim, signature, weights_cid, actions, author_score),
     }
 
 

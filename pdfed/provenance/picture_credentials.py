@@ -15,7 +15,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pdfed.provenance import assertions, manifest_reading
-from pdfed.provenance.claims import Parent, Relationship
+from pdfed.provenance.claims import (
+    LicenceReceipt,
+    Parent,
+    Relationship,
+    WalletSigner,
+    check_receipt_proof,
+    receipt_message,
+)
 from pdfed.provenance.credentials import Credentials, CredentialsBuilder, read_credentials
 from pdfed.provenance.identity import Identity
 from pdfed.provenance.manifest_reading import PICTURE_FORMAT
@@ -48,16 +55,25 @@ class Drawing:
 
 @dataclass(frozen=True)
 class PictureCredentials(Credentials):
-    """Credentials of a picture. drawing: None if the maker did not state it."""
+    """Credentials of a picture. drawing, receipt: None if the maker did not state it."""
 
     drawing: Drawing | None
+    receipt: LicenceReceipt | None
 
 
 class PictureSigner:
     """Signs pictures of one model. Verifies the model once, on construction, which raises ProvenanceError."""
 
-    def __init__(self, model: Parent, identity: Identity) -> None:
+    def __init__(self, model: Parent, identity: Identity, licence: tuple[LicenceReceipt, WalletSigner] | None = None) -> None:
+        """licence: receipt under which they are made, and the wallet of its holder, which signs it for `identity`'s key."""
         self._builder = CredentialsBuilder(model, identity, Relationship.INPUT)
+        self._licence: list[dict[str, Any]] = []
+        if licence is not None:
+            receipt, holder = licence
+            data = asdict(receipt)
+            assertions.read_receipt(data)
+            data["signature"] = holder(receipt_message(receipt, identity.leaf().key_hash)).hex()
+            self._licence = [{"label": assertions.LICENCE, "data": data, "created": True}]
 
     def sign(self, png: bytes, title: str, drawing: Drawing | None = None) -> bytes:
         """Return the PNG with Content Credentials that name the model and the drawing. Raises ProvenanceError."""
@@ -71,6 +87,7 @@ class PictureSigner:
             data = asdict(drawing)
             _read_drawing(data)
             own_assertions.append({"label": DRAWING, "data": data, "created": True})
+        own_assertions += self._licence
         builder = self._builder
         definition = builder.definition(title, PICTURE_FORMAT, own_assertions)
         signed = io.BytesIO()
@@ -95,7 +112,9 @@ def verify_picture(png: bytes, *, anchors: str | None = None) -> PictureCredenti
     except manifest_reading.AssetAltered as fault:
         raise PictureAltered("The picture was changed after its credentials were signed.", DO_NOT_USE) from fault
     credentials = read_credentials(report, signed, Relationship.INPUT)
-    return PictureCredentials(**vars(credentials), drawing=_drawing(report.manifests[report.active]))
+    manifest = report.manifests[report.active]
+    receipt = _receipt(manifest, signed[report.active].key_hash)
+    return PictureCredentials(**vars(credentials), drawing=_drawing(manifest), receipt=receipt)
 
 
 def credentials_in(png: bytes) -> bytes:
@@ -119,9 +138,19 @@ def credentials_in(png: bytes) -> bytes:
 
 def _drawing(manifest: Mapping[str, Any]) -> Drawing | None:
     """Read the drawing of a manifest, None if it has none. Raises ManifestInvalid."""
-    if not any(str(entry.get("label")).startswith(DRAWING) for entry in manifest["assertions"]):
+    if not assertions.has_assertion(manifest, DRAWING):
         return None
     return _read_drawing(assertions.assertion_data(manifest, DRAWING))
+
+
+def _receipt(manifest: Mapping[str, Any], signer_key_hash: bytes) -> LicenceReceipt | None:
+    """Read the licence receipt of a manifest, None if it has none. Raises ManifestInvalid, and WalletProofInvalid unless its
+    holder signed it for the key that signed the picture."""
+    if not assertions.has_assertion(manifest, assertions.LICENCE):
+        return None
+    receipt, signature = assertions.read_licence(assertions.assertion_data(manifest, assertions.LICENCE))
+    check_receipt_proof(receipt, signer_key_hash, signature)
+    return receipt
 
 
 def _read_drawing(data: Mapping[str, Any]) -> Drawing:

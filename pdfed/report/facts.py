@@ -8,7 +8,7 @@ from typing import Any
 from pdfed.audit import AuditReport, Check, CheckState, Withdrawal
 from pdfed.chain.ledger import Ledger
 from pdfed.inclusion import DataSetModels
-from pdfed.provenance import Credentials, InclusionProof
+from pdfed.provenance import AuthorScore, Credentials, InclusionProof
 from pdfed.storage import cid_from_digest
 
 
@@ -19,8 +19,16 @@ def status_facts(ledger: Ledger, now: int, contract: str) -> dict[str, Any]:
         "champion": ledger.champion,
         "frontier": ledger.frontier,
         "pool": str(ledger.pool),
+        "payable_steps": ledger.payable_steps(now),
         "nodes": [
-            {"address": address, "role": node.role.name.lower(), "stake": str(node.stake), "leaving": bool(node.exit_at)}
+            {
+                "address": address,
+                "role": node.role.name.lower(),
+                "stake": str(node.stake),
+                "leaving": bool(node.exit_at),
+                "retired": node.retired,
+                "payee": ledger.payee(address),
+            }
             for address, node in ledger.nodes.items()
         ],
         "models": [
@@ -33,6 +41,8 @@ def status_facts(ledger: Ledger, now: int, contract: str) -> dict[str, Any]:
                 "phase": ledger.phase(model.id, now).name.lower(),
                 "gain": model.gain,
                 "level": model.level,
+                "advance": model.advance,
+                "paid": model.paid,
                 "payout": str(model.payout),
             }
             for model in ledger.models.values()
@@ -72,6 +82,7 @@ def audit_facts(report: AuditReport) -> dict[str, Any]:
                 "read": model.read,
                 "shares": None if model.shares is None else dict(model.shares),
                 "gains": dict(model.gains),
+                "by_author": None if model.by_author is None else model.by_author.facts(),
             }
             for model in report.models
         ],
@@ -101,7 +112,7 @@ def _model_facts(id: int, ledger: Ledger) -> dict[str, Any]:
 def credentials_facts(credentials: Credentials) -> dict[str, Any]:
     """Return the output of `ape run audit --file … --json`.
 
-    `drawing` is in the facts of a picture only, `same_weights` in those of exported weights only.
+    `drawing` and `receipt` are in the facts of a picture only, `same_weights` in those of exported weights only.
     """
     lineage = [
         {
@@ -112,12 +123,14 @@ def credentials_facts(credentials: Credentials) -> dict[str, Any]:
             "weights": record.weights_cid,
             "parents": [parent.cid for parent in record.ingredients],
             **vars(record.facts),
+            "author_score": _score_facts(record.author_score),
         }
         for record in credentials.lineage
     ]
-    special = {name: value for name, value in vars(credentials).items() if name in ("drawing", "same_weights")}
-    if special.get("drawing") is not None:
-        special["drawing"] = vars(special["drawing"])
+    special = {name: value for name, value in vars(credentials).items() if name in ("drawing", "receipt", "same_weights")}
+    for name in ("drawing", "receipt"):
+        if special.get(name) is not None:
+            special[name] = vars(special[name])
     return {
         "title": credentials.title,
         "state": credentials.state,
@@ -129,6 +142,10 @@ def credentials_facts(credentials: Credentials) -> dict[str, Any]:
         "authors": list(credentials.authors),
         "lineage": lineage,
     }
+
+
+def _score_facts(score: AuthorScore | None) -> dict[str, Any] | None:
+    return None if score is None else {**vars(score), "baseline": cid_from_digest(score.baseline)}
 
 
 def inclusion_facts(proof: InclusionProof, models: DataSetModels | None) -> dict[str, Any]:

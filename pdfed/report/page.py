@@ -10,6 +10,10 @@ from typing import Any
 
 from pdfed.chain.ledger import GENESIS
 from pdfed.mechanism import STEPS_PER_HALVING
+from pdfed.report.author_scores import CAPTION as AUTHOR_CAPTION
+from pdfed.report.author_scores import COLUMNS as AUTHOR_COLUMNS
+from pdfed.report.author_scores import TITLE as AUTHOR_TITLE
+from pdfed.report.author_scores import doubt_lines, report_cells
 from pdfed.spec.money import ETHER
 
 STYLE = """
@@ -37,6 +41,8 @@ def write_page(folder: Path, summary: dict[str, Any]) -> Path:
 <h2>Quality and novelty</h2>{embedded(curve, "Q-N of each submission and of the champion")}
 <p>Lower is better. Measured by the validator on its private pictures, which no model was trained on.</p>
 <h2>Models</h2>{models_table(summary)}
+<h2>{AUTHOR_TITLE}</h2>{author_table(summary)}
+<p>{AUTHOR_CAPTION}</p>
 <h2>Privacy audit of the champions</h2>{privacy_table(summary)}
 <p>Measured by each node on its own pictures. Nodes neither vote on these figures nor publish them; this page shows them because
 all nodes of a demo are yours. Copies: samples that reproduce one of the node's training pictures. AUC: how well an attack tells
@@ -83,6 +89,15 @@ def models_table(summary: dict[str, Any]) -> str:
     )
     heads = ("id", "author", "parents", "phase", "gain (halvings)", "Q-N", "payout ETH", "bundle")
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table>"
+
+
+def author_table(summary: dict[str, Any]) -> str:
+    """Table of the authors' own scores beside the votes, and a line for each doubt."""
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in report_cells(facts))}</tr>" for facts in summary["by_author"]
+    )
+    doubts = "".join(f'<p class="bad">{escape(line)}</p>' for line in doubt_lines(summary["by_author"]))
+    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in AUTHOR_COLUMNS)}</tr>{rows}</table>{doubts}"
 
 
 def privacy_table(summary: dict[str, Any]) -> str:

@@ -54,7 +54,7 @@ def nodes_table(ledger: Ledger) -> Table:
     for address, node in ledger.nodes.items():
         submissions = sum(1 for model in ledger.models.values() if model.author == address)
         votes = sum(1 for votes in ledger.votes.values() for vote in votes if vote.voter == address)
-        role = node.role.name.lower() + (" (leaving)" if node.exit_at else "")
+        role = node.role.name.lower() + (" (retired)" if node.retired else " (leaving)" if node.exit_at else "")
         credit = f"{ledger.credits.get(address, 0) / ETHER:.4f}"
         table.add_row(short(address), role, f"{node.stake / ETHER:.3f}", str(submissions), str(votes), credit)
     return table
@@ -138,6 +138,13 @@ def credentials_table(credentials: Credentials, id: int | None = None) -> Group:
     ]
     if facts.get("drawing"):
         lines.append("drawn with " + ", ".join(f"{name} {value}" for name, value in facts["drawing"].items() if value != ""))
+    if facts.get("receipt"):
+        lines.append(
+            "licensed by receipt {receipt} of {contract} (chain {chain_id}) for {holder}, who signed it".format(
+                **facts["receipt"]
+            )
+            + ("; the chain says so too" if id is not None else "; name the --contract to compare it with the chain")
+        )
     if "same_weights" in facts:
         lines.append("the weights are " + ("those its author signed" if facts["same_weights"] else "converted"))
     if id is not None:

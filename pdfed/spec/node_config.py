@@ -42,6 +42,9 @@ class NodeConfig(Frozen):
     stake: Annotated[
         Wei | None, Field(description='Stake to register with, such as "0.1 ether". Default: the task\'s minimum.')
     ] = None
+    accept_terms: Annotated[bool, Field(description="Join although the task's terms let others take what a member puts in.")] = (
+        False
+    )
     images_per_submission: Annotated[int, Field(ge=1, description="Images seen in the training of one submission.")] = 20_000
     max_submissions: Annotated[
         int | None, Field(ge=1, description="Submissions after which the node only votes. Default: no limit.")

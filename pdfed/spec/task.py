@@ -12,6 +12,9 @@ from pdfed.spec.money import Wei
 
 TASK_VERSION = 1
 MAX_SECONDS = 2**32 - 1  # of a window in the contract
+MAX_WEIGHT = 2**31 - 1  # of all nodes in the contract
+JURY_DELAY = 60  # seconds from a submission until its jury can be drawn
+LEAST_PACE = 64  # seconds
 MAX_SCALE = 1_000_000.0  # of a factor of the score: with both factors at it, Q-N stays far below the contract's 2^64 millionths
 MAX_SEED = 2**40 - 1  # drafts of a node use seeds a million times larger, and numbers in a manifest end at 2^63
 MIN_GENESIS_BATCHES = 4  # with fewer, no batch ends between three quarters of the training and its end
@@ -153,7 +156,11 @@ class TermsSpec(Frozen):
     ] = None
     min_stake: Annotated[
         Wei | None,
-        Field(ge=10**15, description="Least stake of a node. Default: the larger of 100 submission fees and 32 commit bonds."),
+        Field(
+            ge=10**15,
+            description="Least stake of a node. Default: the largest of 100 submission fees, 32 commit bonds, and what lets the "
+            "electorate's stake reach a quarter of the pool.",
+        ),
     ] = None
     quorum: Annotated[
         int,
@@ -177,9 +184,10 @@ class TermsSpec(Frozen):
     commit_window: Annotated[
         int, Field(ge=1, le=MAX_SECONDS, description="Time to commit votes after a submission, in seconds.")
     ] = 86_400
-    reveal_window: Annotated[int, Field(ge=1, le=MAX_SECONDS, description="Time to reveal votes after that, in seconds.")] = (
-        86_400
-    )
+    reveal_window: Annotated[
+        int,
+        Field(ge=1, le=MAX_SECONDS, description="Time to reveal votes after that, in seconds; at least commit_window / 4."),
+    ] = 86_400
     unbonding: Annotated[
         int,
         Field(
@@ -193,19 +201,54 @@ class TermsSpec(Frozen):
         Field(
             ge=0,
             le=MAX_SECONDS,
-            description="Time without a settlement after which the pool may return to the sponsor, in seconds; 0: never, "
-            "otherwise at least commit_window + reveal_window.",
+            description="Time without an advance of the frontier after which the pool may return to the sponsor, in seconds; "
+            "0: never, otherwise at least enrolment + commit_window + reveal_window.",
         ),
     ] = 7_776_000  # 90 days
     sponsor: Annotated[Address | None, Field(description="Account that the pool returns to. Default: the deployer.")] = None
+    electorate: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MAX_WEIGHT,
+            description="Least weight (min_stake / 100) that counts as eligible, so that few nodes can't decide for all. "
+            "Default: 100 for each of --voters but one.",
+        ),
+    ] = None
+    enrolment: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MAX_SECONDS,
+            description="Time from the deployment in which nodes join and nobody submits, in seconds. Default: 7 days, on a "
+            "local chain 0.",
+        ),
+    ] = None
+    pace: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MAX_SECONDS,
+            description="Time in which at most one halving of Q-N is paid, in seconds; 0: no limit, otherwise at least 64. "
+            "Default: unbonding.",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _check(self) -> TermsSpec:
         windows = self.commit_window + self.reveal_window
+        if self.reveal_window < self.commit_window // 4:
+            least = self.commit_window // 4
+            raise ValueError(f"reveal_window ({self.reveal_window}) must be at least commit_window / 4 ({least})")
+        if self.jury and self.commit_window <= JURY_DELAY:
+            raise ValueError(f"with a jury, commit_window ({self.commit_window}) must be more than {JURY_DELAY}")
+        if self.pace is not None and 0 < self.pace < LEAST_PACE:
+            raise ValueError(f"pace ({self.pace}) must be 0, or at least {LEAST_PACE}")
         if self.unbonding < windows:
             raise ValueError(f"unbonding ({self.unbonding}) must be at least commit_window + reveal_window ({windows})")
-        if 0 < self.sunset < windows:
-            raise ValueError(f"sunset ({self.sunset}) must be 0, or at least commit_window + reveal_window ({windows})")
+        least = (self.enrolment or 0) + windows
+        if 0 < self.sunset < least:
+            raise ValueError(f"sunset ({self.sunset}) must be 0, or at least enrolment + commit_window + reveal_window ({least})")
         return self
 
 

@@ -48,10 +48,14 @@ class Node:
         trace = self.rpc("debug_traceTransaction", receipt["transactionHash"], {"tracer": "callTracer"})
         return receipt, bytes.fromhex(trace.get("output", "0x")[2:])
 
-    def call(self, to: str, data: bytes, sender: str) -> tuple[bytes, bool]:
-        """Make a call at the latest block, without a transaction. Returns its data, and True if the call reverted."""
-        request = {"to": to, "from": sender, "data": "0x" + data.hex()}
-        reply = self._ask(("eth_call", (request, "latest")))[0]
+    def call(self, to: str | None, data: bytes, sender: str, **block: str) -> tuple[bytes, bool]:
+        """Make a call at the latest block, without a transaction. Returns its data, and True if the call reverted.
+
+        `to` None: a deployment; `block`: properties of the block to pretend (`prevRandao`, `time`), hex.
+        """
+        request = {"from": sender, "data": "0x" + data.hex()} | ({"to": to} if to else {})
+        overrides = ({}, block) if block else ()
+        reply = self._ask(("eth_call", (request, "latest", *overrides)))[0]
         if "error" in reply:
             return bytes.fromhex(reply["error"].get("data", "0x")[2:]), True
         return bytes.fromhex(reply["result"][2:]), False
@@ -64,6 +68,10 @@ class Node:
 
     def block_hash(self, number: int) -> bytes:
         return bytes.fromhex(self.rpc("eth_getBlockByNumber", hex(number), False)["hash"][2:])
+
+    def prevrandao(self, number: int) -> bytes:
+        """Randomness of a block, 32 bytes."""
+        return bytes.fromhex(self.rpc("eth_getBlockByNumber", hex(number), False)["mixHash"][2:])
 
     def code(self, address: str) -> bytes:
         return bytes.fromhex(self.rpc("eth_getCode", address, "latest")[2:])

@@ -16,6 +16,7 @@ from pdfed.mechanism import Terms
 
 from .chain import Interface, Node, Reverted
 from .federation import ETHER, TERMS, Federation, with_terms
+from .using import Use
 
 # An anvil on a free port: another program may run one on Ape's default port.
 os.environ.setdefault("APE_FOUNDRY_HOST", "auto")
@@ -107,6 +108,40 @@ def federate(node: Node, interface: Interface, accounts: Any) -> Iterator[Callab
 def fed(federate: Callable[..., Federation]) -> Federation:
     """A federation under the usual terms, with a pool of 10 ETH."""
     return federate()
+
+
+@pytest.fixture
+def lineage(fed: Federation, ada: str, ben: str, cleo: str) -> Federation:
+    """Champions 1 of Ada by 10 steps, 2 of Ben by 30, 3 of Cleo by 20; Ada's model 4 is settled and is none, 5 is not settled."""
+    fed.join(ada, ben, cleo)
+    fed.advance(ada, [ben, cleo], 10)
+    fed.advance(ben, [ada, cleo], 30)
+    fed.advance(cleo, [ada, ben], 20)
+    fed.advance(ada, [ben, cleo], 1)
+    fed.submit(ben)
+    return fed
+
+
+@pytest.fixture
+def sell_use(node: Node, compiled: dict[str, Any], accounts: Any, people: dict[str, str]) -> Iterator[Callable[..., Use]]:
+    """Deploys the second contract beside a federation: `sell_use(fed, pool_share=…)`. After the test it must agree with its
+    ghost on the whole state, to the wei. The genesis is Joe's."""
+    made: list[Use] = []
+
+    def make(fed: Federation, **terms: Any) -> Use:
+        terms = {"genesis_payee": people["joe"]} | terms
+        made.append(Use(fed, Interface(compiled["PDFedUse"]), accounts[19].address, **terms))
+        return made[-1]
+
+    yield make
+    for use in made:
+        use.check()
+
+
+@pytest.fixture
+def use(sell_use: Callable[..., Use], lineage: Federation) -> Use:
+    """A second contract beside `lineage`: a tenth for the pool, the genesis counts as ten steps."""
+    return sell_use(lineage)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from eth_hash.auto import keccak
 from eth_utils import to_checksum_address
 
 from pdfed import mechanism
-from pdfed.mechanism import Call, Mechanism, MechanismError, Phase, Role, Score, Terms
+from pdfed.mechanism import HEARD_TO_RETIRE, Call, Mechanism, MechanismError, Phase, Role, Score, Terms
 
 from .chain import Interface, Node, Reverted
 
@@ -32,6 +32,9 @@ TERMS = Terms(
     unbonding=1000,
     sunset=5000,
     sponsor=to_checksum_address("0xfeedfeedfeedfeedfeedfeedfeedfeedfeedfeed"),
+    electorate=0,
+    enrolment=0,
+    pace=0,
 )
 
 
@@ -60,7 +63,7 @@ class Federation:
         self.salts: dict[tuple[int, str], tuple[Score, bytes]] = {}
         self._people: set[str] = {deployer, terms.sponsor}
         receipt, failure = node.send(deployer, None, interface.deployment_data((astuple(terms),)), pool, self.now)
-        call = Call(deployer, self.now, pool, int(receipt["blockNumber"], 16))
+        call = self._call(receipt, deployer, self.now, pool)
         chain_id = int(node.rpc("eth_chainId"), 16)
         if failure is not None:
             error = interface.error(failure)
@@ -84,7 +87,7 @@ class Federation:
         self.now = time + 1
         error = None if failure is None else self.interface.error(failure)
         before = len(self.ghost.events)
-        call = Call(caller, time, value, int(receipt["blockNumber"], 16), self.node.block_hash, lambda to: to in self.refusing)
+        call = self._call(receipt, caller, time, value)
         result = _agree(lambda: getattr(self.ghost, _snake(function))(call, *_ghost_args(function, args)), error)
         if error:
             assert len(self.ghost.events) == before
@@ -95,6 +98,11 @@ class Federation:
         assert done.events == _ghost_events(self.ghost, before)
         self.history.append(done)
         return done
+
+    def _call(self, receipt: dict, caller: str, time: int, value: int) -> Call:
+        """The ghost's context of a mined transaction."""
+        randomness = self.node.prevrandao(int(receipt["blockNumber"], 16)) if self.terms.jury else bytes(32)
+        return Call(caller, time, value, randomness, lambda to: to in self.refusing)
 
     def call_data(self, function: str, *args: Any) -> bytes:
         """The ABI encoding of a call. `multicall` takes pairs (function, arguments)."""
@@ -152,11 +160,21 @@ class Federation:
         salt = keccak(f"salt {id} {voter}".encode())
         self.salts[id, voter] = score, salt
         commitment = self.ghost.vote_commitment(id, voter, score, salt)
-        return self.do("commitVote", voter, id, self.ghost.models[id].bundle, commitment, keccak(salt), at=at)
+        model = self.ghost.models[id]
+        return self.do("commitVote", voter, id, model.bundle, model.baseline, commitment, keccak(salt), at=at)
 
-    def reveal(self, id: int, voter: str, *, at: int | None = None) -> Done:
-        """Reveal the vote of `commit`."""
-        return self.do("revealVote", voter, id, *self.salts[id, voter], at=at)
+    def reveal(self, id: int, voter: str, *, by: str | None = None, at: int | None = None) -> Done:
+        """Reveal the vote of `commit`, as its voter or as another account."""
+        return self.do("revealVote", by or voter, id, voter, *self.salts[id, voter], at=at)
+
+    def late_vote(self, id: int, voter: str, score: Score, *, at: int | None = None) -> Done:
+        """Record a late score."""
+        return self.do("lateVote", voter, id, self.ghost.models[id].bundle, score, at=at)
+
+    def leave(self, *accounts: str) -> None:
+        """Accounts request their exit."""
+        for account in accounts:
+            self.do("requestExit", account, account)
 
     def vote(self, id: int, votes: dict[str, Score]) -> None:
         """Commit and reveal all these votes, waiting for the reveals to open where they don't open early."""
@@ -172,6 +190,13 @@ class Federation:
         self.vote(id, {voter: score_of(steps) for voter in voters})
         self.settle(id)
         return id
+
+    def retire(self, account: str, author: str, voters: list[str]) -> Done:
+        """Let 8 models of the author be heard by the voters and the account's time run out, and retire it."""
+        for _ in range(HEARD_TO_RETIRE):
+            self.advance(author, voters, 0)
+        self.wait(self.terms.unbonding)
+        return self.do("retire", author, account)
 
     def settle(self, id: int) -> Done:
         """Settle a model as soon as it is due."""
@@ -199,6 +224,8 @@ class Federation:
             "pool": ghost.pool,
             "activeWeight": ghost.active_weight(),
             "nextToSettle": ghost.next_to_settle,
+            "opensAt": ghost.opens_at(),
+            "payableSteps": ghost.payable_steps(self.now),
         }
         assert self.views(*((name,) for name in heads)) == list(heads.values()), heads
         for account in self._people:
@@ -215,8 +242,9 @@ class Federation:
 
     def _check_account(self, account: str) -> None:
         node = self.ghost.nodes.get(account, mechanism.Node(Role.NONE, 0, 0, 0))
-        expected = (node.role, node.stake, node.joined_at, node.exit_at, node.open_commits)
-        credit, seen = self.views(("credit", account), ("node", account))
+        expected = (node.role, node.stake, node.joined_at, node.exit_at, node.open_commits, node.retired)
+        credit, payee, seen = self.views(("credit", account), ("payee", account), ("node", account))
+        assert payee == self.ghost.payee(account)
         assert credit == self.ghost.credits.get(account, 0)
         assert tuple(vars(seen).values()) == expected
 
@@ -236,6 +264,7 @@ class Federation:
             "revealedWeight": ghost.revealed_weight,
             "gain": ghost.gain,
             "level": ghost.level,
+            "advance": ghost.advance,
             "payout": ghost.payout,
             "phase": self.ghost.phase(id, self.now),
         }

@@ -25,7 +25,8 @@ OURS = {
     "Voting": {
         "commitVote": "commitVote",
         "commitVote, opening the reveals": "commitVote, the last one, which opens the reveals",
-        "commitVote, drawing the jury": "commitVote, the first one of a jury",
+        "drawJury": "drawJury",
+        "commitVote, drawing the jury": "commitVote, the first one of a jury, which draws it",
         "commitVote, of a juror": "commitVote, of another juror",
         "revealVote, first of a model": "revealVote, the first in its part of the histogram",
         "revealVote": "revealVote, a later one",
@@ -46,6 +47,8 @@ OURS = {
         "claimRoyalties": "claimRoyalties, one model",
         "withdraw, to oneself": "withdraw, to oneself",
         "withdraw, to another": "withdraw, to another account",
+        "withdraw, by a payee": "withdraw, by a payee to itself",
+        "setPayee": "setPayee",
         "multicall, two claims": "multicall of two claims",
         "fund": "fund",
         "reclaim": "reclaim",
@@ -70,7 +73,7 @@ No call depends on how many nodes, models or votes there are. `tests/property/te
 Figures of other projects are for calls that do something comparable, not the same: Governor's vote is open from the start, ours
 stays hidden until all have committed, so it takes two calls. They were measured on those projects' own contracts.
 
-The contract's code has {size:,} bytes (the limit of the EVM is 24,576, ours is 20,000); deploying it costs {deployment:,}.
+The contract's code has {size:,} bytes (the limit of the EVM is 24,576, ours is 22,000); deploying it costs {deployment:,}.
 """
 
 

@@ -40,10 +40,12 @@ class Meter:
         commitments = ((salt, self.fed.ghost.vote_commitment(id, voter, score, salt)) for salt in salts)
         salt, commitment = next((s, c) for s, c in commitments if 0 not in c)
         self.fed.salts[id, voter] = score, salt
-        self.do(label, "commitVote", voter, id, self.fed.ghost.models[id].bundle, commitment, full("sealed", id, voter))
+        model = self.fed.ghost.models[id]
+        sealed = full("sealed", id, voter)
+        self.do(label, "commitVote", voter, id, model.bundle, model.baseline, commitment, sealed)
 
     def reveal(self, label: str, id: int, voter: str) -> None:
-        self.do(label, "revealVote", voter, id, *self.fed.salts[id, voter])
+        self.do(label, "revealVote", voter, id, voter, *self.fed.salts[id, voter])
 
     def vote(self, id: int, voters: list[str], steps: int) -> None:
         for voter in voters:

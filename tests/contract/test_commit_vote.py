@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""commitVote(id, bundle, commitment, sealed)
+"""commitVote(id, bundle, baseline, commitment, sealed)
 
 ├── unknown model → UnknownModel; not Voting → WrongPhase
-├── another bundle than the model's → BundleMismatch
+├── another bundle than the model's → BundleMismatch; another baseline → BaselineMismatch
 ├── not registered → NotRegistered; leaving → NodeExiting
 ├── the author → OwnModel; a ballot already → AlreadyVoted
 ├── joined when the model was born, or later → JoinedTooLate
@@ -31,13 +31,13 @@ def bundle_of(fed, id):
 def test_reverts_for_an_unknown_model(fed, ada, reverts):
     fed.join(ada)
     with reverts("UnknownModel", 1):
-        fed.do("commitVote", ada, 1, bytes(32), COMMITMENT, SEALED)
+        fed.do("commitVote", ada, 1, bytes(32), 0, COMMITMENT, SEALED)
 
 
 def test_reverts_for_the_genesis(fed, ada, reverts):
     fed.join(ada)
     with reverts("WrongPhase", 0, Phase.SCORED):
-        fed.do("commitVote", ada, 0, TERMS.genesis, COMMITMENT, SEALED)
+        fed.do("commitVote", ada, 0, TERMS.genesis, 0, COMMITMENT, SEALED)
 
 
 def test_reverts_from_the_end_of_the_commit_window(fed, ada, ben, cleo, dan, reverts):
@@ -59,7 +59,30 @@ def test_reverts_for_another_bundle(fed, ada, ben, reverts):
     fed.join(ada, ben)
     id = fed.submit(ada)
     with reverts("BundleMismatch", id, bundle_of(fed, id), SEALED):
-        fed.do("commitVote", ben, id, SEALED, COMMITMENT, SEALED)
+        fed.do("commitVote", ben, id, SEALED, 0, COMMITMENT, SEALED)
+
+
+def test_reverts_for_another_baseline(fed, ada, ben, cleo, reverts):
+    """Without the check the commit could never be revealed, and its bond would be lost."""
+    fed.join(ada, ben, cleo)
+    champion = fed.advance(ada, [ben, cleo], 5)
+    id = fed.submit(ada)
+    with reverts("BaselineMismatch", id, champion, 0):
+        fed.do("commitVote", ben, id, bundle_of(fed, id), 0, COMMITMENT, SEALED)
+    with reverts("BundleMismatch", id, bundle_of(fed, id), SEALED):
+        fed.do("commitVote", ben, id, SEALED, 0, COMMITMENT, SEALED)
+    fed.do("commitVote", ben, id, bundle_of(fed, id), champion, COMMITMENT, SEALED)
+
+
+def test_the_electorate_keeps_the_reveals_waiting(federate, ada, ben, cleo):
+    """Reveals open early only where all eligible weight committed: never below the electorate."""
+    for electorate, early in ((200, True), (201, False)):
+        fed = federate(electorate=electorate)
+        fed.join(ada, ben, cleo)
+        id = fed.submit(ada)
+        fed.commit(id, ben, score_of(1))
+        done = fed.commit(id, cleo, score_of(1))
+        assert ("RevealOpened", {"id": id}) in done.events if early else len(done.events) == 1
 
 
 def test_reverts_when_not_registered(fed, ada, ben, reverts):
@@ -123,7 +146,7 @@ def test_a_ballot_is_cast(fed, ada, ben, cleo):
     fed.join(ada, cleo)
     fed.join(ben, stake=ETHER * 5 // 2)
     id = fed.submit(ada)
-    done = fed.do("commitVote", ben, id, bundle_of(fed, id), COMMITMENT, SEALED)
+    done = fed.do("commitVote", ben, id, bundle_of(fed, id), 0, COMMITMENT, SEALED)
     assert done.events == [
         ("VoteCommitted", {"id": id, "voter": ben, "commitment": COMMITMENT, "sealedScore": SEALED, "weight": 250})
     ]
@@ -140,7 +163,7 @@ def test_weight_is_taken_at_the_commit(federate, ada, ben, cleo):
     first, second = fed.submit(ada), fed.submit(ada)
     fed.commit(first, ben, score_of(1))
     fed.now = fed.ghost.models[second].reveals_open_at - 1
-    fed.do("requestExit", cleo)
+    fed.do("requestExit", cleo, cleo)
     fed.commit(second, ben, score_of(1), at=fed.ghost.models[second].reveals_open_at - 1)
     fed.now = fed.deadline(second)
     fed.do("forfeit", ada, first, ben)

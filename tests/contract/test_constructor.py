@@ -12,9 +12,9 @@ from dataclasses import astuple
 
 import pytest
 
-from pdfed.mechanism import ZERO_ADDRESS, Phase
+from pdfed.mechanism import ZERO_ADDRESS, Call, Mechanism, MechanismError, Phase
 
-from .federation import ETHER, TERMS
+from .federation import ETHER, TERMS, with_terms
 
 WINDOWS = TERMS.commit_window + TERMS.reveal_window
 
@@ -32,9 +32,18 @@ OUT_OF_BOUNDS = [
     ("commitWindow", {"commit_window": 0}),
     ("revealWindow", {"reveal_window": 0}),
     ("unbonding", {"unbonding": WINDOWS - 1}),
-    ("unbonding", {"commit_window": 2**32 - 1, "reveal_window": 1, "unbonding": 2**32 - 1}),
+    ("revealWindow", {"reveal_window": TERMS.commit_window // 4 - 1}),
+    ("revealWindow", {"commit_window": 104, "reveal_window": 25}),
+    ("unbonding", {"commit_window": 2**31, "reveal_window": 2**31, "unbonding": 2**32 - 1, "sunset": 0}),
     ("sunset", {"sunset": WINDOWS - 1}),
+    ("sunset", {"enrolment": 700, "sunset": 700 + WINDOWS - 1}),
+    ("sunset", {"enrolment": 2**32 - 1, "sunset": 2**32 - 1}),
     ("sponsor", {"sponsor": ZERO_ADDRESS}),
+    ("jury", {"jury": 1, "commit_window": 60}),
+    ("electorate", {"electorate": 2**31}),
+    ("electorate", {"electorate": 2**32 - 1}),
+    ("pace", {"pace": 1}),
+    ("pace", {"pace": 63}),
 ]
 
 AT_THE_BOUNDS = [
@@ -51,10 +60,20 @@ AT_THE_BOUNDS = [
     {"jury": 65_535},
     {"royalty": 0},
     {"royalty": 5_000},
+    {"jury": 1, "commit_window": 61},
+    {"commit_window": 60},
     {"commit_window": 1, "reveal_window": 1},
+    {"commit_window": 3, "reveal_window": 1},
+    {"reveal_window": TERMS.commit_window // 4},
+    {"commit_window": 103, "reveal_window": 25},
     {"unbonding": WINDOWS},
     {"sunset": WINDOWS},
+    {"enrolment": 700, "sunset": 700 + WINDOWS},
     {"sunset": 0, "sponsor": ZERO_ADDRESS},
+    {"sunset": 0, "enrolment": 2**32 - 1},
+    {"electorate": 2**31 - 1},
+    {"pace": 64},
+    {"pace": 2**32 - 1},
 ]
 
 
@@ -78,6 +97,22 @@ def test_accepts_terms_at_their_bounds(federate, changes):
     assert tuple(vars(fed.view("terms")).values()) == astuple(fed.terms)
 
 
+@pytest.mark.parametrize(("jury", "randomness", "refused"), [(1, 2**64 - 1, True), (1, 2**64, False), (0, 0, False)])
+def test_a_jury_needs_a_chain_with_randomness(node, interface, ada, jury, randomness, refused):
+    """EIP-4399: a chain without RANDAO gives less than 2^64 there. The model says the same."""
+    terms = with_terms(jury=jury)
+    data, reverted = node.call(None, interface.deployment_data((astuple(terms),)), ada, prevRandao=f"0x{randomness:064x}")
+    assert reverted is refused
+    call = Call(ada, 1, prevrandao=randomness.to_bytes(32, "big"))
+    if refused:
+        error = interface.error(data)
+        assert (error.name, error.figures) == ("InvalidTerms", ("jury",))
+        with pytest.raises(MechanismError, match=r"InvalidTerms\(jury\)"):
+            Mechanism(terms, call)
+    else:
+        Mechanism(terms, call)
+
+
 def test_the_value_is_the_first_pool(federate, accounts):
     fed = federate(pool=3 * ETHER)
     assert fed.deployment.events == [("Funded", {"from": accounts[19].address, "amount": 3 * ETHER})]
@@ -93,6 +128,7 @@ def test_a_pool_is_not_needed(federate):
 def test_the_genesis_is_the_scored_champion(fed):
     genesis = fed.view("model", 0)
     assert (genesis.author, genesis.bundle, genesis.level) == (ZERO_ADDRESS, TERMS.genesis, 0)
+    assert genesis.submittedAt == fed.deployment.time
     assert fed.view("phase", 0) == Phase.SCORED
     assert (fed.view("champion"), fed.view("frontier"), fed.view("modelCount"), fed.view("nextToSettle")) == (0, 0, 0, 1)
 

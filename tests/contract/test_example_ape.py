@@ -40,15 +40,15 @@ def test_a_better_model_becomes_champion_and_is_paid(contract: Any, accounts: An
     assert contract.ModelSubmitted(id=1, author=trainer, bundle=BUNDLE, baseline=0) in receipt.events
 
     commitment = contract.voteCommitment(1, validator, HALVED, SALT)
-    contract.commitVote(1, BUNDLE, commitment, SEALED, sender=validator)  # all eligible weight: reveals open at once
-    contract.revealVote(1, HALVED, SALT, sender=validator)
+    contract.commitVote(1, BUNDLE, 0, commitment, SEALED, sender=validator)  # all eligible weight: reveals open at once
+    contract.revealVote(1, validator, HALVED, SALT, sender=validator)
     contract.settle(1, sender=accounts[3])  # anyone may
 
     assert (contract.champion(), contract.frontier(), contract.phase(1)) == (1, 63, Phase.SCORED)
     payout = contract.model(1).payout
     assert contract.credit(trainer) == payout > 0
     before = trainer.balance
-    paid = contract.withdraw(trainer, sender=trainer)
+    paid = contract.withdraw(trainer, trainer, sender=trainer)
     assert trainer.balance == before + payout - paid.total_fees_paid
 
 
@@ -61,4 +61,4 @@ def test_a_stake_below_the_minimum_is_refused(contract: Any, accounts: Any) -> N
 def test_an_author_does_not_vote_on_the_own_model(contract: Any, accounts: Any) -> None:
     contract.submit(BUNDLE, [0], value=TERMS.submission_fee, sender=accounts[1])
     with ape.reverts(contract.OwnModel, id=1):
-        contract.commitVote(1, BUNDLE, SALT, SEALED, sender=accounts[1])
+        contract.commitVote(1, BUNDLE, 0, SALT, SEALED, sender=accounts[1])

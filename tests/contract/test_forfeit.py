@@ -86,12 +86,27 @@ def test_comes_before_the_settlement(fed, id, ada, ben):
 
 
 def test_a_leaving_nodes_weight_is_not_taken_twice(fed, id, ada, ben):
-    fed.do("requestExit", ben)
+    fed.do("requestExit", ben, ben)
     fed.now = fed.deadline(id)
     fed.do("forfeit", ada, id, ben)
     assert fed.view("activeWeight") == 200
-    fed.do("cancelExit", ben)
-    assert fed.view("activeWeight") == 297
+    assert fed.view("node", ben).stake == ETHER - BOND
+
+
+def test_a_retired_node_returns_with_what_is_left(federate, crowd):
+    """The weight falls only once it is active again."""
+    fed = federate(submission_fee=0)
+    author, silent, voters = crowd[0], crowd[1], crowd[2:6]
+    fed.join(author, silent, *voters)
+    id = fed.submit(author)
+    fed.commit(id, silent, score_of(5))
+    fed.settle(id)
+    fed.retire(silent, author, voters)
+    assert fed.view("activeWeight") == 500
+    fed.do("forfeit", author, id, silent)
+    assert fed.view("activeWeight") == 500
+    fed.do("cancelExit", silent)
+    assert fed.view("activeWeight") == 597
 
 
 def test_other_ballots_keep_their_weight(fed, id, ada, ben, cleo):
@@ -104,7 +119,7 @@ def test_other_ballots_keep_their_weight(fed, id, ada, ben, cleo):
     assert fed.view("model", second).revealedWeight == 100
 
 
-def test_takes_what_stake_is_left(federate, ada, ben, cleo):
+def test_the_stake_covers_every_open_bond(federate, ada, ben, cleo):
     """The stake covers the bonds of both commits, and both are lost: the whole stake."""
     fed = federate(commit_bond=ETHER // 2)
     fed.join(ada, ben, cleo)
@@ -116,9 +131,9 @@ def test_takes_what_stake_is_left(federate, ada, ben, cleo):
         fed.do("forfeit", cleo, id, ben)
     assert fed.view("node", ben).stake == 0
     assert fed.view("pool") == 11 * ETHER
-    fed.do("requestExit", ben)
+    fed.do("requestExit", ben, ben)
     fed.wait(fed.terms.unbonding)
-    assert fed.do("claimStake", ben).events == [("StakeClaimed", {"account": ben, "amount": 0})]
+    assert fed.do("claimStake", ben, ben).events == [("StakeClaimed", {"account": ben, "amount": 0})]
 
 
 def test_costs_nothing_without_bonds(federate, ada, ben, cleo):

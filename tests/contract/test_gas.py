@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pdfed.experiments.jury.gas import MEASURED
-from pdfed.mechanism import HEARD_TO_RETIRE, Role
+from pdfed.mechanism import HEARD_TO_RETIRE, JURY_DELAY, Role
 
 from .chain import Interface, Node, Reverted
 from .federation import ETHER, MILLI, Federation, score_of, with_terms
@@ -22,7 +22,7 @@ from .gas_table import DOCUMENT, table
 from .meter import Meter
 
 REWRITE = "PDFED_WRITE_GAS"
-SIZE_LIMIT = 20_000  # bytes of runtime code
+SIZE_LIMIT = 22_000  # bytes of runtime code
 
 LIMITS = {
     "register, first": 76_000,
@@ -32,6 +32,9 @@ LIMITS = {
     "commitVote, first": 90_000,
     "commitVote": 90_000,
     "commitVote, opening the reveals": 90_000,
+    "commitVote, drawing the jury": 115_000,
+    "commitVote, of a juror": 92_000,
+    "drawJury": 60_000,
     "revealVote, first of a model": 92_000,
     "revealVote": 58_000,
     "settle, Unscored": 200_000,
@@ -41,7 +44,9 @@ LIMITS = {
     "settle, later champion": 200_000,
     "settle, of a jury": 200_000,
     "forfeit": 57_000,
-    "withdraw, to oneself": 37_000,
+    "withdraw, to oneself": 40_000,
+    "withdraw, to another": 43_000,
+    "withdraw, by a payee": 40_000,
 }
 
 
@@ -58,11 +63,9 @@ def _nodes(meter: Meter, crowd: list[str]) -> None:
     for account in crowd:
         meter.do("register", "register", account, Role.TRAINER, value=ETHER)
     meter.do("topUp", "topUp", crowd[9], value=ETHER)
-    meter.do("requestExit", "requestExit", crowd[9])
-    meter.do("cancelExit", "cancelExit", crowd[9])
-    fed.do("requestExit", crowd[9])
+    meter.do("requestExit", "requestExit", crowd[9], crowd[9])
     fed.wait(fed.terms.unbonding)
-    meter.do("claimStake", "claimStake", crowd[9])
+    meter.do("claimStake", "claimStake", crowd[9], crowd[9])
     meter.do("keepAlive", "keepAlive", crowd[8])
     meter.do("fund", "fund", crowd[8], value=ETHER)
 
@@ -89,7 +92,7 @@ def _models(meter: Meter, crowd: list[str]) -> None:
     meter.vote(id, voters, 1)
     meter.do("settle, Scored", "settle", author, id)
     fed.join(crowd[9], role=Role.VALIDATOR)
-    meter.do("lateVote", "lateVote", crowd[9], id, score_of(1))
+    meter.do("lateVote", "lateVote", crowd[9], id, fed.ghost.models[id].bundle, score_of(1))
     id = meter.submit("submit", author, 1)
     fed.wait(fed.terms.commit_window)
     meter.do("settle, Unscored", "settle", author, id)
@@ -97,13 +100,15 @@ def _models(meter: Meter, crowd: list[str]) -> None:
 
 def _money(meter: Meter, crowd: list[str]) -> None:
     fed, author, voters = meter.fed, crowd[0], crowd[1:9]
-    meter.do("claimFees, first", "claimFees", voters[0], [1])
-    meter.do("claimFees", "claimFees", voters[0], [3])
-    meter.do("claimFees, three", "claimFees", voters[1], [1, 2, 3])
+    meter.do("claimFees, first", "claimFees", voters[0], voters[0], [1])
+    meter.do("claimFees", "claimFees", voters[0], voters[0], [3])
+    meter.do("claimFees, three", "claimFees", voters[1], voters[1], [1, 2, 3])
     meter.do("claimRoyalties", "claimRoyalties", author, [1])
-    meter.do("withdraw, to oneself", "withdraw", author, author)
-    meter.do("withdraw, to another", "withdraw", voters[0], voters[1])
-    meter.do("multicall, two claims", "multicall", voters[2], [("claimFees", ([1],)), ("claimFees", ([2],))])
+    meter.do("withdraw, to oneself", "withdraw", author, author, author)
+    meter.do("withdraw, to another", "withdraw", voters[0], voters[0], voters[1])
+    meter.do("multicall, two claims", "multicall", voters[2], [("claimFees", (voters[2], [id])) for id in (1, 2)])
+    meter.do("setPayee", "setPayee", voters[2], voters[2], voters[6])
+    meter.do("withdraw, by a payee", "withdraw", voters[6], voters[2], voters[6])
     id = meter.submit("submit", author, 1)
     meter.commit("commitVote", id, voters[0], score_of(1))
     fed.now = fed.deadline(id)
@@ -121,12 +126,18 @@ def _retirement(meter: Meter, crowd: list[str]) -> None:
         fed.settle(id)
     fed.wait(fed.terms.unbonding)
     meter.do("retire", "retire", crowd[0], crowd[8])
+    meter.do("cancelExit", "cancelExit", crowd[8])
 
 
 def _jury(meter: Meter, crowd: list[str]) -> None:
     fed = meter.fed
     fed.join(*crowd)
     id = fed.submit(crowd[0])
+    fed.wait(JURY_DELAY)
+    meter.do("drawJury", "drawJury", crowd[0], id)
+    fed.settle(id)
+    id = fed.submit(crowd[0])
+    fed.wait(JURY_DELAY)
     drawn: list[str] = []
     for voter in crowd[1:]:
         label = "commitVote, of a juror" if drawn else "commitVote, drawing the jury"
@@ -156,11 +167,11 @@ def used(node: Node, interface: Interface, people: dict[str, str], accounts: Any
 
 
 def _measure(federate: Callable[..., Federation], crowd: list[str]) -> dict[str, int]:
-    meter = Meter(federate(commit_bond=30 * MILLI))
+    meter = Meter(federate(commit_bond=30 * MILLI, pace=64))
     meter.used["deployment"] = meter.fed.deployment.gas
     for journey in (_nodes, _models, _money, _retirement):
         journey(meter, crowd)
-    drawn = Meter(federate(jury=8))
+    drawn = Meter(federate(jury=8, pace=64))
     _jury(drawn, crowd)
     new = Meter(federate(pool=0))
     _firsts(new, crowd)
@@ -190,7 +201,7 @@ def runtime_size(compiled: dict[str, Any]) -> int:
 
 
 def test_runtime_code_is_small(runtime_size: int) -> None:
-    assert runtime_size < SIZE_LIMIT
+    assert runtime_size <= SIZE_LIMIT
 
 
 def test_the_table_in_the_docs_shows_the_snapshot() -> None:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Juries: commitVote where `jury` > 0
+"""Juries: drawJury(id), and commitVote where `jury` > 0
 
-├── in the model's own block → JuryNotDrawn
+├── drawJury without a jury → JuryNotDrawn(id, 0)
+├── drawJury: unknown → UnknownModel; not Voting → WrongPhase
+├── before 60 seconds after the submission → JuryNotDrawn(id, from), also for who is always on the jury
 ├── not drawn → NotOnJury
 ├── committed weight beyond 32 bits → WeightLimit
-└── otherwise: a juror weighs eligible/jury, large stakes always vote; reveals never open early
+└── otherwise: the first call fixes the seed; a juror weighs eligible/jury, large stakes always vote; reveals never open early
 """
 
 from __future__ import annotations
@@ -13,15 +15,20 @@ import pytest
 from eth_abi import encode
 from eth_hash.auto import keccak
 
-from pdfed.mechanism import Call, MechanismError, Phase, ballot_weight
+from pdfed.mechanism import JURY_DELAY, Phase, ballot_weight
 
 from .chain import Reverted
-from .federation import ETHER, MILLI, score_of
+from .federation import ETHER, MILLI, TERMS, score_of
 
 
-def drawn(fed, id, voters):
+def draw(fed, id):
+    """Draw a model's jury as soon as it can be; returns the seed, as the chain tells it."""
+    fed.now = max(fed.now, fed.ghost.models[id].submitted_at + JURY_DELAY)
+    return fed.node.prevrandao(fed.do("drawJury", TERMS.sponsor, id).block)
+
+
+def jurors(fed, id, voters, seed):
     """The voters on the jury, computed from docs/mechanism.md's rule; the ghost and the contract must both agree."""
-    seed = fed.node.block_hash(fed.ghost.models[id].born_block)
     eligible = fed.ghost.models[id].eligible_weight
     tickets = {v: int.from_bytes(keccak(encode(["bytes32", "uint32", "address"], [seed, id, v])), "big") for v in voters}
     return [v for v in voters if tickets[v] % eligible < fed.terms.jury * 100]
@@ -36,37 +43,84 @@ def try_commit(fed, id, voter):
     return True
 
 
-def test_reverts_in_the_models_own_block(federate, node, ada, ben):
-    fed = federate(jury=1)
+@pytest.mark.parametrize("id", [0, 1, 7])
+def test_reverts_where_everyone_votes(fed, ada, ben, reverts, id):
     fed.join(ada, ben)
-    fed.tick()
-    bundle = keccak(b"a bundle")
-    node.rpc("evm_setAutomine", False)
-    try:
-        digests = []
-        for sender, function, args, value in [
-            (ada, "submit", (bundle, [0]), fed.terms.submission_fee),
-            (ben, "commitVote", (1, bundle, bytes(32), bytes(32)), 0),
-        ]:
-            data = "0x" + fed.call_data(function, *args).hex()
-            call = {"from": sender, "to": fed.address, "data": data, "value": hex(value), "gas": hex(10**6)}
-            digests.append(node.rpc("eth_sendTransaction", call | {"gasPrice": "0x0"}))
-        node.rpc("evm_mine")
-    finally:
-        node.rpc("evm_setAutomine", True)
-    receipts = [node.rpc("eth_getTransactionReceipt", digest) for digest in digests]
-    assert [receipt["blockNumber"] for receipt in receipts] == [receipts[0]["blockNumber"]] * 2
-    assert [receipt["status"] for receipt in receipts] == ["0x1", "0x0"]
-    reason = node.rpc("debug_traceTransaction", digests[1], {"tracer": "callTracer"})["output"]
-    error = fed.interface.error(bytes.fromhex(reason[2:]))
-    block = int(receipts[0]["blockNumber"], 16)
-    assert (error.name, error.figures) == ("JuryNotDrawn", (1, block))
-    # The ghost says the same.
-    fed.now = node.time()
-    fed.ghost.submit(Call(ada, fed.now, fed.terms.submission_fee, block), bundle, [0])
-    with pytest.raises(MechanismError) as refusal:
-        fed.ghost.commit_vote(Call(ben, fed.now, block=block), 1, bundle, bytes(32), bytes(32))
-    assert (refusal.value.name, refusal.value.figures) == (error.name, error.figures)
+    fed.submit(ada)
+    fed.wait(JURY_DELAY)
+    with reverts("JuryNotDrawn", id, 0):
+        fed.do("drawJury", ben, id)
+
+
+def test_reverts_for_unknown_models_and_the_genesis(federate, ada, reverts):
+    fed = federate(jury=3)
+    with reverts("UnknownModel", 1):
+        fed.do("drawJury", ada, 1)
+    with reverts("WrongPhase", 0, Phase.SCORED):
+        fed.do("drawJury", ada, 0)
+
+
+def test_reverts_in_the_first_minute(federate, ada, ben, cleo, reverts):
+    fed = federate(jury=2)
+    fed.join(ada, ben, cleo)
+    id = fed.submit(ada)
+    start = fed.ghost.models[id].submitted_at + JURY_DELAY
+    with reverts("JuryNotDrawn", id, start):
+        fed.do("drawJury", ben, id, at=start - 1)
+    fed.do("drawJury", ben, id, at=start)
+
+
+@pytest.mark.parametrize("jury", [1, 60_000])
+def test_commits_wait_too(federate, ada, ben, reverts, jury):
+    """Also those of nodes that are always on the jury."""
+    fed = federate(jury=jury)
+    fed.join(ada, ben)
+    id = fed.submit(ada)
+    start = fed.ghost.models[id].submitted_at + JURY_DELAY
+    for at in (start - JURY_DELAY, start - 1):
+        with reverts("JuryNotDrawn", id, start):
+            fed.commit(id, ben, score_of(5), at=at)
+    events = fed.commit(id, ben, score_of(5), at=start).events
+    assert [name for name, _ in events] == ["JuryDrawn", "VoteCommitted"]
+    assert fed.view("ballot", id, ben).weight == 100
+
+
+def test_reverts_after_the_commit_window(federate, ada, ben, reverts):
+    fed = federate(jury=2)
+    fed.join(ada, ben)
+    first, second = fed.submit(ada), fed.submit(ada)
+    draw(fed, first)
+    fed.now = fed.ghost.models[second].reveals_open_at
+    for id in (first, second):  # drawn or not
+        with reverts("WrongPhase", id, Phase.DUE):
+            fed.do("drawJury", ben, id)
+
+
+def test_the_first_call_fixes_the_seed(federate, crowd, people):
+    """Invariant 29. Anyone draws; whoever comes later changes nothing, and nothing is emitted."""
+    fed = federate(jury=8)
+    fed.join(*crowd[:9])
+    id = fed.submit(crowd[0])
+    fed.now = fed.ghost.models[id].submitted_at + JURY_DELAY
+    done = fed.do("drawJury", people["joe"], id)
+    seed = fed.node.prevrandao(done.block)
+    assert done.events == [("JuryDrawn", {"id": id, "seed": seed})]
+    for _ in range(2):
+        assert fed.do("drawJury", crowd[1], id).events == []
+    for voter in crowd[1:9]:
+        try_commit(fed, id, voter)
+    assert fed.ghost.models[id].seed == seed
+    assert [name for name, _ in fed.history[-1].events] == ["VoteCommitted"]
+
+
+def test_drawing_is_no_sign_of_life(federate, ada, ben):
+    fed = federate(jury=2)
+    fed.join(ada, ben)
+    before = fed.ghost.nodes[ben].active_at
+    id = fed.submit(ada)
+    fed.now += JURY_DELAY
+    fed.do("drawJury", ben, id)
+    assert fed.ghost.nodes[ben].active_at == before
 
 
 def test_only_who_is_drawn_votes(federate, crowd):
@@ -75,38 +129,46 @@ def test_only_who_is_drawn_votes(federate, crowd):
     seen = set()
     for _ in range(6):
         id = fed.submit(crowd[0])
-        jury = drawn(fed, id, crowd[1:])
+        jury = jurors(fed, id, crowd[1:], draw(fed, id))
         assert [voter for voter in crowd[1:] if try_commit(fed, id, voter)] == jury
         assert all(fed.view("ballot", id, voter).weight == 300 for voter in jury)
         seen.update(jury)
     assert len(seen) > 3
 
 
-def test_the_first_commit_draws_the_jury(federate, crowd):
+def test_a_commit_draws_the_jury(federate, crowd):
     fed = federate(jury=8)
     fed.join(*crowd)
     id = fed.submit(crowd[0])
-    seed = fed.node.block_hash(fed.ghost.models[id].born_block)
-    first, second = drawn(fed, id, crowd[1:])[:2]
-    events = fed.commit(id, first, score_of(5)).events
-    assert events[0] == ("JuryDrawn", {"id": id, "seed": seed})
-    assert [name for name, _ in events] == ["JuryDrawn", "VoteCommitted"]
+    fed.wait(JURY_DELAY)
+    first = next(voter for voter in crowd[1:] if try_commit(fed, id, voter))
+    done = fed.history[-1]
+    seed = fed.node.prevrandao(done.block)
+    assert done.events[0] == ("JuryDrawn", {"id": id, "seed": seed})
+    assert [name for name, _ in done.events] == ["JuryDrawn", "VoteCommitted"]
+    jury = jurors(fed, id, crowd[1:], seed)
+    assert first in jury
+    second = next(voter for voter in jury if voter != first)
     assert [name for name, _ in fed.commit(id, second, score_of(5)).events] == ["VoteCommitted"]
 
 
-@pytest.mark.parametrize(("blocks", "own"), [(255, True), (256, False)])
-def test_a_forgotten_block_is_replaced_by_the_previous_one(federate, crowd, blocks, own):
-    """After more than 256 blocks the hash of the model's own block is gone."""
-    fed = federate(jury=60_000, commit_window=10_000, unbonding=20_000, sunset=20_000)
+def test_each_block_has_randomness_of_its_own(federate, crowd):
+    """Two models of one second are drawn in two blocks: two seeds."""
+    fed = federate(jury=3)
+    fed.join(*crowd[:3])
+    ids = fed.submit(crowd[0]), fed.submit(crowd[0])
+    seeds = {draw(fed, id) for id in ids}
+    assert len(seeds) == 2
+
+
+def test_the_electorate_thins_the_jury(federate, crowd):
+    """The expected weight is the active weight: below the electorate fewer than `jury` are drawn, and each weighs more."""
+    fed = federate(jury=3, electorate=1800)
     fed.join(*crowd)
     id = fed.submit(crowd[0])
-    born = fed.ghost.models[id].born_block
-    fed.mine(blocks)
-    done = fed.commit(id, crowd[1], score_of(5))
-    assert done.block == born + blocks + 1
-    name, args = done.events[0]
-    assert name == "JuryDrawn"
-    assert args["seed"] == fed.node.block_hash(born if own else done.block - 1)
+    jury = jurors(fed, id, crowd[1:], draw(fed, id))
+    assert [voter for voter in crowd[1:] if try_commit(fed, id, voter)] == jury
+    assert all(fed.view("ballot", id, voter).weight == 600 for voter in jury)
 
 
 def test_large_stakes_always_vote_with_their_own_weight(federate, crowd):
@@ -116,6 +178,7 @@ def test_large_stakes_always_vote_with_their_own_weight(federate, crowd):
     for _ in range(4):
         id = fed.submit(crowd[0])
         assert fed.view("model", id).eligibleWeight == 1200
+        draw(fed, id)
         assert try_commit(fed, id, crowd[8])
         assert fed.view("ballot", id, crowd[8]).weight == 500
 
@@ -124,6 +187,7 @@ def test_reveals_never_open_early(federate, ada, ben, cleo):
     fed = federate(jury=10)
     fed.join(ada, ben, cleo)
     id = fed.submit(ada)
+    draw(fed, id)
     for voter in (ben, cleo):
         fed.commit(id, voter, score_of(5))
     assert fed.view("model", id).committedWeight == fed.view("model", id).eligibleWeight
@@ -137,7 +201,7 @@ def test_a_heavy_jury_shares_one_fee(federate, crowd):
     fed.join(*crowd)
     for _ in range(40):
         id = fed.submit(crowd[0])
-        jury = drawn(fed, id, crowd[1:])
+        jury = jurors(fed, id, crowd[1:], draw(fed, id))
         if len(jury) > 2:
             break
         fed.settle(id)
@@ -145,7 +209,7 @@ def test_a_heavy_jury_shares_one_fee(federate, crowd):
     fed.settle(id)
     assert fed.view("model", id).revealedWeight == 450 * len(jury) > 900
     for voter in jury:
-        fed.do("claimFees", voter, [id])
+        fed.do("claimFees", voter, voter, [id])
     total = sum(fed.view("credit", voter) for voter in jury)
     assert 0 <= fed.terms.submission_fee - total < len(jury)
 
@@ -169,7 +233,7 @@ def freak_jury(fed, weight, author, *voters):
     for _ in range(400):  # one in twenty is such a jury
         id = fed.submit(author)
         ghost = fed.ghost.models[id]
-        seed = fed.node.block_hash(ghost.born_block)
+        seed = draw(fed, id)
         jury = [v for v in voters if ballot_weight(seed, id, v, weight, ghost.eligible_weight, 1)]
         if len(jury) > 2:
             return id, jury

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lateVote(id, score)
+"""lateVote(id, bundle, score)
 
 ├── unknown model → UnknownModel; the genesis or still Voting → WrongPhase
+├── another bundle than the model's → BundleMismatch
 ├── not registered → NotRegistered
 ├── the author → OwnModel; a ballot already → AlreadyVoted
 ├── qn or baselineQn 0, memorized above 1e6 → InvalidScore
@@ -19,21 +20,30 @@ from .federation import score_of
 
 def test_reverts_for_an_unknown_model(fed, ada, reverts):
     with reverts("UnknownModel", 1):
-        fed.do("lateVote", ada, 1, score_of(1))
+        fed.do("lateVote", ada, 1, bytes(32), score_of(1))
 
 
 def test_reverts_for_the_genesis(fed, ada, reverts):
     fed.join(ada)
     with reverts("WrongPhase", 0, Phase.SCORED):
-        fed.do("lateVote", ada, 0, score_of(1))
+        fed.late_vote(0, ada, score_of(1))
 
 
 def test_reverts_while_voting(fed, ada, ben, reverts):
     fed.join(ada, ben)
     id = fed.submit(ada)
     with reverts("WrongPhase", id, Phase.VOTING):
-        fed.do("lateVote", ben, id, score_of(1), at=fed.ghost.models[id].reveals_open_at - 1)
-    fed.do("lateVote", ben, id, score_of(1))
+        fed.late_vote(id, ben, score_of(1), at=fed.ghost.models[id].reveals_open_at - 1)
+    fed.late_vote(id, ben, score_of(1))
+
+
+def test_reverts_for_another_bundle(fed, ada, ben, reverts):
+    fed.join(ada, ben)
+    id = fed.submit(ada, bundle=b"b" * 32)
+    fed.settle(id)
+    with reverts("BundleMismatch", id, b"b" * 32, b"c" * 32):
+        fed.do("lateVote", ben, id, b"c" * 32, score_of(1))
+    fed.do("lateVote", ben, id, b"b" * 32, score_of(1))
 
 
 def test_reverts_when_not_registered(fed, ada, ben, reverts):
@@ -41,7 +51,7 @@ def test_reverts_when_not_registered(fed, ada, ben, reverts):
     id = fed.submit(ada)
     fed.settle(id)
     with reverts("NotRegistered", ben):
-        fed.do("lateVote", ben, id, score_of(1))
+        fed.late_vote(id, ben, score_of(1))
 
 
 def test_reverts_for_the_author(fed, ada, reverts):
@@ -49,7 +59,7 @@ def test_reverts_for_the_author(fed, ada, reverts):
     id = fed.submit(ada)
     fed.settle(id)
     with reverts("OwnModel", id):
-        fed.do("lateVote", ada, id, score_of(1))
+        fed.late_vote(id, ada, score_of(1))
 
 
 def test_reverts_for_a_second_ballot(fed, ada, ben, cleo, dan, reverts):
@@ -60,16 +70,16 @@ def test_reverts_for_a_second_ballot(fed, ada, ben, cleo, dan, reverts):
     fed.now = fed.ghost.models[id].reveals_open_at
     fed.reveal(id, ben)
     with reverts("AlreadyVoted", id, ben, BallotState.REVEALED):
-        fed.do("lateVote", ben, id, score_of(1))
+        fed.late_vote(id, ben, score_of(1))
     with reverts("AlreadyVoted", id, cleo, BallotState.COMMITTED):
-        fed.do("lateVote", cleo, id, score_of(1))
+        fed.late_vote(id, cleo, score_of(1))
     fed.now = fed.deadline(id)
     fed.do("forfeit", ben, id, cleo)
     with reverts("AlreadyVoted", id, cleo, BallotState.FORFEITED):
-        fed.do("lateVote", cleo, id, score_of(1))
-    fed.do("lateVote", dan, id, score_of(1))
+        fed.late_vote(id, cleo, score_of(1))
+    fed.late_vote(id, dan, score_of(1))
     with reverts("AlreadyVoted", id, dan, BallotState.LATE):
-        fed.do("lateVote", dan, id, score_of(1))
+        fed.late_vote(id, dan, score_of(1))
 
 
 @pytest.mark.parametrize("score", [Score(0, 1, 0), Score(1, 0, 0), Score(1, 1, 1_000_001)])
@@ -78,7 +88,7 @@ def test_reverts_for_a_score_out_of_bounds(fed, ada, ben, reverts, score):
     id = fed.submit(ada)
     fed.settle(id)
     with reverts("InvalidScore", score.qn, score.baseline_qn, score.memorized):
-        fed.do("lateVote", ben, id, score)
+        fed.late_vote(id, ben, score)
 
 
 def test_records_a_score_and_moves_nothing(fed, ada, ben, cleo):
@@ -88,7 +98,7 @@ def test_records_a_score_and_moves_nothing(fed, ada, ben, cleo):
     fed.join(cleo)
     before = fed.view("ledger"), fed.view("model", id), fed.view("histogram", id), fed.view("champion")
     score = Score(1, 2**64 - 1, 1_000_000)
-    done = fed.do("lateVote", cleo, id, score)
+    done = fed.late_vote(id, cleo, score)
     assert done.events == [("LateVoteCast", {"id": id, "voter": cleo, "score": score})]
     ballot = fed.view("ballot", id, cleo)
     assert (ballot.commitment, ballot.weight, ballot.state) == (bytes(32), 0, BallotState.LATE)
@@ -107,4 +117,4 @@ def test_is_open_in_every_later_phase(fed, ada, ben, cleo, phase):
         fed.settle(id)
     fed.tick()
     assert fed.view("phase", id) == phase
-    fed.do("lateVote", cleo, id, score_of(1))
+    fed.late_vote(id, cleo, score_of(1))

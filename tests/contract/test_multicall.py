@@ -32,7 +32,7 @@ def test_one_failing_call_undoes_all(fed, ada, ben, reverts):
     fed.join(ada, ben)
     first, second = fed.advance(ada, [ben], 5), fed.advance(ada, [ben], 5)
     with reverts("FeeAlreadyClaimed", first, ben):
-        fed.do("multicall", ben, [("claimFees", ([first],)), ("claimFees", ([second],)), ("claimFees", ([first],))])
+        fed.do("multicall", ben, [("claimFees", (ben, [id])) for id in (first, second, first)])
     assert fed.view("credit", ben) == 0
 
 
@@ -49,7 +49,7 @@ def test_a_batch_is_as_good_as_its_calls(fed, ada, ben, cleo):
     done = fed.do(
         "multicall",
         ben,
-        [("revealVote", (id, score, salt)), ("settle", (id,)), ("claimFees", ([id],)), ("keepAlive", ())],
+        [("revealVote", (id, ben, score, salt)), ("settle", (id,)), ("claimFees", (ben, [id])), ("keepAlive", ())],
     )
     names = [name for name, _ in done.events]
     assert names == ["VoteRevealed", "ModelSettled", "ChampionChanged", "Rewarded", "FeeClaimed", "KeptAlive"]
@@ -58,12 +58,12 @@ def test_a_batch_is_as_good_as_its_calls(fed, ada, ben, cleo):
 
 def test_withdrawals_in_a_batch_pay_once(fed, node, ada, reverts):
     fed.join(ada)
-    fed.do("requestExit", ada)
+    fed.do("requestExit", ada, ada)
     fed.wait(fed.terms.unbonding)
-    fed.do("claimStake", ada)
+    fed.do("claimStake", ada, ada)
     to = "0x2222222222222222222222222222222222222222"
     before = node.balance(to)
     with reverts("NothingToWithdraw", ada):
-        fed.do("multicall", ada, [("withdraw", (to,)), ("withdraw", (to,))])
-    fed.do("multicall", ada, [("withdraw", (to,))])
+        fed.do("multicall", ada, [("withdraw", (ada, to)), ("withdraw", (ada, to))])
+    fed.do("multicall", ada, [("withdraw", (ada, to))])
     assert node.balance(to) == before + ETHER

@@ -36,7 +36,7 @@ def test_reverts_when_registered(fed, ada, reverts):
 
 def test_reverts_when_registered_and_leaving(fed, ada, reverts):
     fed.join(ada)
-    fed.do("requestExit", ada)
+    fed.do("requestExit", ada, ada)
     with reverts("AlreadyRegistered", ada):
         fed.do("register", ada, Role.TRAINER, value=ETHER)
 

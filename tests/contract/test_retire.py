@@ -2,8 +2,8 @@
 """keepAlive(), retire(account)
 
 ├── not registered → NotRegistered; leaving → NodeExiting
-├── active since the 16th last heard model, or within `unbonding` seconds → StillActive
-└── otherwise: the node leaves as if it had requested its exit; cancelExit brings it back
+├── active since the 8th last heard model, or within `unbonding` seconds → StillActive
+└── otherwise: the node leaves, and may return with cancelExit or claim its stake
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_keep_alive_reverts_when_not_registered(fed, ada, reverts):
 
 def test_keep_alive_reverts_when_leaving(fed, ada, reverts):
     fed.join(ada)
-    exit_at = fed.do("requestExit", ada).time + fed.terms.unbonding
+    exit_at = fed.do("requestExit", ada, ada).time + fed.terms.unbonding
     with reverts("NodeExiting", ada, exit_at):
         fed.do("keepAlive", ada)
 
@@ -55,12 +55,12 @@ def test_reverts_for_who_is_not_registered(fed, ada, ben, reverts):
 
 def test_reverts_for_who_is_leaving(fed, ada, ben, reverts):
     fed.join(ben)
-    exit_at = fed.do("requestExit", ben).time + fed.terms.unbonding
+    exit_at = fed.do("requestExit", ben, ben).time + fed.terms.unbonding
     with reverts("NodeExiting", ben, exit_at):
         fed.do("retire", ada, ben)
 
 
-def test_reverts_after_fifteen_heard_models(town, ada, ben, cleo, dan, reverts):
+def test_reverts_after_seven_heard_models(town, ada, ben, cleo, dan, reverts):
     hear(town, ada, [ben, cleo], HEARD_TO_RETIRE - 1)
     town.wait(10 * town.terms.unbonding)
     with reverts("StillActive", *still_active(town, dan)):
@@ -80,7 +80,7 @@ def test_reverts_within_unbonding(federate, ada, ben, cleo, dan, reverts):
 
 
 def test_models_that_nobody_can_score_evict_nobody(town, ada, ben, cleo, dan, reverts):
-    """Sixteen junk bundles and a week of silence evict nobody."""
+    """Eight junk bundles and a week of silence evict nobody."""
     hear(town, ada, [])
     town.wait(10 * town.terms.unbonding)
     for account in (ben, cleo, dan):
@@ -110,7 +110,7 @@ def test_the_silent_leave(town, ada, ben, cleo, dan):
     done = town.do("retire", ada, dan)
     exit_at = done.time + town.terms.unbonding
     assert done.events == [("NodeRetired", {"account": dan, "exitAt": exit_at})]
-    assert town.view("node", dan).exitAt == exit_at
+    assert (town.view("node", dan).exitAt, town.view("node", dan).retired) == (exit_at, True)
     assert town.view("activeWeight") == 300
 
 
@@ -128,14 +128,13 @@ def test_a_retired_stake_can_be_claimed(town, ada, ben, cleo, dan):
     town.wait(town.terms.unbonding)
     town.do("retire", ada, dan)
     town.wait(town.terms.unbonding)
-    town.do("claimStake", dan)
+    town.do("claimStake", dan, dan)
     assert town.view("credit", dan) == ETHER
 
 
 ACTIVITIES = {
     "keepAlive": lambda fed, dan: fed.do("keepAlive", dan),
     "topUp": lambda fed, dan: fed.do("topUp", dan, value=1),
-    "cancelExit": lambda fed, dan: (fed.do("requestExit", dan), fed.do("cancelExit", dan)),
     "submit": lambda fed, dan: fed.submit(dan),
     "commitVote": lambda fed, dan: fed.commit(fed.ghost.model_count(), dan, score_of(0)),
 }
@@ -173,7 +172,7 @@ def test_a_model_heard_in_the_second_of_the_last_activity_does_not_count(town, a
 
 def test_late_votes_are_no_sign_of_life(town, ada, ben, cleo, dan):
     hear(town, ada, [ben, cleo])
-    town.do("lateVote", dan, 1, score_of(0))
+    town.late_vote(1, dan, score_of(0))
     town.wait(town.terms.unbonding)
     town.do("retire", ada, dan)
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""revealVote(id, score, salt)
+"""revealVote(id, voter, score, salt)
 
 ├── unknown model → UnknownModel; not Revealing → WrongPhase
-├── no unrevealed commit of the caller → NoOpenBallot
+├── no unrevealed commit of the voter → NoOpenBallot
 ├── qn or baselineQn 0, memorized above 1e6 → InvalidScore
 ├── anything but what was committed to → CommitmentMismatch
-└── otherwise: the ballot's weight is in the score's bucket
+└── otherwise: the ballot's weight is in the score's bucket, whoever calls
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def to_reveals(fed, id):
 
 def test_reverts_for_an_unknown_model(fed, ada, reverts):
     with reverts("UnknownModel", 1):
-        fed.do("revealVote", ada, 1, score_of(1), SALT)
+        fed.do("revealVote", ada, 1, ada, score_of(1), SALT)
 
 
 def test_reverts_before_the_reveals_open(fed, id, ben, reverts):
@@ -56,7 +56,7 @@ def test_is_in_time_a_second_before_the_deadline(fed, id, ben):
 def test_reverts_without_a_commit(fed, id, cleo, reverts):
     to_reveals(fed, id)
     with reverts("NoOpenBallot", id, cleo, BallotState.NONE):
-        fed.do("revealVote", cleo, id, score_of(1), SALT)
+        fed.do("revealVote", cleo, id, cleo, score_of(1), SALT)
 
 
 def test_reverts_when_revealed(fed, id, ben, cleo, reverts):
@@ -97,10 +97,10 @@ def test_reverts_for_what_was_not_committed_to(fed, ada, ben, cleo, reverts, cir
     id = fed.submit(ada)
     other = {"chain_id": 1, "contract": cleo, "model": 2, "baseline": 1, "voter": cleo, "score": score_of(6), "salt": SALT[::-1]}
     commitment = forged(fed, id, ben, **{circumstance: other[circumstance]})
-    fed.do("commitVote", ben, id, fed.ghost.models[id].bundle, commitment, SALT)
+    fed.do("commitVote", ben, id, fed.ghost.models[id].bundle, 0, commitment, SALT)
     to_reveals(fed, id)
     with reverts("CommitmentMismatch", commitment, forged(fed, id, ben)):
-        fed.do("revealVote", ben, id, score_of(5), SALT)
+        fed.do("revealVote", ben, id, ben, score_of(5), SALT)
 
 
 @pytest.mark.parametrize("field", ["qn", "baseline_qn", "memorized"])
@@ -109,15 +109,48 @@ def test_reverts_for_each_changed_part_of_the_score(fed, id, ben, reverts, field
     changed = Score(**{**score.__dict__, field: getattr(score, field) + 1})
     to_reveals(fed, id)
     with reverts("CommitmentMismatch", forged(fed, id, ben, salt=salt), forged(fed, id, ben, salt=salt, score=changed)):
-        fed.do("revealVote", ben, id, changed, salt)
+        fed.do("revealVote", ben, id, ben, changed, salt)
 
 
 def test_a_copied_commitment_cant_be_revealed(fed, id, ben, cleo, reverts):
     score, salt = fed.salts[id, ben]
     copied = fed.ghost.ballots[id, ben].commitment
-    fed.do("commitVote", cleo, id, fed.ghost.models[id].bundle, copied, SALT)
+    fed.do("commitVote", cleo, id, fed.ghost.models[id].bundle, 0, copied, SALT)
     with reverts("CommitmentMismatch", copied, forged(fed, id, cleo, salt=salt)):
-        fed.do("revealVote", cleo, id, score, salt)
+        fed.do("revealVote", cleo, id, cleo, score, salt)
+
+
+def test_anyone_who_knows_the_salt_reveals(federate, ada, ben, cleo, people):
+    """Invariant 30: a reveal by another leaves the state of one by the voter; a watcher saves a bond."""
+    states = []
+    for by in (ben, cleo, people["joe"]):  # the voter, another node, a stranger
+        fed = federate()
+        fed.join(ada, ben, cleo)
+        id = fed.submit(ada)
+        fed.commit(id, ben, score_of(5))
+        fed.commit(id, cleo, score_of(5))
+        done = fed.reveal(id, ben, by=by)
+        assert done.events == [("VoteRevealed", {"id": id, "voter": ben, "score": score_of(5), "weight": 100})]
+        nodes = [(n.role, n.stake, n.openCommits) for n in (fed.view("node", account) for account in (ada, ben, cleo))]
+        model = vars(fed.view("model", id)) | {"submittedAt": 0, "revealsOpenAt": 0}
+        states.append((nodes, model, fed.view("histogram", id), vars(fed.view("ledger"))))
+    assert states[0] == states[1] == states[2]
+
+
+def test_only_the_voters_own_vote_counts_for_it(fed, id, ben, cleo, reverts):
+    score, salt = fed.salts[id, ben]
+    to_reveals(fed, id)
+    with reverts("NoOpenBallot", id, cleo, BallotState.NONE):
+        fed.do("revealVote", ben, id, cleo, score, salt)
+    with reverts("CommitmentMismatch", fed.ghost.ballots[id, ben].commitment, forged(fed, id, ben, salt=SALT)):
+        fed.do("revealVote", cleo, id, ben, score, SALT)
+
+
+def test_the_reveal_of_another_is_no_sign_of_life(fed, id, ben, cleo):
+    before = fed.ghost.nodes[ben].active_at
+    to_reveals(fed, id)
+    fed.reveal(id, ben, by=cleo)
+    assert fed.ghost.nodes[ben].active_at == before
 
 
 def test_a_vote_is_revealed(fed, ada, ben, cleo):

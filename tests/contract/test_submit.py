@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """submit(bundle, parents) payable → id
 
-├── not registered → NotRegistered; a validator → NotTrainer
+├── not registered → NotRegistered; leaving → NodeExiting
+├── before the enrolment is over → NotOpen
+├── a validator → NotTrainer
 ├── not the fee exactly → WrongFee
 ├── more than the balance can count → BalanceLimit
 ├── the author's bundle again → AlreadySubmitted
@@ -25,6 +27,58 @@ FEE = TERMS.submission_fee
 def test_reverts_when_not_registered(fed, ada, reverts):
     with reverts("NotRegistered", ada):
         fed.do("submit", ada, BUNDLE, [0], value=FEE)
+
+
+def test_reverts_until_the_enrolment_is_over(federate, ada, reverts):
+    fed = federate(enrolment=1000)
+    fed.join(ada)
+    opens = fed.deployment.time + 1000
+    assert fed.view("opensAt") == opens
+    with reverts("NotOpen", opens):
+        fed.do("submit", ada, BUNDLE, [0], value=FEE, at=opens - 1)
+    fed.do("submit", ada, BUNDLE, [0], value=FEE, at=opens)
+
+
+def test_the_enrolment_comes_before_all_else_but_the_node(federate, ada, ben, cleo, reverts):
+    fed = federate(enrolment=1000)
+    opens = fed.deployment.time + 1000
+    fed.join(ben, role=Role.VALIDATOR)
+    fed.join(cleo)
+    exit_at = fed.do("requestExit", cleo, cleo).time + TERMS.unbonding
+    with reverts("NotRegistered", ada):
+        fed.do("submit", ada, BUNDLE, [], value=0)
+    with reverts("NodeExiting", cleo, exit_at):
+        fed.do("submit", cleo, BUNDLE, [], value=0)
+    with reverts("NotOpen", opens):
+        fed.do("submit", ben, BUNDLE, [], value=0)
+
+
+def test_without_an_enrolment_it_is_open_at_once(fed, ada):
+    assert fed.view("opensAt") == fed.deployment.time
+    fed.join(ada)
+    fed.submit(ada)
+
+
+@pytest.mark.parametrize(("electorate", "eligible"), [(0, 300), (299, 300), (300, 300), (301, 301), (2**31 - 1, 2**31 - 1)])
+def test_the_eligible_weight_is_at_least_the_electorate(federate, ada, ben, cleo, electorate, eligible):
+    fed = federate(electorate=electorate)
+    fed.join(ada, ben)
+    fed.join(cleo, stake=2 * ETHER)
+    id = fed.submit(ada)
+    assert fed.view("model", id).eligibleWeight == eligible
+
+
+def test_a_lonely_author_faces_the_electorate(federate, ada):
+    fed = federate(electorate=500)
+    fed.join(ada)
+    assert fed.view("model", fed.submit(ada)).eligibleWeight == 500
+
+
+def test_reverts_when_leaving(fed, ada, reverts):
+    fed.join(ada)
+    exit_at = fed.do("requestExit", ada, ada).time + TERMS.unbonding
+    with reverts("NodeExiting", ada, exit_at):
+        fed.submit(ada)
 
 
 def test_reverts_for_a_validator(fed, ada, reverts):

@@ -21,7 +21,7 @@ def test_reverts_when_not_registered(fed, ada, reverts):
 
 def test_reverts_when_leaving(fed, ada, reverts):
     fed.join(ada)
-    exit_at = fed.do("requestExit", ada).time + fed.terms.unbonding
+    exit_at = fed.do("requestExit", ada, ada).time + fed.terms.unbonding
     with reverts("NodeExiting", ada, exit_at):
         fed.do("topUp", ada, value=1)
 

@@ -28,10 +28,11 @@ def test_unknown_models_revert(fed, ada, reverts, view):
 
 def test_everything_else_unknown_is_zero(fed, ada):
     node = fed.view("node", ada)
-    assert tuple(vars(node).values()) == (Role.NONE, 0, 0, 0, 0)
+    assert tuple(vars(node).values()) == (Role.NONE, 0, 0, 0, 0, False)
     assert tuple(vars(fed.view("ballot", 9, ada)).values()) == (bytes(32), 0, BallotState.NONE)
     assert fed.view("histogram", 9) == [0] * 128
     assert fed.view("credit", ada) == 0
+    assert fed.view("payee", ada) == ada
     assert fed.view("voteCommitment", 9, ada, score_of(1), bytes(32)) == bytes(32)
 
 
@@ -51,8 +52,11 @@ def test_field_names_are_those_that_clients_rely_on(fed, ada):
         "unbonding",
         "sunset",
         "sponsor",
+        "electorate",
+        "enrolment",
+        "pace",
     ]
-    assert list(vars(fed.view("node", ada))) == ["role", "stake", "joinedAt", "exitAt", "openCommits"]
+    assert list(vars(fed.view("node", ada))) == ["role", "stake", "joinedAt", "exitAt", "openCommits", "retired"]
     assert list(vars(fed.view("model", 0))) == [
         "author",
         "bundle",
@@ -65,6 +69,7 @@ def test_field_names_are_those_that_clients_rely_on(fed, ada):
         "revealedWeight",
         "gain",
         "level",
+        "advance",
         "payout",
         "phase",
     ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""withdraw(to)
+"""withdraw(account, to)
 
-├── to nobody → InvalidRecipient; no credit → NothingToWithdraw
+├── to nobody → InvalidRecipient; not by the payee → NotPayee; no credit → NothingToWithdraw
 ├── the recipient refuses → WithdrawFailed, and the credit stays
 ├── the recipient calls back → the call is refused, the payment holds
 └── otherwise: the whole credit is paid
@@ -24,9 +24,9 @@ NEW = "0x1111111111111111111111111111111111111111"
 def rich(fed, ada):
     """Ada has a credit of one ETH: her stake."""
     fed.join(ada)
-    fed.do("requestExit", ada)
+    fed.do("requestExit", ada, ada)
     fed.wait(fed.terms.unbonding)
-    fed.do("claimStake", ada)
+    fed.do("claimStake", ada, ada)
     return fed
 
 
@@ -37,18 +37,18 @@ def recipient(node, compiled, accounts):
 
 def test_reverts_to_nobody(rich, ada, reverts):
     with reverts("InvalidRecipient", ZERO_ADDRESS):
-        rich.do("withdraw", ada, ZERO_ADDRESS)
+        rich.do("withdraw", ada, ada, ZERO_ADDRESS)
 
 
 def test_reverts_without_credit(fed, ada, reverts):
     with reverts("NothingToWithdraw", ada):
-        fed.do("withdraw", ada, ada)
+        fed.do("withdraw", ada, ada, ada)
 
 
 def test_reverts_a_second_time(rich, ada, reverts):
-    rich.do("withdraw", ada, NEW)
+    rich.do("withdraw", ada, ada, NEW)
     with reverts("NothingToWithdraw", ada):
-        rich.do("withdraw", ada, NEW)
+        rich.do("withdraw", ada, ada, NEW)
 
 
 @pytest.mark.parametrize("manner", [REFUSE, WASTE_GAS])
@@ -58,32 +58,32 @@ def test_a_recipient_that_refuses_blocks_only_itself(rich, ada, ben, recipient, 
     recipient.do("behave", manner)
     rich.refusing.add(to)
     with reverts("WithdrawFailed", to, ETHER):
-        rich.do("withdraw", ada, to)
+        rich.do("withdraw", ada, ada, to)
     assert rich.view("credit", ada) == ETHER
-    rich.do("withdraw", ada, ben)
+    rich.do("withdraw", ada, ada, ben)
     assert rich.view("credit", ada) == 0
 
 
 def test_returned_data_does_not_matter(rich, ada, recipient):
     recipient.do("behave", RETURN_MUCH)
-    rich.do("withdraw", ada, recipient.address)
+    rich.do("withdraw", ada, ada, recipient.address)
 
 
 def test_the_contract_itself_takes_no_payment(rich, ada, reverts):
     rich.refusing.add(rich.address)
     with reverts("WithdrawFailed", rich.address, ETHER):
-        rich.do("withdraw", ada, rich.address)
+        rich.do("withdraw", ada, ada, rich.address)
 
 
 def test_calling_back_gains_nothing(fed, node, recipient):
     """The recipient is a node itself: it claims its stake, and tries to withdraw it twice."""
     recipient.do("act", fed.address, fed.call_data("register", 2), value=ETHER)
-    recipient.do("act", fed.address, fed.call_data("requestExit"))
+    recipient.do("act", fed.address, fed.call_data("requestExit", recipient.address))
     node.rpc("evm_increaseTime", fed.terms.unbonding)
-    recipient.do("act", fed.address, fed.call_data("claimStake"))
+    recipient.do("act", fed.address, fed.call_data("claimStake", recipient.address))
     recipient.do("behave", REENTER)
     held = node.balance(fed.address)
-    assert recipient.do("act", fed.address, fed.call_data("withdraw", recipient.address)) is None
+    assert recipient.do("act", fed.address, fed.call_data("withdraw", recipient.address, recipient.address)) is None
     assert node.balance(fed.address) == held - ETHER
     assert node.balance(recipient.address) == ETHER
     assert recipient.view("answer") == keccak(b"ReentrancyGuardReentrantCall()")[:4]
@@ -92,7 +92,7 @@ def test_calling_back_gains_nothing(fed, node, recipient):
 
 def test_the_whole_credit_is_paid(rich, node, ada):
     before = node.balance(NEW)
-    done = rich.do("withdraw", ada, NEW)
+    done = rich.do("withdraw", ada, ada, NEW)
     assert done.events == [("Withdrawn", {"account": ada, "to": NEW, "amount": ETHER})]
     assert node.balance(NEW) == before + ETHER
     assert (rich.view("credit", ada), rich.view("ledger").credits) == (0, 0)
@@ -105,4 +105,4 @@ def test_forced_ether_belongs_to_nobody(rich, node, compiled, accounts, ada):
     assert bomb.do("force", rich.address) is None
     rich.forced = ETHER
     assert rich.view("ledger") == before
-    rich.do("withdraw", ada, ada)
+    rich.do("withdraw", ada, ada, ada)

@@ -24,7 +24,7 @@ contract GameTest {
 
     /// @dev All calls but `drain`; those that advance a game are listed more often.
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[26] memory chosen = [
+        bytes4[28] memory chosen = [
             Player.register.selector,
             Player.topUp.selector,
             Player.requestExit.selector,
@@ -35,7 +35,8 @@ contract GameTest {
             Player.submit.selector,
             Player.commit.selector,
             Player.commit.selector,
-            Player.commitToAnotherBundle.selector,
+            Player.commitToAnother.selector,
+            Player.drawJury.selector,
             Player.reveal.selector,
             Player.revealForged.selector,
             Player.lateVote.selector,
@@ -48,6 +49,7 @@ contract GameTest {
             Player.claimRoyalties.selector,
             Player.fund.selector,
             Player.reclaim.selector,
+            Player.setPayee.selector,
             Player.withdraw.selector,
             Player.batch.selector,
             Player.passTime.selector
@@ -61,12 +63,12 @@ contract GameTest {
         targets[0].selectors[chosen.length + 1] = Player.force.selector;
     }
 
-    /// @notice 1 to 11, 13, 14, 16 to 20, 23, 24 are checked inside every call of the player: a failed check fails the call.
+    /// @notice 1 to 11, 13, 16 to 20, 23 to 29, 31 to 33 are checked inside every call of the player: a failed check fails the call.
     function invariant_contract_and_ghost_agree() external view {
         player.calls();
     }
 
-    /// @notice 2, 17, 18, 23: see `Player.drain`.
+    /// @notice 2, 17, 18, 23, 28: see `Ending.drain`.
     function afterInvariant() external {
         player.drain();
     }

@@ -25,7 +25,7 @@ contract Ghost is GhostBooks, Multicall {
         checkBalance();
         checkRoom(weightOf(msg.value));
         meet(msg.sender);
-        nodes[msg.sender] = NodeFacts(role, msg.value, block.timestamp, block.timestamp, 0);
+        nodes[msg.sender] = NodeFacts(role, msg.value, block.timestamp, block.timestamp, 0, false);
         emit NodeRegistered(msg.sender, role, msg.value);
     }
 
@@ -40,29 +40,32 @@ contract Ghost is GhostBooks, Multicall {
         emit StakeAdded(msg.sender, msg.value, facts.stake);
     }
 
-    function requestExit() external {
-        active(msg.sender).exitAt = block.timestamp + theTerms.unbonding;
-        emit ExitRequested(msg.sender, uint40(block.timestamp + theTerms.unbonding));
+    function requestExit(address account) external {
+        requireOwner(account);
+        active(account).exitAt = block.timestamp + theTerms.unbonding;
+        emit ExitRequested(account, uint40(block.timestamp + theTerms.unbonding));
     }
 
     function cancelExit() external {
         NodeFacts storage facts = registered(msg.sender);
-        if (facts.exitAt == 0) revert NotExiting(msg.sender);
+        if (!facts.retired) revert NotRetired(msg.sender);
         checkRoom(weightOf(facts.stake));
         facts.exitAt = 0;
+        facts.retired = false;
         facts.joinedAt = block.timestamp;
         facts.activeAt = block.timestamp;
         emit ExitCancelled(msg.sender);
     }
 
-    function claimStake() external {
-        NodeFacts memory facts = registered(msg.sender);
-        if (facts.exitAt == 0 || block.timestamp < facts.exitAt) revert StakeLocked(msg.sender, facts.exitAt);
-        uint256 open = openCommitsOf(msg.sender);
-        if (open != 0) revert CommitsOpen(msg.sender, open);
-        delete nodes[msg.sender];
-        credits[msg.sender] += facts.stake;
-        emit StakeClaimed(msg.sender, facts.stake);
+    function claimStake(address account) external {
+        requireOwner(account);
+        NodeFacts memory facts = registered(account);
+        if (facts.exitAt == 0 || block.timestamp < facts.exitAt) revert StakeLocked(account, facts.exitAt);
+        uint256 open = openCommitsOf(account);
+        if (open != 0) revert CommitsOpen(account, open);
+        delete nodes[account];
+        credits[account] += facts.stake;
+        emit StakeClaimed(account, facts.stake);
     }
 
     function keepAlive() external {
@@ -72,12 +75,13 @@ contract Ghost is GhostBooks, Multicall {
 
     function retire(address account) external {
         NodeFacts storage facts = active(account);
-        uint256 heardSince = heardTimes[heardTimes.length - 16];
+        uint256 heardSince = heardTimes[heardTimes.length - HEARD];
         uint256 quietUntil = facts.activeAt + theTerms.unbonding;
         if (facts.activeAt >= heardSince || block.timestamp < quietUntil) {
             revert StillActive(account, facts.activeAt, heardSince, quietUntil);
         }
         facts.exitAt = block.timestamp + theTerms.unbonding;
+        facts.retired = true;
         emit NodeRetired(account, uint40(facts.exitAt));
     }
 
@@ -85,6 +89,7 @@ contract Ghost is GhostBooks, Multicall {
 
     function submit(bytes32 bundle, uint32[] calldata parents) external payable returns (uint32 id) {
         NodeFacts storage author = active(msg.sender);
+        if (block.timestamp < opensAt()) revert NotOpen(opensAt());
         if (author.role != Role.Trainer) revert NotTrainer(msg.sender);
         if (msg.value != theTerms.submissionFee) revert WrongFee(msg.value, theTerms.submissionFee);
         for (uint256 i = 1; i < models.length; ++i) {
@@ -108,15 +113,22 @@ contract Ghost is GhostBooks, Multicall {
         facts.baseline = theChampion;
         facts.submittedAt = block.timestamp;
         facts.opensAt = block.timestamp + theTerms.commitWindow;
-        facts.bornBlock = block.number;
-        facts.eligible = sumOfWeights() - weightOf(author.stake);
+        facts.eligible = GhostMath.larger(sumOfWeights() - weightOf(author.stake), theTerms.electorate);
         emit ModelSubmitted(id, msg.sender, bundle, parents, theChampion, uint64(facts.eligible));
     }
 
-    function commitVote(uint32 id, bytes32 bundle, bytes32 commitment, bytes32 sealedScore) external {
+    /// @notice From a minute after the submission on, whoever comes first fixes the seed; nobody changes it after that.
+    function drawJury(uint32 id) external {
+        if (theTerms.jury == 0) revert JuryNotDrawn(id, 0);
+        requirePhase(id, Phase.Voting);
+        draw(id);
+    }
+
+    function commitVote(uint32 id, bytes32 bundle, uint32 baseline, bytes32 commitment, bytes32 sealedScore) external {
         requirePhase(id, Phase.Voting);
         ModelFacts storage facts = models[id];
-        if (facts.bundle != bundle) revert BundleMismatch(id, facts.bundle, bundle);
+        requireBundle(id, bundle);
+        if (facts.baseline != baseline) revert BaselineMismatch(id, facts.baseline, baseline);
         NodeFacts storage voter = active(msg.sender);
         requireNoBallot(id);
         if (voter.joinedAt >= facts.submittedAt) revert JoinedTooLate(id, voter.joinedAt, facts.submittedAt);
@@ -137,20 +149,21 @@ contract Ghost is GhostBooks, Multicall {
         }
     }
 
-    function revealVote(uint32 id, Score calldata score, bytes32 salt) external {
+    function revealVote(uint32 id, address voter, Score calldata score, bytes32 salt) external {
         requirePhase(id, Phase.Revealing);
-        BallotFacts storage vote = openBallot(id, msg.sender);
+        BallotFacts storage vote = openBallot(id, voter);
         checkScore(score);
-        bytes32 commitment = voteCommitment(id, msg.sender, score, salt);
+        bytes32 commitment = voteCommitment(id, voter, score, salt);
         if (vote.commitment != commitment) revert CommitmentMismatch(vote.commitment, commitment);
         vote.state = BallotState.Revealed;
         vote.bucket = GhostMath.bucket(score.qn, score.baselineQn);
-        emit VoteRevealed(id, msg.sender, score, uint64(vote.weight));
+        emit VoteRevealed(id, voter, score, uint64(vote.weight));
     }
 
-    function lateVote(uint32 id, Score calldata score) external {
+    function lateVote(uint32 id, bytes32 bundle, Score calldata score) external {
         Phase current = phase(id);
         if (id == 0 || current == Phase.Voting) revert WrongPhase(id, current);
+        requireBundle(id, bundle);
         active(msg.sender);
         requireNoBallot(id);
         checkScore(score);
@@ -165,13 +178,13 @@ contract Ghost is GhostBooks, Multicall {
         uint256 revealed = revealedOf(id);
         int256 before = frontier();
         facts.outcome = Phase.Unscored;
-        if (revealed != 0 && revealed * 10_000 >= theTerms.quorum * facts.eligible) judge(id, revealed);
+        uint256 paid = 0;
+        if (revealed != 0 && revealed * 10_000 >= theTerms.quorum * facts.eligible) paid = judge(id, revealed);
         if (revealed != 0 && revealed * 20_000 >= theTerms.quorum * facts.eligible) heardTimes.push(block.timestamp);
         next += 1;
-        lastSettledAt = block.timestamp;
         facts.feesKept = feeShare(revealed, facts.eligible, revealed);
         thePool += theTerms.submissionFee - facts.feesKept;
-        emit ModelSettled(id, facts.outcome == Phase.Scored, int16(facts.gain), int32(facts.level), facts.payout);
+        emit ModelSettled(id, facts.outcome == Phase.Scored, int16(facts.gain), int32(facts.level), facts.payout, uint8(paid));
         if (facts.advance != 0) reward(id, uint256(before));
     }
 
@@ -179,7 +192,7 @@ contract Ghost is GhostBooks, Multicall {
         BallotFacts storage vote = openBallot(id, voter);
         Phase current = currentPhase(id);
         if (current == Phase.Voting || current == Phase.Revealing) revert WrongPhase(id, current);
-        uint256 amount = GhostMath.smaller(theTerms.commitBond, nodes[voter].stake);
+        uint256 amount = theTerms.commitBond;
         vote.state = BallotState.Forfeited;
         nodes[voter].stake -= amount;
         thePool += amount;
@@ -188,19 +201,19 @@ contract Ghost is GhostBooks, Multicall {
 
     // ------------------------------------------------------------------------------------------------------- money
 
-    function claimFees(uint32[] calldata ids) external {
+    function claimFees(address account, uint32[] calldata ids) external {
         for (uint256 i = 0; i < ids.length; ++i) {
             uint32 id = ids[i];
             Phase current = phase(id);
             if (current != Phase.Scored && current != Phase.Unscored) revert WrongPhase(id, current);
-            BallotFacts storage vote = ballots[id][msg.sender];
-            if (vote.state != BallotState.Revealed) revert NotRevealed(id, msg.sender, vote.state);
-            if (vote.feeClaimed) revert FeeAlreadyClaimed(id, msg.sender);
+            BallotFacts storage vote = ballots[id][account];
+            if (vote.state != BallotState.Revealed) revert NotRevealed(id, account, vote.state);
+            if (vote.feeClaimed) revert FeeAlreadyClaimed(id, account);
             vote.feeClaimed = true;
             uint256 amount = feeShare(vote.weight, models[id].eligible, revealedOf(id));
             models[id].feesTaken += amount;
-            credits[msg.sender] += amount;
-            emit FeeClaimed(id, msg.sender, amount);
+            credits[account] += amount;
+            emit FeeClaimed(id, account, amount);
         }
     }
 
@@ -225,38 +238,51 @@ contract Ghost is GhostBooks, Multicall {
 
     function reclaim() external {
         if (theTerms.sunset == 0) revert SunsetNotReached(0);
-        uint256 until = lastSettledAt + theTerms.sunset;
+        uint256 until = aliveAt + theTerms.sunset;
         if (block.timestamp < until) revert SunsetNotReached(until);
-        if (next < models.length) revert ModelsUnsettled(next, modelCount());
+        if (next < models.length && models[next].submittedAt < until) revert ModelsUnsettled(next, modelCount());
         uint256 amount = thePool;
         if (amount == 0) revert NothingToReclaim();
         thePool = 0;
+        aliveAt = block.timestamp;
         meet(theTerms.sponsor);
         credits[theTerms.sponsor] += amount;
         emit PoolReclaimed(theTerms.sponsor, amount);
     }
 
-    function withdraw(address to) external {
+    function setPayee(address account, address to) external {
         if (to == address(0)) revert InvalidRecipient(to);
-        uint256 amount = credits[msg.sender];
-        if (amount == 0) revert NothingToWithdraw(msg.sender);
+        if (msg.sender != payee(account)) revert NotPayee(account, payee(account));
+        payees[account] = to;
+        emit PayeeChanged(account, to);
+    }
+
+    function withdraw(address account, address to) external {
+        if (to == address(0)) revert InvalidRecipient(to);
+        if (msg.sender != payee(account)) revert NotPayee(account, payee(account));
+        uint256 amount = credits[account];
+        if (amount == 0) revert NothingToWithdraw(account);
         if (refuses[to]) revert WithdrawFailed(to, amount);
-        credits[msg.sender] = 0;
-        emit Withdrawn(msg.sender, to, amount);
+        credits[account] = 0;
+        emit Withdrawn(account, to, amount);
     }
 
     // ------------------------------------------------------------------------------------------------------ inside
 
     /// @dev Sets gain, level, and champion if it is one; the payout is of the pool before the rest of the fee joins it.
-    function judge(uint32 id, uint256 revealed) private {
+    /// Returns the steps paid for: no more of the advance than the pace allows.
+    function judge(uint32 id, uint256 revealed) private returns (uint256 paid) {
         ModelFacts storage facts = models[id];
         facts.outcome = Phase.Scored;
         facts.gain = int256(medianBucket(id, revealed)) - 64;
         facts.level = models[facts.baseline].level + facts.gain;
         int256 advance = facts.level - frontier();
-        if (advance < int256(uint256(theTerms.minGain))) return;
+        if (advance < int256(uint256(theTerms.minGain))) return 0;
         facts.advance = uint256(advance);
-        uint256 kept = GhostMath.power(KEEP, facts.advance);
+        paid = GhostMath.smaller(facts.advance, payable_());
+        advances.push(Advance(block.timestamp, paid));
+        aliveAt = block.timestamp;
+        uint256 kept = GhostMath.power(KEEP, paid);
         facts.payout = thePool * (GhostMath.UNIT - kept) / GhostMath.UNIT;
         thePool -= facts.payout;
         theChampion = id;
@@ -280,16 +306,19 @@ contract Ghost is GhostBooks, Multicall {
         uint256 jury = theTerms.jury;
         if (jury == 0) return own;
         ModelFacts storage facts = models[id];
-        if (facts.seed == 0) {
-            if (block.number == facts.bornBlock) revert JuryNotDrawn(id, block.number);
-            bool forgotten = block.number - facts.bornBlock > 256;
-            facts.seed = blockhash(forgotten ? block.number - 1 : facts.bornBlock);
-            emit JuryDrawn(id, facts.seed);
-        }
+        draw(id);
         if (jury * own >= facts.eligible) return own;
         uint256 ticket = uint256(keccak256(abi.encode(facts.seed, id, msg.sender))) % facts.eligible;
         if (ticket >= jury * own) revert NotOnJury(id, msg.sender);
         return facts.eligible / jury;
+    }
+
+    function draw(uint32 id) private {
+        ModelFacts storage facts = models[id];
+        if (facts.drawn) return;
+        if (block.timestamp < facts.submittedAt + 60) revert JuryNotDrawn(id, facts.submittedAt + 60);
+        (facts.drawn, facts.seed) = (true, bytes32(block.prevrandao));
+        emit JuryDrawn(id, facts.seed);
     }
 
     function meet(address account) private {
@@ -311,6 +340,15 @@ contract Ghost is GhostBooks, Multicall {
     function requirePhase(uint32 id, Phase wanted) private view {
         Phase current = phase(id);
         if (current != wanted) revert WrongPhase(id, current);
+    }
+
+    function requireBundle(uint32 id, bytes32 bundle) private view {
+        if (models[id].bundle != bundle) revert BundleMismatch(id, models[id].bundle, bundle);
+    }
+
+    /// @dev The account itself or its payee.
+    function requireOwner(address account) private view {
+        if (msg.sender != account && msg.sender != payee(account)) revert NotPayee(account, payee(account));
     }
 
     function requireNoBallot(uint32 id) private view {

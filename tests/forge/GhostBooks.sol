@@ -14,6 +14,7 @@ abstract contract GhostBooks is IPDFed {
         uint256 joinedAt;
         uint256 activeAt;
         uint256 exitAt;
+        bool retired;
     }
 
     struct BallotFacts {
@@ -31,8 +32,8 @@ abstract contract GhostBooks is IPDFed {
         uint32 baseline;
         uint256 submittedAt;
         uint256 opensAt;
-        uint256 bornBlock;
         uint256 eligible;
+        bool drawn;
         bytes32 seed;
         Phase outcome;
         int256 gain;
@@ -47,6 +48,12 @@ abstract contract GhostBooks is IPDFed {
         address[] voters;
     }
 
+    /// An advance: when it was settled, and how many of its steps the pool paid for.
+    struct Advance {
+        uint256 time;
+        uint256 paid;
+    }
+
     /// A payout's royalties: `perStep` is what each step of the frontier before it earns, times 1e18.
     struct Share {
         uint256 amount;
@@ -55,6 +62,8 @@ abstract contract GhostBooks is IPDFed {
 
     uint256 internal constant MAX_BALANCE = type(uint96).max;
     uint256 internal constant MAX_ACTIVE_WEIGHT = 2 ** 31 - 1;
+    /// Heard models that a node must have been silent through before it can be retired.
+    uint256 internal constant HEARD = 8;
 
     /// The contract that commitments are bound to.
     address internal immutable REAL;
@@ -67,13 +76,16 @@ abstract contract GhostBooks is IPDFed {
     ModelFacts[] internal models;
     mapping(uint256 => mapping(address => BallotFacts)) internal ballots;
     mapping(address => uint256) internal credits;
+    mapping(address => address) internal payees;
     uint256 internal thePool;
     Share[] internal shares;
     uint256 internal royaltiesClaimed;
     uint256[] internal heardTimes;
     uint32 internal theChampion;
     uint32 internal next = 1;
-    uint256 internal lastSettledAt;
+    /// Of all advances; and Unix seconds from which the sunset is counted.
+    Advance[] internal advances;
+    uint256 internal aliveAt;
     /// Wei that came in by selfdestruct, and recipients that refuse payments; the test sets both.
     uint256 public forced;
     mapping(address => bool) public refuses;
@@ -87,8 +99,8 @@ abstract contract GhostBooks is IPDFed {
         models[0].submittedAt = block.timestamp;
         models[0].opensAt = block.timestamp;
         models[0].outcome = Phase.Scored;
-        lastSettledAt = block.timestamp;
-        for (uint256 i = 0; i < 16; ++i) {
+        aliveAt = block.timestamp;
+        for (uint256 i = 0; i < HEARD; ++i) {
             heardTimes.push(block.timestamp);
         }
     }
@@ -142,16 +154,18 @@ abstract contract GhostBooks is IPDFed {
         }
     }
 
-    /// @return the least bucket at or below which half the revealed weight lies: the weighted lower median.
+    /// @return the least bucket at or below which half the weight lies: the weighted lower median, where eligible weight that
+    /// revealed nothing lies in the lowest bucket.
     function medianBucket(uint256 id, uint256 revealed) internal view returns (uint256) {
         address[] storage voters = models[id].voters;
+        uint256 total = GhostMath.larger(models[id].eligible, revealed);
         for (uint256 bucket = 0; bucket < 128; ++bucket) {
-            uint256 below = 0;
+            uint256 below = total - revealed;
             for (uint256 i = 0; i < voters.length; ++i) {
                 BallotFacts storage facts = ballots[id][voters[i]];
                 if (facts.state == BallotState.Revealed && facts.bucket <= bucket) below += facts.weight;
             }
-            if (2 * below >= revealed) return bucket;
+            if (2 * below >= total) return bucket;
         }
         revert("no median");
     }
@@ -182,6 +196,23 @@ abstract contract GhostBooks is IPDFed {
         return openBallotsOf(id) != 0 && block.timestamp < deadline ? Phase.Revealing : Phase.Due;
     }
 
+    /// @return steps that the pool would pay for now: 64, less what was paid for and has not run off at a step every `step`
+    /// seconds.
+    function payable_() internal view returns (uint256) {
+        if (theTerms.pace == 0) return 64;
+        uint256 step = (uint256(theTerms.pace) + 63) / 64;
+        uint256 used = 0;
+        uint256 last = 0;
+        for (uint256 i = 0; i < advances.length; ++i) {
+            uint256 idle = advances[i].time - last;
+            used = (used > idle ? used - idle : 0) + advances[i].paid * step;
+            last = advances[i].time;
+        }
+        uint256 since = block.timestamp - last;
+        used = used > since ? used - since : 0;
+        return (64 * step - used) / step;
+    }
+
     function isChampion(uint32 id) external view returns (bool) {
         return models[id].advance != 0;
     }
@@ -199,7 +230,8 @@ abstract contract GhostBooks is IPDFed {
             stake: uint128(facts.stake),
             joinedAt: uint40(facts.joinedAt),
             exitAt: uint40(facts.exitAt),
-            openCommits: uint32(openCommitsOf(account))
+            openCommits: uint32(openCommitsOf(account)),
+            retired: facts.retired
         });
     }
 
@@ -218,6 +250,7 @@ abstract contract GhostBooks is IPDFed {
         seen.gain = int16(facts.gain);
         seen.level = int32(facts.level);
         seen.payout = uint128(facts.payout);
+        seen.advance = uint8(facts.advance);
     }
 
     function ballot(uint32 id, address voter) external view returns (Ballot memory) {
@@ -252,6 +285,18 @@ abstract contract GhostBooks is IPDFed {
 
     function credit(address account) external view returns (uint256) {
         return credits[account];
+    }
+
+    function payee(address account) public view returns (address) {
+        return payees[account] == address(0) ? account : payees[account];
+    }
+
+    function payableSteps() external view returns (uint8) {
+        return uint8(payable_());
+    }
+
+    function opensAt() public view returns (uint40) {
+        return uint40(models[0].submittedAt + theTerms.enrolment);
     }
 
     function activeWeight() external view returns (uint64) {

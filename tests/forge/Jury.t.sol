@@ -3,48 +3,102 @@ pragma solidity 0.8.37;
 
 import {IPDFed} from "../../contracts/IPDFed.sol";
 import {Journeys} from "./Journeys.sol";
-import {Check, vm} from "./Vm.sol";
+import {Check} from "./Vm.sol";
 
-/// @title Juries: who is drawn, and from which block's hash
+/// @title Juries: who is drawn, when, and from which block's randomness
 contract JuryTest is Journeys {
     function startWith(uint16 jury) private {
         IPDFed.Terms memory t = usualTerms();
-        (t.jury, t.commitWindow, t.unbonding, t.sunset) = (jury, 10_000, 20_000, 0);
+        (t.jury, t.commitWindow, t.revealWindow, t.unbonding, t.sunset) = (jury, 10_000, 2500, 20_000, 0);
         start(t, 0);
         joinAll(4);
     }
 
     function vote(uint32 id) private view returns (bytes memory) {
-        return abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, "a vote", ""));
+        return commitCall(id, "a vote");
+    }
+
+    function draw(uint32 id) private pure returns (bytes memory) {
+        return abi.encodeCall(IPDFed.drawJury, (id));
+    }
+
+    function notDrawn(uint32 id, uint256 from) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(IPDFed.JuryNotDrawn.selector, id, from);
     }
 
     function notOnJury(uint32 id, uint256 voter) private view returns (bytes memory) {
         return abi.encodeWithSelector(IPDFed.NotOnJury.selector, id, actors[voter]);
     }
 
-    /// @dev A block hash that gives a voter this ticket on a model, of 300.
-    function hashFor(uint32 id, uint256 voter, uint256 ticket) private view returns (bytes32 seed) {
-        for (uint256 i = 1; uint256(keccak256(abi.encode(seed, id, actors[voter]))) % 300 != ticket; ++i) {
-            seed = bytes32(i);
+    /// @dev A seed that gives a voter this ticket on a model, of 300.
+    function seedFor(uint32 id, uint256 voter, uint256 ticket) private view returns (bytes32 seed) {
+        seed = bytes32(uint256(1));
+        while (uint256(keccak256(abi.encode(seed, id, actors[voter]))) % 300 != ticket) {
+            seed = bytes32(uint256(seed) + 1);
         }
     }
 
-    function test_not_in_the_birth_block() external {
+    /// @notice 29: a minute must pass, for those who are always on the jury, too; a block in it changes nothing.
+    function test_29_not_in_the_first_minute() external {
+        startWith(3);
+        uint32 id = submit(0);
+        uint256 from = time + 60;
+        refused(actors[1], 0, vote(id), notDrawn(id, from));
+        wait(59);
+        refused(actors[1], 0, vote(id), notDrawn(id, from));
+        refused(SPONSOR, 0, draw(id), notDrawn(id, from));
+        wait(1);
+        must(actors[1], vote(id));
+    }
+
+    /// @notice 29: whoever comes first draws, and nobody draws again.
+    function test_29_anyone_draws_once() external {
         startWith(1);
         uint32 id = submit(0);
-        refused(actors[1], 0, vote(id), abi.encodeWithSelector(IPDFed.JuryNotDrawn.selector, id, height));
+        wait(60);
+        chosen = seedFor(id, 1, 7);
+        must(SPONSOR, draw(id));
+        chosen = seedFor(id, 1, 207);
+        height += 1;
+        must(SPONSOR, draw(id));
+        must(actors[1], vote(id));
+        Check.equal(fed.ballot(id, actors[1]).weight, 300, "drawn by the first seed");
+        wait(9940);
+        bytes memory reason = abi.encodeWithSelector(IPDFed.WrongPhase.selector, id, IPDFed.Phase.Revealing);
+        refused(SPONSOR, 0, draw(id), reason);
+        refused(SPONSOR, 0, draw(id + 1), abi.encodeWithSelector(IPDFed.UnknownModel.selector, id + 1));
+    }
+
+    /// @notice A draw is no sign of life: it counts for no node.
+    function test_a_draw_is_no_activity() external {
+        startWith(3);
+        heardWithout(0);
+        uint32 id = submit(1);
+        wait(60);
+        must(actors[0], draw(id));
+        wait(terms.unbonding);
+        must(actors[1], abi.encodeCall(IPDFed.retire, (actors[0])));
+    }
+
+    function test_without_a_jury_nothing_is_drawn() external {
+        start(usualTerms(), 0);
+        joinAll(2);
+        uint32 id = submit(0);
+        wait(60);
+        refused(actors[1], 0, draw(id), notDrawn(id, 0));
     }
 
     /// @notice Three voters of weight 100 and one juror expected: tickets 0 to 99 of 300 are drawn.
     function test_the_edge_of_the_draw() external {
         startWith(1);
         uint32 id = submit(0);
-        vm.setBlockhash(height, hashFor(id, 1, 100));
-        height += 1;
+        wait(60);
+        chosen = seedFor(id, 1, 100);
+        must(SPONSOR, draw(id));
         refused(actors[1], 0, vote(id), notOnJury(id, 1));
         id = submit(0);
-        vm.setBlockhash(height, hashFor(id, 2, 99));
-        height += 1;
+        wait(60);
+        chosen = seedFor(id, 2, 99);
         must(actors[2], vote(id));
         Check.equal(fed.ballot(id, actors[2]).weight, 300, "a drawn juror weighs eligible / jury");
     }
@@ -53,7 +107,7 @@ contract JuryTest is Journeys {
     function test_a_jury_of_everyone() external {
         startWith(3);
         uint32 id = submit(0);
-        height += 1;
+        wait(60);
         for (uint256 i = 1; i < 4; ++i) {
             must(actors[i], vote(id));
             Check.equal(fed.ballot(id, actors[i]).weight, 100, "own weight");
@@ -61,38 +115,26 @@ contract JuryTest is Journeys {
         Check.equal(uint256(fed.phase(id)), uint256(IPDFed.Phase.Voting), "with a jury, reveals never open early");
     }
 
-    /// @notice The EVM gives 256 hashes: the submission block's is used as long as it is one of them, then the previous block's.
-    function test_the_hash_is_the_birth_blocks_while_it_is_known() external {
-        startWith(1);
-        for (uint256 age = 256; age <= 257; ++age) {
-            uint32 id = submit(0);
-            bytes32 drawn = hashFor(id, 1, 7);
-            uint256 source = age == 256 ? height : height + age - 1;
-            height += age;
-            clock();
-            vm.setBlockhash(source, drawn);
-            must(actors[1], vote(id));
-        }
-    }
-
-    /// @notice The submission block is stored modulo 2^32: submissions before the overflow and after it.
-    function test_block_numbers_beyond_32_bits() external {
-        startWith(1);
-        for (height = 2 ** 32 - 1; height < 2 ** 32 + 6;) {
-            uint32 id = submit(0);
-            refused(actors[1], 0, vote(id), abi.encodeWithSelector(IPDFed.JuryNotDrawn.selector, id, height));
-            vm.setBlockhash(height, hashFor(id, 1, 7));
-            height += 3;
-            must(actors[1], vote(id));
-        }
-    }
-
-    function test_the_first_commit_fixes_the_jury() external {
+    /// @notice A juror that is refused does not draw: the next block's randomness does.
+    function test_a_refused_commit_draws_nothing() external {
         startWith(1);
         uint32 id = submit(0);
-        vm.setBlockhash(height, hashFor(id, 1, 0));
+        wait(60);
+        chosen = seedFor(id, 1, 207);
+        refused(actors[1], 0, vote(id), notOnJury(id, 1));
+        chosen = seedFor(id, 1, 7);
         height += 1;
         must(actors[1], vote(id));
+    }
+
+    /// @notice 29: the first commit fixes the jury as a draw does.
+    function test_29_the_first_commit_fixes_the_jury() external {
+        startWith(1);
+        uint32 id = submit(0);
+        wait(60);
+        chosen = seedFor(id, 1, 0);
+        must(actors[1], vote(id));
+        chosen = 0;
         for (uint256 i = 2; i < 4; ++i) {
             bool before = act(actors[i], vote(id));
             height += 300;
@@ -106,12 +148,12 @@ contract JuryTest is Journeys {
         uint32 id = 0;
         for (uint256 drawn = 0; drawn < 2;) {
             id = submit(0);
-            height += 1;
+            wait(60);
             drawn = 0;
             for (uint256 i = 1; i < 4; ++i) {
                 IPDFed.Score memory score = scoreOf(3);
                 bytes32 commitment = fed.voteCommitment(id, actors[i], score, "salt");
-                bool on = act(actors[i], abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, commitment, "")));
+                bool on = act(actors[i], commitCall(id, commitment));
                 if (on) drawn += 1;
                 if (on) secrets[id][actors[i]] = Secret(score, "salt");
             }
@@ -120,7 +162,7 @@ contract JuryTest is Journeys {
         for (uint256 i = 1; i < 4; ++i) {
             if (fed.ballot(id, actors[i]).weight != 0) reveal(i, id);
         }
-        wait(50);
+        wait(2500);
         for (uint32 next = 1; next <= id; ++next) {
             for (uint256 i = 1; i < 4; ++i) {
                 bool open = fed.ballot(next, actors[i]).state == IPDFed.BallotState.Committed;
@@ -128,8 +170,10 @@ contract JuryTest is Journeys {
             }
             settle(next);
         }
+        Check.equal(fed.model(id).gain, 3, "25: the median is of the revealed weight where it is more than the eligible");
         for (uint256 i = 1; i < 4; ++i) {
-            if (fed.ballot(id, actors[i]).weight != 0) must(actors[i], abi.encodeCall(IPDFed.claimFees, (ids(id))));
+            bool votes = fed.ballot(id, actors[i]).weight != 0;
+            if (votes) must(actors[i], abi.encodeCall(IPDFed.claimFees, (actors[i], ids(id))));
         }
     }
 }

@@ -15,6 +15,16 @@ contract LimitsTest is Journeys {
         t.commitBond = 0;
     }
 
+    function test_who_registers_and_with_what() external {
+        start(usualTerms(), 0);
+        bytes memory call = abi.encodeCall(IPDFed.register, (IPDFed.Role.Trainer));
+        refused(actors[0], 1e18 - 1, call, abi.encodeWithSelector(IPDFed.StakeTooLow.selector, 1e18 - 1, 1e18));
+        bytes memory none = abi.encodeCall(IPDFed.register, (IPDFed.Role.None));
+        refused(actors[0], 1e18, none, abi.encodeWithSelector(IPDFed.InvalidRole.selector));
+        must(actors[0], 1e18, call);
+        refused(actors[0], 1e18, call, abi.encodeWithSelector(IPDFed.AlreadyRegistered.selector, actors[0]));
+    }
+
     function test_active_weight_has_a_limit() external {
         start(small(), 0);
         uint256 most = MAX_WEIGHT * 1e13; // 100 units of weight for 1e15 wei
@@ -34,13 +44,20 @@ contract LimitsTest is Journeys {
         must(actors[0], 1e13 - 1, abi.encodeCall(IPDFed.topUp, ()));
     }
 
-    function test_a_cancelled_exit_must_fit_again() external {
-        start(small(), 0);
-        join(0, MAX_WEIGHT * 1e13);
-        must(actors[0], abi.encodeCall(IPDFed.requestExit, ()));
-        join(1, 1e15);
+    function test_who_returns_must_fit_again() external {
+        IPDFed.Terms memory t = small();
+        t.unbonding = 150;
+        start(t, 0);
+        uint256 silent = (MAX_WEIGHT / 2 - 1000) * 1e13;
+        join(0, 1e15);
+        join(1, MAX_WEIGHT * 1e13 - silent - 1e15);
+        join(2, silent);
+        wait(1);
+        heardWithout(2);
+        must(actors[1], abi.encodeCall(IPDFed.retire, (actors[2])));
+        join(3, 1e15);
         refused(
-            actors[0],
+            actors[2],
             0,
             abi.encodeCall(IPDFed.cancelExit, ()),
             abi.encodeWithSelector(IPDFed.WeightFull.selector, MAX_WEIGHT + 100, MAX_WEIGHT)
@@ -50,7 +67,7 @@ contract LimitsTest is Journeys {
     /// @notice An improbable jury may weigh more than 32 bits: three drawn jurors of half the eligible weight each.
     function test_committed_weight_has_a_limit() external {
         IPDFed.Terms memory t = small();
-        t.jury = 1;
+        (t.jury, t.sunset) = (1, 0);
         start(t, 0);
         join(0, 1e15);
         for (uint256 i = 1; i < 6; ++i) {
@@ -59,9 +76,9 @@ contract LimitsTest is Journeys {
         bool met = false;
         for (uint256 round = 0; round < 200 && !met; ++round) {
             uint32 id = submit(0);
-            wait(1);
+            wait(60);
             for (uint256 i = 1; i < 6; ++i) {
-                bytes memory call = abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, bytes32(i), bytes32(0)));
+                bytes memory call = commitCall(id, bytes32(i));
                 if (!act(actors[i], call)) met = met || reasonOf(actors[i], call) == IPDFed.WeightLimit.selector;
             }
         }
@@ -80,19 +97,19 @@ contract LimitsTest is Journeys {
         }
         wait(1);
         uint32 id = submit(0);
-        bytes32 seed;
+        bytes32 seed = bytes32(uint256(1));
         while (drawn(seed, id, third) != 3) {
             seed = bytes32(uint256(seed) + 1);
         }
-        vm.setBlockhash(height, seed);
-        wait(1);
+        chosen = seed;
+        wait(60);
         for (uint256 i = 1; i < 6; ++i) {
-            act(actors[i], abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, bytes32(i), bytes32(0))));
+            act(actors[i], commitCall(id, bytes32(i)));
         }
         Check.equal(fed.model(id).committedWeight, type(uint32).max, "one juror too few");
     }
 
-    /// @dev How many of the five voters this block hash draws.
+    /// @dev How many of the five voters this seed draws.
     function drawn(bytes32 seed, uint32 id, uint256 eligible) private view returns (uint256 count) {
         for (uint256 i = 1; i < 6; ++i) {
             if (uint256(keccak256(abi.encode(seed, id, actors[i]))) % eligible < eligible / 5) count += 1;
@@ -114,10 +131,10 @@ contract LimitsTest is Journeys {
         refused(actors[0], 1, abi.encodeCall(IPDFed.topUp, ()), reason);
         reason = abi.encodeWithSelector(IPDFed.BalanceLimit.selector, over - 1 + 12e15, over - 1);
         refused(actors[0], 12e15, abi.encodeCall(IPDFed.submit, ("one", new uint32[](1))), reason);
-        must(actors[0], abi.encodeCall(IPDFed.requestExit, ()));
+        must(actors[0], abi.encodeCall(IPDFed.requestExit, (actors[0])));
         wait(terms.unbonding);
-        must(actors[0], abi.encodeCall(IPDFed.claimStake, ()));
-        must(actors[0], abi.encodeCall(IPDFed.withdraw, (actors[1])));
+        must(actors[0], abi.encodeCall(IPDFed.claimStake, (actors[0])));
+        must(actors[0], abi.encodeCall(IPDFed.withdraw, (actors[0], actors[1])));
         must(actors[1], 1, abi.encodeCall(IPDFed.fund, ()));
     }
 

@@ -14,13 +14,13 @@ contract MoneyTest is Journeys {
     function moodyHasCredit() private {
         start(usualTerms(), 10e18);
         joinAll(6);
-        must(actors[MOODY], abi.encodeCall(IPDFed.requestExit, ()));
+        must(actors[MOODY], abi.encodeCall(IPDFed.requestExit, (actors[MOODY])));
         wait(terms.unbonding);
-        must(actors[MOODY], abi.encodeCall(IPDFed.claimStake, ()));
+        must(actors[MOODY], abi.encodeCall(IPDFed.claimStake, (actors[MOODY])));
     }
 
-    function withdrawTo(address to) private pure returns (bytes memory) {
-        return abi.encodeCall(IPDFed.withdraw, (to));
+    function withdrawTo(address to) private view returns (bytes memory) {
+        return abi.encodeCall(IPDFed.withdraw, (address(moody), to));
     }
 
     function test_19_a_recipient_that_refuses_blocks_only_itself() external {
@@ -69,9 +69,9 @@ contract MoneyTest is Journeys {
     function test_a_stake_waits_for_the_whole_unbonding() external {
         start(usualTerms(), 0);
         joinAll(1);
-        bytes memory claim = abi.encodeCall(IPDFed.claimStake, ());
+        bytes memory claim = abi.encodeCall(IPDFed.claimStake, (actors[0]));
         refused(actors[0], 0, claim, abi.encodeWithSelector(IPDFed.StakeLocked.selector, actors[0], 0));
-        must(actors[0], abi.encodeCall(IPDFed.requestExit, ()));
+        must(actors[0], abi.encodeCall(IPDFed.requestExit, (actors[0])));
         uint256 until = time + terms.unbonding;
         wait(terms.unbonding - 1);
         refused(actors[0], 0, claim, abi.encodeWithSelector(IPDFed.StakeLocked.selector, actors[0], until));
@@ -131,7 +131,7 @@ contract MoneyTest is Journeys {
     }
 
     /// @notice A full halving pays `release` of the pool, in however many advances.
-    function test_14_a_halving_pays_release_of_the_pool() external {
+    function test_26_a_halving_pays_release_of_the_pool() external {
         IPDFed.Terms memory t = usualTerms();
         (t.submissionFee, t.royalty) = (0, 0);
         start(t, 10e18);
@@ -155,12 +155,61 @@ contract MoneyTest is Journeys {
         uint32 id = submit(0);
         wait(1);
         refused(actors[1], 0, reclaim, abi.encodeWithSelector(IPDFed.ModelsUnsettled.selector, id, id));
-        wait(100);
+        submit(0);
+        wait(99);
         settle(id);
-        wait(terms.sunset);
         must(actors[1], reclaim);
-        refused(actors[1], 0, reclaim, abi.encodeWithSelector(IPDFed.NothingToReclaim.selector));
-        must(SPONSOR, withdrawTo(SPONSOR));
+        must(actors[1], 1, abi.encodeCall(IPDFed.fund, ()));
+        until = time + terms.sunset;
+        refused(actors[1], 0, reclaim, abi.encodeWithSelector(IPDFed.SunsetNotReached.selector, until));
+        wait(terms.sunset);
+        settle(2);
+        must(actors[1], reclaim);
+        must(SPONSOR, abi.encodeCall(IPDFed.withdraw, (SPONSOR, SPONSOR)));
+    }
+
+    /// @notice 28: a model born a second before the sunset holds the pool, one born in its second does not.
+    function test_28_who_comes_in_time() external {
+        start(usualTerms(), 10e18);
+        joinAll(2);
+        bytes memory reclaim = abi.encodeCall(IPDFed.reclaim, ());
+        wait(terms.sunset - 2);
+        submit(0);
+        wait(1);
+        submit(0);
+        refused(SPONSOR, 0, reclaim, abi.encodeWithSelector(IPDFed.ModelsUnsettled.selector, 1, 2));
+        wait(99);
+        settle(1);
+        must(SPONSOR, reclaim);
+        wait(1);
+        settle(2);
+    }
+
+    /// @notice 28: a settlement without an advance is no sign of life; a return is.
+    function test_28_junk_does_not_hold_the_pool() external {
+        start(usualTerms(), 10e18);
+        joinAll(2);
+        uint256 until = time - 1 + terms.sunset;
+        bytes memory reclaim = abi.encodeCall(IPDFed.reclaim, ());
+        while (time < until) {
+            uint32 id = submit(0);
+            wait(100);
+            settle(id);
+        }
+        must(SPONSOR, reclaim);
+        refused(SPONSOR, 0, reclaim, abi.encodeWithSelector(IPDFed.SunsetNotReached.selector, time + terms.sunset));
+        wait(terms.sunset);
+        refused(SPONSOR, 0, reclaim, abi.encodeWithSelector(IPDFed.NothingToReclaim.selector));
+    }
+
+    /// @notice A refused return does not restart the clock.
+    function test_28_an_empty_pool_does_not_restart_the_clock() external {
+        start(usualTerms(), 0);
+        wait(terms.sunset);
+        bytes memory reclaim = abi.encodeCall(IPDFed.reclaim, ());
+        refused(SPONSOR, 0, reclaim, abi.encodeWithSelector(IPDFed.NothingToReclaim.selector));
+        must(actors[0], 1, abi.encodeCall(IPDFed.fund, ()));
+        must(SPONSOR, reclaim);
     }
 
     function test_without_a_sunset_the_pool_stays() external {
@@ -180,15 +229,15 @@ contract MoneyTest is Journeys {
         uint32[] memory twice = new uint32[](2);
         (twice[0], twice[1]) = (id, id);
         bytes memory reason = abi.encodeWithSelector(IPDFed.FeeAlreadyClaimed.selector, id, actors[1]);
-        refused(actors[1], 0, abi.encodeCall(IPDFed.claimFees, (twice)), reason);
-        must(actors[1], abi.encodeCall(IPDFed.claimFees, (ids(id))));
-        refused(actors[1], 0, abi.encodeCall(IPDFed.claimFees, (ids(id))), reason);
+        refused(actors[1], 0, abi.encodeCall(IPDFed.claimFees, (actors[1], twice)), reason);
+        must(actors[3], abi.encodeCall(IPDFed.claimFees, (actors[1], ids(id))));
+        refused(actors[1], 0, abi.encodeCall(IPDFed.claimFees, (actors[1], ids(id))), reason);
         reason = abi.encodeWithSelector(IPDFed.NotRevealed.selector, id, actors[4], 0);
-        refused(actors[4], 0, abi.encodeCall(IPDFed.claimFees, (ids(id))), reason);
+        refused(actors[1], 0, abi.encodeCall(IPDFed.claimFees, (actors[4], ids(id))), reason);
         reason = abi.encodeWithSelector(IPDFed.NotChampion.selector, 0);
         refused(actors[4], 0, abi.encodeCall(IPDFed.claimRoyalties, (ids(0))), reason);
         reason = abi.encodeWithSelector(IPDFed.UnknownModel.selector, 2);
-        refused(actors[1], 0, abi.encodeCall(IPDFed.claimFees, (ids(2))), reason);
+        refused(actors[1], 0, abi.encodeCall(IPDFed.claimFees, (actors[1], ids(2))), reason);
         Check.equal(bytes32(fed.voteCommitment(2, actors[1], scoreOf(0), 0)) == 0 ? 1 : 0, 1, "no commitment to the unknown");
     }
 
@@ -201,17 +250,17 @@ contract MoneyTest is Journeys {
         wait(1);
         commit(1, id, 4);
         commit(2, id, 4);
-        must(actors[1], abi.encodeCall(IPDFed.requestExit, ()));
-        must(actors[2], abi.encodeCall(IPDFed.requestExit, ()));
+        must(actors[1], abi.encodeCall(IPDFed.requestExit, (actors[1])));
+        must(actors[2], abi.encodeCall(IPDFed.requestExit, (actors[2])));
         wait(99);
         reveal(1, id);
         wait(terms.unbonding);
-        must(actors[1], abi.encodeCall(IPDFed.claimStake, ()));
+        must(actors[1], abi.encodeCall(IPDFed.claimStake, (actors[1])));
         bytes memory reason = abi.encodeWithSelector(IPDFed.CommitsOpen.selector, actors[2], 1);
-        refused(actors[2], 0, abi.encodeCall(IPDFed.claimStake, ()), reason);
+        refused(actors[2], 0, abi.encodeCall(IPDFed.claimStake, (actors[2])), reason);
         must(actors[3], abi.encodeCall(IPDFed.forfeit, (id, actors[2])));
         Check.equal(fed.activeWeight(), 200, "3: weight of those who stay");
-        must(actors[2], abi.encodeCall(IPDFed.claimStake, ()));
+        must(actors[2], abi.encodeCall(IPDFed.claimStake, (actors[2])));
         settle(id);
     }
 }

@@ -3,16 +3,14 @@ pragma solidity 0.8.37;
 
 import {IPDFed} from "../../contracts/IPDFed.sol";
 import {Recipient} from "../../contracts/test/Recipient.sol";
-import {Federation} from "./Federation.sol";
+import {Ending} from "./Ending.sol";
 import {GhostMath} from "./GhostMath.sol";
 import {Check, vm} from "./Vm.sol";
 
 /// @title Six actors driven by forge
 /// @notice The handler of the invariant tests. Each function is one call that somebody tries; refusals are part of the
 /// game, as long as contract and ghost refuse alike. The first call of a game chooses its terms.
-contract Player is Federation {
-    uint256 public calls;
-
+contract Player is Ending {
     uint256 private constant LONG = 10_000;
 
     modifier plays() {
@@ -33,16 +31,22 @@ contract Player is Federation {
         t.jury = uint16(pick(luck, 6, [uint256(0), 0, 0, 0, 1, 2, 3, 60_000]));
         t.royalty = uint16(pick(luck, 7, [uint256(1000), 1000, 0, 5000, 1, 3333, 2000, 100]));
         t.commitWindow = uint32(pick(luck, 8, [uint256(100), 100, 100, 1, 30, 50, 12, 7]));
-        t.revealWindow = uint32(pick(luck, 9, [uint256(50), 50, 100, 1, 30, 50, 12, 7]));
+        if (t.jury != 0 && t.commitWindow <= 60) t.commitWindow += 60;
+        uint256 reveals = pick(luck, 9, [uint256(50), 50, 100, 1, 30, 50, 12, 7]);
+        t.revealWindow = uint32(GhostMath.larger(reveals, t.commitWindow / 4));
         t.unbonding = t.commitWindow + t.revealWindow + uint32(pick(luck, 10, [uint256(0), 0, 0, 1, 10, 10, 100, 500]));
         t.sunset = uint32(pick(luck, 11, [uint256(0), 500, 500, 5000, 400, 300, 200, 1000]));
-        if (t.sunset != 0 && t.sunset < t.commitWindow + t.revealWindow) t.sunset = t.commitWindow + t.revealWindow;
+        t.electorate = uint32(pick(luck, 14, [uint256(0), 0, 0, 0, 200, 350, 600, 5000]));
+        t.enrolment = uint32(pick(luck, 15, [uint256(0), 0, 0, 0, 1, 10, 100, 300]));
+        t.pace = uint32(pick(luck, 16, [uint256(0), 0, 64, 65, 1000, 6400, 6401, 1e6]));
+        uint256 least = uint256(t.enrolment) + t.commitWindow + t.revealWindow;
+        if (t.sunset != 0) t.sunset = uint32(GhostMath.larger(t.sunset, least));
         t.minStake = uint96(pick(luck, 12, [uint256(1e18), 1e18, 1e18, 1e18 + 7, 2e18, 3e18 - 1, 1e18, 1e18]));
         start(t, pick(luck, 13, [uint256(10e18), 10e18, 10e18, 1, 0, 3, 1e27, 1e18 + 1]));
         for (uint256 i = 0; i < 3 + luck % 4; ++i) {
             must(actors[i], t.minStake * (1 + i % 3), abi.encodeCall(IPDFed.register, (roleOf(i))));
         }
-        wait(1);
+        wait(luck % 3 == 0 ? 1 : 1 + t.enrolment);
     }
 
     function pick(uint256 luck, uint256 salt, uint256[8] memory choices) private pure returns (uint256) {
@@ -55,6 +59,11 @@ contract Player is Federation {
 
     function person(uint256 number) private view returns (address) {
         return actors[number % actors.length];
+    }
+
+    /// @dev The actor, or another one.
+    function mostly(uint256 actor, uint256 other) private view returns (address) {
+        return person(other % 2 == 0 ? actor : other / 2);
     }
 
     /// @dev A model: the newest ones more often, one past the last now and then.
@@ -81,9 +90,10 @@ contract Player is Federation {
         checkAccount(person(actor));
     }
 
-    function requestExit(uint256 actor) external plays {
-        act(person(actor), abi.encodeCall(IPDFed.requestExit, ()));
-        checkAccount(person(actor));
+    function requestExit(uint256 actor, uint256 other) external plays {
+        address account = mostly(actor, other);
+        act(person(actor), abi.encodeCall(IPDFed.requestExit, (account)));
+        checkAccount(account);
     }
 
     function cancelExit(uint256 actor) external plays {
@@ -91,9 +101,10 @@ contract Player is Federation {
         checkAccount(person(actor));
     }
 
-    function claimStake(uint256 actor) external plays {
-        act(person(actor), abi.encodeCall(IPDFed.claimStake, ()));
-        checkAccount(person(actor));
+    function claimStake(uint256 actor, uint256 other) external plays {
+        address account = mostly(actor, other);
+        act(person(actor), abi.encodeCall(IPDFed.claimStake, (account)));
+        checkAccount(account);
     }
 
     function keepAlive(uint256 actor) external plays {
@@ -122,23 +133,36 @@ contract Player is Federation {
         commitAs(person(actor), id, scoreOf(gain, copied), keccak256(abi.encode(actor, number, gain)));
     }
 
-    function commitToAnotherBundle(uint256 actor, uint256 number, bytes32 bundle) external plays {
-        Check.that(!act(person(actor), abi.encodeCall(IPDFed.commitVote, (some(number), bundle, bundle, bundle))), "commit");
+    /// @dev 33: a commit that means another bundle, or another baseline, is never accepted.
+    function commitToAnother(uint256 actor, uint256 number, bytes32 bundle, uint32 baseline) external plays {
+        uint32 id = some(number);
+        IPDFed.Model memory seen = id <= fed.modelCount() ? fed.model(id) : fed.model(0);
+        if (number % 2 == 0) bundle = seen.bundle;
+        if (number % 4 == 0 && baseline == seen.baseline) baseline += 1;
+        if (number % 2 == 1) baseline = seen.baseline;
+        bytes memory call = abi.encodeCall(IPDFed.commitVote, (id, bundle, baseline, bundle, bundle));
+        if (bundle == seen.bundle && baseline == seen.baseline) return;
+        Check.that(!act(person(actor), call), "33: a commit to another model was accepted");
     }
 
-    function reveal(uint256 actor, uint256 number) external plays {
-        revealAs(person(actor), some(number));
+    function drawJury(uint256 actor, uint256 number) external plays {
+        act(person(actor), abi.encodeCall(IPDFed.drawJury, (some(number))));
     }
 
-    /// @dev 9: another's vote, or a changed one, is never accepted.
+    function reveal(uint256 actor, uint256 number, uint256 other) external plays {
+        revealAs(mostly(actor, other), some(number), person(actor));
+    }
+
+    /// @dev 9: another's vote, or a changed one, is never accepted, whoever brings it.
     function revealForged(uint256 actor, uint256 other, uint256 number, uint256 change) external plays {
         uint32 id = some(number);
+        address voter = person(change / 4);
         Secret memory secret = secrets[id][person(other)];
         if (change % 4 == 0) secret.score.qn ^= 1;
         if (change % 4 == 1) secret.score.memorized ^= 1;
         if (change % 4 == 2) secret.salt ^= bytes32(uint256(1));
-        if (change % 4 == 3 && person(actor) == person(other)) secret.score.baselineQn ^= 1;
-        bytes memory forged = abi.encodeCall(IPDFed.revealVote, (id, secret.score, secret.salt));
+        if (change % 4 == 3 && voter == person(other)) secret.score.baselineQn ^= 1;
+        bytes memory forged = abi.encodeCall(IPDFed.revealVote, (id, voter, secret.score, secret.salt));
         Check.that(!act(person(actor), forged), "9: a forged reveal was accepted");
     }
 
@@ -146,7 +170,8 @@ contract Player is Federation {
     function lateVote(uint256 actor, uint256 number, uint256 gain, uint256 copied) external plays {
         bytes memory before = abi.encode(fed.ledger());
         uint32 id = some(number);
-        act(person(actor), abi.encodeCall(IPDFed.lateVote, (id, scoreOf(gain, copied))));
+        bytes32 bundle = id > fed.modelCount() || gain % 16 == 15 ? bytes32(gain) : fed.model(id).bundle;
+        act(person(actor), abi.encodeCall(IPDFed.lateVote, (id, bundle, scoreOf(gain, copied))));
         Check.equal(abi.encode(fed.ledger()), before, "20: a late vote moved money");
         if (id <= fed.modelCount()) checkModel(id);
     }
@@ -184,7 +209,8 @@ contract Player is Federation {
     function voteOnTheNewest(uint256 gain, uint256 luck, bool settles) private {
         uint32 id = fed.modelCount();
         bool everyone = luck >> 200 & 1 == 1; // commits, so that reveals open early
-        wait(1);
+        wait(terms.jury == 0 || luck >> 201 & 7 == 0 ? 1 : 60);
+        if (luck >> 204 & 1 == 1) act(SPONSOR, abi.encodeCall(IPDFed.drawJury, (id)));
         for (uint256 i = 0; i < actors.length; ++i) {
             uint256 own = luck >> (6 * i);
             uint256 shift = luck == type(uint256).max ? 0 : own >> 2 & 15;
@@ -193,24 +219,18 @@ contract Player is Federation {
         uint256 opens = fed.model(id).revealsOpenAt;
         if (time < opens) wait(opens - time);
         for (uint256 i = actors.length; i > 0; --i) {
-            if (luck >> (6 * (i - 1)) & 2 == 2) revealAs(actors[i - 1], id);
+            if (luck >> (6 * (i - 1)) & 2 == 2) revealAs(actors[i - 1], id, actors[luck % i]);
         }
         if (settles) settleUpTo(id);
         checkVotes(id);
     }
 
-    function settleUpTo(uint32 id) private {
-        for (uint32 next = fed.nextToSettle(); next <= id; ++next) {
-            wait(dueIn(next));
-            must(SPONSOR, abi.encodeCall(IPDFed.settle, (next)));
-        }
-    }
-
     // ------------------------------------------------------------------------------------------------------- money
 
-    function claimFees(uint256 actor, uint256 numbers) external plays {
-        act(person(actor), abi.encodeCall(IPDFed.claimFees, (several(numbers))));
-        checkAccount(person(actor));
+    function claimFees(uint256 actor, uint256 other, uint256 numbers) external plays {
+        address account = mostly(actor, other);
+        act(person(actor), abi.encodeCall(IPDFed.claimFees, (account, several(numbers))));
+        checkAccount(account);
     }
 
     function claimRoyalties(uint256 actor, uint256 numbers) external plays {
@@ -240,17 +260,26 @@ contract Player is Federation {
         checkAccount(SPONSOR);
     }
 
+    function setPayee(uint256 actor, uint256 other, uint256 target) external plays {
+        address account = mostly(actor, other);
+        address who = target % 4 == 0 ? person(actor) : fed.payee(account);
+        address[4] memory targets = [account, person(target / 16), SPONSOR, address(0)];
+        act(who, abi.encodeCall(IPDFed.setPayee, (account, targets[target / 4 % 4])));
+        checkAccount(account);
+    }
+
     /// @dev 19: a recipient that refuses blocks only itself.
     function withdraw(uint256 actor, uint256 target) external plays {
-        address who = target % 8 == 7 ? SPONSOR : person(actor);
+        address account = target % 8 == 7 ? SPONSOR : person(actor);
+        address who = target / 8 % 4 == 0 ? person(target / 32) : fed.payee(account);
         address[4] memory targets = [who, person(target / 4), address(0), address(fed)];
         address to = targets[target % 4];
-        uint256 amount = fed.credit(who);
+        uint256 amount = fed.credit(account);
         uint256 before = to.balance;
-        bool paid = act(who, abi.encodeCall(IPDFed.withdraw, (to)));
+        bool paid = act(who, abi.encodeCall(IPDFed.withdraw, (account, to)));
         if (paid && to != who) Check.equal(to.balance - before, amount, "paid to another than was named");
         Check.that(!moody.reentered(), "a withdrawal was entered twice");
-        checkAccount(who);
+        checkAccount(account);
     }
 
     function changeMood(uint256 mood) external plays {
@@ -271,15 +300,28 @@ contract Player is Federation {
         ids[0] = fed.nextToSettle();
         bytes[] memory inner = new bytes[](3);
         inner[0] = abi.encodeCall(IPDFed.settle, (ids[0]));
-        inner[1] = number % 2 == 0 ? abi.encodeCall(IPDFed.claimFees, (ids)) : abi.encodeCall(IPDFed.claimRoyalties, (ids));
+        inner[1] = number % 2 == 0 ? abi.encodeCall(IPDFed.claimFees, (person(actor), ids)) : abi.encodeCall(IPDFed.claimRoyalties, (ids));
         inner[2] = abi.encodeCall(IPDFed.keepAlive, ());
         act(person(actor), abi.encodeWithSignature("multicall(bytes[])", inner));
     }
 
     function passTime(uint256 secs) external plays {
         uint256 window = terms.commitWindow;
-        uint256[8] memory waits = [uint256(1), 2, window - 1, window, terms.revealWindow, terms.unbonding, terms.sunset, LONG];
-        wait(waits[secs % 8]);
+        uint256 step = (uint256(terms.pace) + 63) / 64;
+        uint256[11] memory waits = [
+            uint256(1),
+            2,
+            window - 1,
+            window,
+            terms.revealWindow,
+            terms.unbonding,
+            terms.sunset,
+            LONG,
+            60,
+            terms.enrolment,
+            step
+        ];
+        wait(waits[secs % 11]);
     }
 
     // ----------------------------------------------------------------------------------------------- voting, waiting
@@ -297,9 +339,9 @@ contract Player is Federation {
     }
 
     function commitAs(address who, uint32 id, IPDFed.Score memory score, bytes32 salt) private {
-        bytes32 bundle = id <= fed.modelCount() ? fed.model(id).bundle : bytes32(0);
+        IPDFed.Model memory seen = fed.model(id <= fed.modelCount() ? id : 0);
         bytes32 commitment = fed.voteCommitment(id, who, score, salt);
-        if (act(who, abi.encodeCall(IPDFed.commitVote, (id, bundle, commitment, ~commitment)))) {
+        if (act(who, abi.encodeCall(IPDFed.commitVote, (id, seen.bundle, seen.baseline, commitment, ~commitment)))) {
             secrets[id][who] = Secret(score, salt);
             same(abi.encodeCall(IPDFed.ballot, (id, who)));
             checkAccount(who);
@@ -307,76 +349,12 @@ contract Player is Federation {
         }
     }
 
-    function revealAs(address who, uint32 id) private {
+    function revealAs(address who, uint32 id, address by) private {
         Secret memory secret = secrets[id][who];
-        if (act(who, abi.encodeCall(IPDFed.revealVote, (id, secret.score, secret.salt)))) {
+        if (act(by, abi.encodeCall(IPDFed.revealVote, (id, who, secret.score, secret.salt)))) {
             same(abi.encodeCall(IPDFed.ballot, (id, who)));
             checkAccount(who);
             checkModel(id);
         }
-    }
-
-    /// @dev Seconds until a model can be settled.
-    function dueIn(uint32 id) private view returns (uint256) {
-        IPDFed.Model memory seen = fed.model(id);
-        if (seen.phase >= IPDFed.Phase.Due) return 0;
-        uint256 deadline = uint256(seen.submittedAt) + terms.commitWindow + terms.revealWindow;
-        bool waits = seen.phase == IPDFed.Phase.Revealing || seen.committedWeight != 0;
-        return (waits ? deadline : seen.revealsOpenAt) - time;
-    }
-
-    // ------------------------------------------------------------------------------------------------- at the end
-
-    /// @notice 2, 17, 18, 23: every model settles, every exit works, and only the pool and dust stay.
-    function drain() external {
-        if (address(fed) == address(0)) return;
-        clock();
-        checkAll();
-        moody.behave(Recipient.Manner.Accept);
-        ghost.refuse(address(moody), false);
-        settleUpTo(fed.modelCount());
-        forfeitAll();
-        claimAll();
-        leaveAll();
-        IPDFed.Ledger memory books = fed.ledger();
-        Check.equal(books.stakes, 0, "18: a stake stays");
-        Check.equal(books.credits, 0, "2: a credit stays");
-        uint256 votes = uint256(fed.modelCount()) * actors.length;
-        Check.that(books.lockedFees <= votes, "2: more than dust of the fees stays");
-        Check.that(books.lockedRoyalties <= votes * (1 + calls), "2: more than dust of the royalties stays");
-        checkAll();
-    }
-
-    function forfeitAll() private {
-        for (uint32 id = 1; id <= fed.modelCount(); ++id) {
-            for (uint256 i = 0; i < actors.length; ++i) {
-                if (fed.ballot(id, actors[i]).state != IPDFed.BallotState.Committed) continue;
-                must(SPONSOR, abi.encodeCall(IPDFed.forfeit, (id, actors[i])));
-            }
-        }
-    }
-
-    function claimAll() private {
-        uint32[] memory ids = new uint32[](1);
-        for (ids[0] = 1; ids[0] <= fed.modelCount(); ++ids[0]) {
-            if (ghost.isChampion(ids[0])) must(SPONSOR, abi.encodeCall(IPDFed.claimRoyalties, (ids)));
-            for (uint256 i = 0; i < actors.length; ++i) {
-                bool revealed = fed.ballot(ids[0], actors[i]).state == IPDFed.BallotState.Revealed;
-                if (revealed) act(actors[i], abi.encodeCall(IPDFed.claimFees, (ids)));
-            }
-        }
-    }
-
-    function leaveAll() private {
-        for (uint256 i = 0; i < actors.length; ++i) {
-            IPDFed.Node memory node = fed.node(actors[i]);
-            if (node.role != IPDFed.Role.None && node.exitAt == 0) must(actors[i], abi.encodeCall(IPDFed.requestExit, ()));
-        }
-        wait(terms.unbonding);
-        for (uint256 i = 0; i < actors.length; ++i) {
-            if (fed.node(actors[i]).role != IPDFed.Role.None) must(actors[i], abi.encodeCall(IPDFed.claimStake, ()));
-            if (fed.credit(actors[i]) != 0) must(actors[i], abi.encodeCall(IPDFed.withdraw, (actors[i])));
-        }
-        if (fed.credit(SPONSOR) != 0) must(SPONSOR, abi.encodeCall(IPDFed.withdraw, (SPONSOR)));
     }
 }

@@ -83,6 +83,65 @@ contract TermsTest is Federation {
         rejects(t, "royalty");
     }
 
+    /// @notice E9: a quarter of the commit window, rounded down.
+    function test_reveals_have_a_quarter_of_the_commit_window() external {
+        IPDFed.Terms memory t = usualTerms();
+        for (uint32 window = 100; window <= 103; ++window) {
+            (t.commitWindow, t.revealWindow) = (window, 25);
+            accepts(t);
+            t.revealWindow = 24;
+            rejects(t, "revealWindow");
+        }
+        (t.commitWindow, t.revealWindow) = (104, 25);
+        rejects(t, "revealWindow");
+    }
+
+    /// @notice A jury needs a random block, and a second to vote in after the minute.
+    function test_a_jury_needs_randomness_and_time() external {
+        IPDFed.Terms memory t = usualTerms();
+        (t.jury, t.commitWindow) = (5, 61);
+        accepts(t);
+        t.commitWindow = 60;
+        rejects(t, "jury");
+        t.commitWindow = 61;
+        chosen = bytes32(uint256(2 ** 64));
+        accepts(t);
+        chosen = bytes32(uint256(2 ** 64 - 1));
+        rejects(t, "jury");
+        (t.jury, t.commitWindow) = (0, 60);
+        accepts(t);
+    }
+
+    function test_electorate_is_a_weight() external {
+        IPDFed.Terms memory t = usualTerms();
+        t.electorate = 2 ** 31 - 1;
+        accepts(t);
+        t.electorate += 1;
+        rejects(t, "electorate");
+    }
+
+    function test_pace_is_none_or_a_second_a_step() external {
+        IPDFed.Terms memory t = usualTerms();
+        t.pace = 64;
+        accepts(t);
+        t.pace = 63;
+        rejects(t, "pace");
+        t.pace = 1;
+        rejects(t, "pace");
+        t.pace = type(uint32).max;
+        accepts(t);
+    }
+
+    function test_sunset_outlasts_the_enrolment() external {
+        IPDFed.Terms memory t = usualTerms();
+        (t.enrolment, t.sunset) = (1000, 1150);
+        accepts(t);
+        t.sunset -= 1;
+        rejects(t, "sunset");
+        (t.enrolment, t.sunset) = (type(uint32).max, type(uint32).max);
+        rejects(t, "sunset");
+    }
+
     function test_windows_last_a_second_at_least() external {
         IPDFed.Terms memory t = usualTerms();
         (t.commitWindow, t.revealWindow) = (1, 1);
@@ -99,7 +158,7 @@ contract TermsTest is Federation {
         accepts(t);
         t.unbonding -= 1;
         rejects(t, "unbonding");
-        (t.commitWindow, t.revealWindow, t.unbonding) = (type(uint32).max, 1, type(uint32).max);
+        (t.commitWindow, t.revealWindow, t.unbonding) = (type(uint32).max, type(uint32).max / 4, type(uint32).max);
         rejects(t, "unbonding");
     }
 

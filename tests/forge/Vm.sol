@@ -11,7 +11,7 @@ interface Vm {
 
     function warp(uint256 time) external;
     function roll(uint256 height) external;
-    function setBlockhash(uint256 number, bytes32 hash) external;
+    function prevrandao(bytes32 newPrevrandao) external;
     function deal(address account, uint256 balance) external;
     function prank(address caller) external;
     function getCode(string calldata artifact) external view returns (bytes memory creation);

@@ -15,7 +15,11 @@ contract VotesTest is Journeys {
     }
 
     function commitment(uint32 id, uint256 voter) private view returns (bytes memory) {
-        return abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, bytes32(voter), ""));
+        return commitCall(id, bytes32(voter));
+    }
+
+    function lateVote(uint32 id) private view returns (bytes memory) {
+        return abi.encodeCall(IPDFed.lateVote, (id, fed.model(id).bundle, scoreOf(0)));
     }
 
     function test_6_a_bundle_is_submitted_once_by_an_author() external {
@@ -27,10 +31,23 @@ contract VotesTest is Journeys {
         must(actors[1], terms.submissionFee, again);
     }
 
-    function test_a_vote_names_the_bundle_it_means() external {
-        uint32 id = born();
-        bytes memory reason = abi.encodeWithSelector(IPDFed.BundleMismatch.selector, id, fed.model(id).bundle, bytes32("other"));
-        refused(actors[1], 0, abi.encodeCall(IPDFed.commitVote, (id, "other", "", "")), reason);
+    /// @notice 33: after a reorg, a vote on another model, or against another baseline, fails.
+    function test_33_a_vote_names_the_model_it_means() external {
+        born();
+        wait(99);
+        settle(1);
+        advance(1, 30);
+        uint32 id = submit(0);
+        wait(1);
+        bytes32 bundle = fed.model(id).bundle;
+        bytes memory reason = abi.encodeWithSelector(IPDFed.BundleMismatch.selector, id, bundle, bytes32("other"));
+        refused(actors[1], 0, abi.encodeCall(IPDFed.commitVote, (id, "other", 0, "", "")), reason);
+        reason = abi.encodeWithSelector(IPDFed.BaselineMismatch.selector, id, 2, 0);
+        refused(actors[1], 0, abi.encodeCall(IPDFed.commitVote, (id, bundle, 0, "", "")), reason);
+        wait(200);
+        reason = abi.encodeWithSelector(IPDFed.BundleMismatch.selector, id, bundle, bytes32("other"));
+        refused(actors[1], 0, abi.encodeCall(IPDFed.lateVote, (id, "other", scoreOf(0))), reason);
+        must(actors[1], lateVote(id));
     }
 
     function test_8_an_author_has_no_ballot_and_others_one() external {
@@ -39,14 +56,13 @@ contract VotesTest is Journeys {
         must(actors[1], commitment(id, 1));
         bytes memory reason = abi.encodeWithSelector(IPDFed.AlreadyVoted.selector, id, actors[1], IPDFed.BallotState.Committed);
         refused(actors[1], 0, commitment(id, 1), reason);
-        IPDFed.Score memory score = scoreOf(0);
         reason = abi.encodeWithSelector(IPDFed.WrongPhase.selector, id, IPDFed.Phase.Voting);
-        refused(actors[2], 0, abi.encodeCall(IPDFed.lateVote, (id, score)), reason);
+        refused(actors[2], 0, lateVote(id), reason);
         wait(200);
-        refused(actors[0], 0, abi.encodeCall(IPDFed.lateVote, (id, score)), abi.encodeWithSelector(IPDFed.OwnModel.selector, id));
-        must(actors[2], abi.encodeCall(IPDFed.lateVote, (id, score)));
+        refused(actors[0], 0, lateVote(id), abi.encodeWithSelector(IPDFed.OwnModel.selector, id));
+        must(actors[2], lateVote(id));
         reason = abi.encodeWithSelector(IPDFed.NotRegistered.selector, actors[5]);
-        refused(actors[5], 0, abi.encodeCall(IPDFed.lateVote, (id, score)), reason);
+        refused(actors[5], 0, lateVote(id), reason);
     }
 
     /// @notice 9: another voter's, a changed or a replayed vote fails, and so does the right one of another model.
@@ -64,7 +80,7 @@ contract VotesTest is Journeys {
         refused(
             actors[2],
             0,
-            abi.encodeCall(IPDFed.revealVote, (id, mine.score, mine.salt)),
+            abi.encodeCall(IPDFed.revealVote, (id, actors[2], mine.score, mine.salt)),
             abi.encodeWithSelector(IPDFed.CommitmentMismatch.selector, stored, given)
         );
         stored = fed.ballot(other, actors[1]).commitment;
@@ -72,12 +88,12 @@ contract VotesTest is Journeys {
         refused(
             actors[1],
             0,
-            abi.encodeCall(IPDFed.revealVote, (other, mine.score, mine.salt)),
+            abi.encodeCall(IPDFed.revealVote, (other, actors[1], mine.score, mine.salt)),
             abi.encodeWithSelector(IPDFed.CommitmentMismatch.selector, stored, given)
         );
         reveal(1, id);
         bytes memory reason = abi.encodeWithSelector(IPDFed.NoOpenBallot.selector, id, actors[1], IPDFed.BallotState.Revealed);
-        refused(actors[1], 0, abi.encodeCall(IPDFed.revealVote, (id, mine.score, mine.salt)), reason);
+        refused(actors[1], 0, revealCall(id, actors[1]), reason);
     }
 
     function test_scores_have_bounds() external {
@@ -85,12 +101,12 @@ contract VotesTest is Journeys {
         IPDFed.Score[3] memory bad = [IPDFed.Score(0, 1, 0), IPDFed.Score(1, 0, 0), IPDFed.Score(1, 1, 1_000_001)];
         for (uint256 i = 0; i < 3; ++i) {
             bytes32 hidden = fed.voteCommitment(id, actors[1 + i], bad[i], "salt");
-            must(actors[1 + i], abi.encodeCall(IPDFed.commitVote, (id, fed.model(id).bundle, hidden, "")));
+            must(actors[1 + i], commitCall(id, hidden));
         }
         for (uint256 i = 0; i < 3; ++i) {
             bytes memory reason =
                 abi.encodeWithSelector(IPDFed.InvalidScore.selector, bad[i].qn, bad[i].baselineQn, bad[i].memorized);
-            refused(actors[1 + i], 0, abi.encodeCall(IPDFed.revealVote, (id, bad[i], "salt")), reason);
+            refused(actors[0], 0, abi.encodeCall(IPDFed.revealVote, (id, actors[1 + i], bad[i], "salt")), reason);
         }
     }
 
@@ -175,9 +191,7 @@ contract VotesTest is Journeys {
         Check.equal(uint256(fed.phase(id)), uint256(IPDFed.Phase.Revealing), "open to the last second");
         reveal(2, id);
         wait(1);
-        IPDFed.Score memory score = secrets[id][actors[3]].score;
-        bytes memory late = abi.encodeCall(IPDFed.revealVote, (id, score, secrets[id][actors[3]].salt));
-        refused(actors[3], 0, late, abi.encodeWithSelector(IPDFed.WrongPhase.selector, id, IPDFed.Phase.Due));
+        refused(actors[3], 0, revealCall(id, actors[3]), abi.encodeWithSelector(IPDFed.WrongPhase.selector, id, IPDFed.Phase.Due));
         settle(id);
     }
 
@@ -194,7 +208,7 @@ contract VotesTest is Journeys {
         Check.equal(uint256(fed.model(0).phase), uint256(IPDFed.Phase.Scored), "genesis");
         bytes memory reason = abi.encodeWithSelector(IPDFed.WrongPhase.selector, 0, IPDFed.Phase.Scored);
         refused(actors[2], 0, abi.encodeCall(IPDFed.settle, (0)), reason);
-        refused(actors[2], 0, abi.encodeCall(IPDFed.lateVote, (0, scoreOf(0))), reason);
+        refused(actors[2], 0, lateVote(0), reason);
         refused(actors[2], 0, abi.encodeCall(IPDFed.settle, (9)), abi.encodeWithSelector(IPDFed.UnknownModel.selector, 9));
     }
 

@@ -127,7 +127,14 @@ TINY_TASK = {
         "sampling": {"steps": 5, "images": 100},
         "scoring": {"training_images": 4000},
     },
-    "terms": {"commit_window": 600, "reveal_window": 600, "unbonding": 1200, "min_gain": 2},
+    "terms": {
+        "commit_window": 600,
+        "reveal_window": 600,
+        "unbonding": 1200,
+        "min_gain": 2,
+        "enrolment": 0,
+        "electorate": 100,
+    },
     "public": "digits:0-1/3",
     "genesis_images": 3000,
 }
@@ -163,7 +170,10 @@ def check_audit_and_pay(sepolia: Sepolia, contract: str, store: str, alias: str)
 @pytest.fixture(scope="session")
 def deployed(sepolia: Sepolia) -> str:
     """The address of a small digits task, deployed with `ape run deploy`."""
-    contract, said = deploy_task(sepolia, "task", TINY_TASK, f"local:{sepolia.work}/store", "--pool", "1ether")
+    more = ("--pool", "1ether", "--voters", "3", "--use")
+    contract, said = deploy_task(sepolia, "task", TINY_TASK, f"local:{sepolia.work}/store", *more)
+    (sepolia.work / "deployed.txt").write_text(said)
     assert f"Deployed on chain {SEPOLIA}" in said
-    assert "5 voters at the minimum put up" in said  # less than the pool of 1 ether
+    assert "First submission: " in said and "not paid yet" not in said  # there is no enrolment
+    assert "3 voters at the minimum put up" in said  # less than the pool of 1 ether
     return contract

@@ -79,12 +79,13 @@ def make_federation_genesis(chain: LocalChain, root: Path) -> Genesis:
     return make_genesis(tiny_task(), root, str(sponsor.address), chain.chain_id, wallet_signer(sponsor), lambda line: None)
 
 
-def deploy(chain: LocalChain, genesis: Genesis, root: Path, jury: int = 0) -> Federation:
+def deploy(chain: LocalChain, genesis: Genesis, root: Path, **changes: Any) -> Federation:
+    """Deploy a contract. changes: fields of TermsSpec."""
     sponsor = chain.account(0)
     store = LocalStore(root / "store")
     store.add(genesis.folder)
-    spec = tiny_task().terms.model_copy(update={"jury": jury})
-    terms = contract_terms(spec, genesis, str(sponsor.address), voters=2, pool=POOL)
+    spec = tiny_task().terms.model_copy(update=changes)
+    terms = contract_terms(spec, genesis, str(sponsor.address), voters=2, pool=POOL, local=True)
     return Federation(chain, ContractClient.deploy(terms, POOL, sponsor), store, root)
 
 

@@ -65,7 +65,7 @@ def test_a_folder_of_mixed_pictures_trains_and_submits(sepolia: Sepolia, folders
             "sampling": {"steps": 4, "images": 40},
             "scoring": {"training_images": 1500},
         },
-        "terms": {"commit_window": 600, "reveal_window": 600, "unbonding": 1200},
+        "terms": {"commit_window": 600, "reveal_window": 600, "unbonding": 1200, "enrolment": 0},
         "public": str(public),
         "genesis_images": 1500,
     }

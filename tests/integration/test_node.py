@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ from pdfed.chain.local_chain import LocalChain
 from pdfed.chain.outbox import Outbox
 from pdfed.genesis import Genesis
 from pdfed.journal import Journal
-from pdfed.mechanism import BallotState, Phase
+from pdfed.mechanism import BallotState, Phase, bucket
 from pdfed.node import Node, NodeBusy
 from pdfed.node.strategy import OPEN_PER_AUTHOR
 from pdfed.provenance import Claim, read_manifest, sign_model
+from pdfed.report.author_scores import local_reports
 from pdfed.storage import cid_of, digest_of
 from tests.integration.federation import WINDOW, Federation, deploy, kill, make_federation_genesis
 
@@ -63,6 +65,43 @@ def test_two_nodes_score_each_other_and_settle(federation: Federation) -> None:
     assert ledger.balance_sheet() == federation.client.ledger()
     ann.close()
     bob.close()
+
+
+def test_a_submission_carries_what_its_author_measured(federation: Federation) -> None:
+    ann, bob = federation.node(1, max_submissions=1), federation.node(2, role="validator")
+    federation.join(ann, bob)
+    federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1 and not ann.ledger.unsettled() and not ann.busy)
+    model, own = ann.ledger.models[1], ann.own_scores
+    bundle = bundles.open_bundle(ann.ctx.bundle_folder(model.bundle))
+    score = read_manifest(bundle.manifest).author_score
+    assert score is not None and score.baseline == federation.client.terms().genesis
+    assert (score.qn, score.fid) == (pytest.approx(own[1].qn, abs=1e-6), pytest.approx(own[1].fid, abs=1e-6))
+    assert (score.memorized, score.baseline_qn) == (own[1].memorized, pytest.approx(own[0].qn, abs=1e-6))
+    assert bundle.card()["author_score"]["qn"] == score.qn
+    (report,) = local_reports(federation.root / "nodes", federation.client, read_ledger(federation.client))
+    vote = ann.ledger.votes[1][0].score
+    assert (report.score, report.found_memorized) == (score, vote.memorized)
+    assert report.gain == pytest.approx(64 * math.log2(own[0].qn / own[1].qn), abs=0.01)
+    assert report.found_gain == bucket(vote.qn, vote.baseline_qn) - 64
+    ann.close()
+    bob.close()
+
+
+def test_a_candidate_whose_champion_is_not_known_is_signed_later(federation: Federation) -> None:
+    """The job ends instead of waiting: a node with nothing else to do rests, and signs once the champion is known."""
+    ann = federation.node(1, max_submissions=1)
+    ann.training = False
+    federation.join(ann)
+    federation.run(ann, until=lambda: 0 in ann.own_scores)
+    assert ann.submissions.begin(ann.ledger, ann.own_scores, {0: ann.own_scores[0].micro})
+    draft = ann.submissions.current()
+    assert draft is not None
+    said = list(ann.submissions.work(draft, lambda: 2**60, lambda: None))
+    waiting = ann.submissions.current()
+    assert said[-1].startswith("candidate will be submitted") and waiting is not None and waiting.stage == "sign"
+    ann.training = True
+    federation.run(ann, until=lambda: ann.ledger.model_count == 1)
+    ann.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -332,24 +371,6 @@ def test_weights_that_fit_no_network_are_rejected_with_the_reason_and_nobody_wai
     assert ann.ledger.models[1].phase_settled == Phase.UNSCORED
     ann.close()
     bob.close()
-
-
-def test_only_the_jury_scores_and_votes(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> None:
-    """Regression: nodes outside the jury scored the model too, were refused, and paid for a late vote."""
-    federation = deploy(chain, genesis, tmp_path, jury=1)
-    ann, *others = [federation.node(1, max_submissions=1), *(federation.node(index, role="validator") for index in (2, 3, 4))]
-    federation.join(ann, *others)
-    federation.run(ann, *others, until=lambda: len(ann.ledger.models) == 2 and not ann.busy)
-    on_jury = [node for node in others if ann.ledger.on_jury(1, node.ctx.address)]
-    federation.run(ann, *others, until=lambda: len(ann.ledger.models[1].ballots) == len(on_jury))
-    chain.advance(WINDOW)
-    federation.run(ann, *others, until=lambda: len(ann.ledger.votes.get(1, ())) == len(on_jury))
-    assert [1 in node.own_scores for node in others] == [node in on_jury for node in others]
-    chain.advance(WINDOW)
-    federation.run(ann, *others, until=lambda: all(node.ledger.models[1].settled for node in (ann, *others)))
-    assert {vote.voter for vote in ann.ledger.votes.get(1, ())} == {node.ctx.address for node in on_jury}
-    for node in (ann, *others):
-        node.close()
 
 
 def test_one_account_runs_one_node(federation: Federation) -> None:

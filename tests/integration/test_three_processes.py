@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.integration.conftest import Sepolia, check_audit_and_pay
+from tests.integration.conftest import Sepolia, check_audit_and_pay, rpc
 
 SETTLED = 6
 MINUTES = 8
@@ -78,3 +78,79 @@ def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, depl
     assert not any("Traceback" in log.read_text() for _, log in running.values())
 
     check_audit_and_pay(sepolia, deployed, f"local:{sepolia.work}/store", "ann")
+    check_licences(sepolia, deployed, found)
+    check_leaving(sepolia, deployed)
+
+
+def check_licences(sepolia: Sepolia, contract: str, found: dict) -> None:
+    """By commands alone: the author offers a licence of a model, another account buys it, both claim; the books are exact."""
+    said = (sepolia.work / "deployed.txt").read_text()
+    use = next(line.split()[3] for line in said.splitlines() if line.startswith("Income from use:"))
+    text = sepolia.work / "licence.txt"
+    text.write_text("One work per unit.\n")
+
+    of = ("--network", "sepolia", "--contract", contract, "--use", use)
+
+    def licence(name: str, *more: str) -> dict:
+        done = sepolia.ape("run", "licence", name, *more, *of, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout[done.stdout.index("{") :])
+
+    def as_(alias: str) -> tuple[str, ...]:
+        return "--account", alias, "--home", str(sepolia.work / alias)
+
+    aliases = {}
+    for alias in ("sponsor", "ann", "bob", "cyd"):
+        done = sepolia.ape("run", "payee", "--network", "sepolia", "--contract", contract, "--json", *as_(alias))
+        aliases[json.loads(done.stdout[done.stdout.index("{") :])["account"]] = alias
+    author = aliases[found["models"][1]["author"]]
+    buyer = next(alias for alias in ("ann", "bob") if alias != author)
+    assert licence("offer", "--model", "1", "--price", "0.1 ether", "--licence", str(text), *as_(author))["price"] == str(10**17)
+    wish = ("--model", "1", "--units", "5", "--licence", str(text), *as_(buyer))
+    # Regression: a purchase took whatever the price had become.
+    dear = sepolia.ape("run", "licence", "buy", *of, "--price", "0.2 ether", *wish)
+    assert dear.returncode == 1 and "WrongPrice" in dear.stderr, dear.stdout + dear.stderr
+    bought = licence("buy", "--price", "0.1 ether", *wish)
+    assert (bought["receipt"], bought["paid"]) == (1, str(5 * 10**17))
+    assert licence("use", "--model", "1", "--amount", "0.5 ether", *as_(buyer))["paid"] == str(5 * 10**17)
+    claims = [licence("claim", *as_(alias)) for alias in aliases.values()]
+    shown = licence("show")
+    assert [receipt["units"] for receipt in shown["receipts"]] == [5]
+    paid, claimed = (int(shown["models"][0][figure]) for figure in ("paid", "claimed"))
+    assert paid == 9 * 10**17 and paid - claimed < 3  # a tenth is the pool's; less than a wei per share is left
+    assert sum(int(claim["withdrawn"]) for claim in claims) == claimed
+    assert sum(int(claim["forwarded"]) for claim in claims) == 10**17
+
+
+def check_leaving(sepolia: Sepolia, contract: str) -> None:
+    """A node leaves with all its money, step by step; another adds to its stake; what is too early, or not theirs, is refused."""
+
+    def command(name: str, alias: str, *more: str) -> subprocess.CompletedProcess[str]:
+        flags = ("--network", "sepolia", "--contract", contract, "--account", alias, "--home", str(sepolia.work / alias))
+        return sepolia.ape("run", name, *flags, *more)
+
+    def facts(done: subprocess.CompletedProcess[str]) -> dict:
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout[done.stdout.index("{") :])
+
+    stakes = {node["address"]: int(node["stake"]) for node in status(sepolia, contract)["nodes"]}
+    first = facts(command("leave", "cyd", "--no-wait", "--json"))
+    again = facts(command("leave", "cyd", "--no-wait", "--json"))
+    cyd = first["account"]
+    assert first["state"] == "exiting" and again["claim_at"] == first["claim_at"] > 0
+    early = command("reclaim", "ann")
+    assert early.returncode == 1 and "SunsetNotReached" in early.stderr and "→" in early.stderr
+    rpc(sepolia.url, "evm_setNextBlockTimestamp", again["claim_at"])
+    rpc(sepolia.url, "anvil_mine", "0x1")
+    left = facts(command("leave", "cyd", "--json"))
+    earlier = int(first["withdrawn"]) + int(again["withdrawn"])
+    assert left["state"] == "left" and stakes[cyd] <= int(left["withdrawn"]) + earlier
+    assert "NoNode" in command("leave", "cyd").stderr
+    assert "NotRegistered" in command("topup", "cyd", "--amount", "1 ether").stderr
+    ann = facts(command("topup", "ann", "--amount", "1 ether", "--json"))
+    assert int(ann["stake"]) == stakes[ann["account"]] + 10**18
+    assert facts(command("fund", "ann", "--amount", "0.5 ether", "--json"))["paid"] == str(5 * 10**17)
+    assert facts(command("payee", "ann", "--set", cyd, "--json"))["payee"] == cyd
+    assert "NotPayee" in command("payee", "ann", "--set", ann["account"]).stderr
+    assert facts(command("payee", "cyd", "--of", ann["account"], "--set", ann["account"], "--json"))["payee"] == ann["account"]
+    assert cyd not in {node["address"] for node in status(sepolia, contract)["nodes"]}

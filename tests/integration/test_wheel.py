@@ -93,7 +93,12 @@ def test_the_package_is_the_wheels_and_light_to_import(installed: Installed) -> 
 def test_the_wheel_holds_the_package_and_its_data_alone(installed: Installed) -> None:
     told = installed.run("-c", "import importlib.metadata as m; print(*m.files('pdfed'), sep='\\n')")
     files = [Path(line) for line in told.stdout.splitlines() if not line.endswith((".py", ".pyc")) and "dist-info" not in line]
-    assert {file.name for file in files if file.suffix not in (".yaml",)} == {"py.typed", "PDFed.json", "gas.json"}
+    assert {file.name for file in files if file.suffix not in (".yaml",)} == {
+        "py.typed",
+        "PDFed.json",
+        "PDFedUse.json",
+        "gas.json",
+    }
 
 
 def test_two_folders_are_scored(installed: Installed) -> None:

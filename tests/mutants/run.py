@@ -31,7 +31,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).parent / "faults.yaml"
-CONTRACT = Path("contracts/PDFed.sol")
+CONTRACT, USE_CONTRACT = "PDFed", "PDFedUse"
 WORK = ROOT / ".build" / "mutants"
 RESULTS = WORK / "results.json"
 FORGE = ROOT / ".build" / "bin" / "forge"
@@ -39,14 +39,20 @@ BASELINE = "no fault"
 BASELINE_LOCK = Lock()
 SECONDS = 900  # for one stage of one fault: one may loop for ever. Time alone proves nothing: a slow machine is no test
 LONG = "GameTest|PropertiesTest"
+USE_TESTS = (  # cheapest first; forge has no tests of PDFedUse
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "contract").glob("test_use_*.py")),
+    "tests/property/test_use_machine.py",
+)
+ALL_TESTS = ("tests/contract", "tests/property")
 COPIED = ("contracts", "tests/forge", "tests/contract", "tests/property", "ape-config.yaml", "pyproject.toml")
 SHARED = ("node_modules", "pdfed", ".build/solc", ".build/bin")  # read only
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One planted fault. `find` stands in the contract exactly once and becomes `put`; `what` says what is wrong then."""
+    """One planted fault. `find` stands in `contract` exactly once and becomes `put`; `what` says what is wrong then."""
 
+    contract: str
     name: str
     what: str
     find: str
@@ -74,7 +80,10 @@ class ListError(Exception):
 
 def read_faults(text: str) -> list[Fault]:
     """The faults of the YAML list. Raises ListError on a double name or a fault that changes nothing."""
-    faults = [Fault(each["name"], each["is"], each["find"], each["put"]) for each in yaml.safe_load(text)]
+    faults = [
+        Fault(each.get("contract", CONTRACT), each["name"], each["is"], each["find"], each["put"])
+        for each in yaml.safe_load(text)
+    ]
     names = [fault.name for fault in faults]
     for fault in faults:
         if names.count(fault.name) > 1:
@@ -88,16 +97,20 @@ def planted(source: str, fault: Fault) -> str:
     """The source with the fault. Raises ListError unless its snippet is found exactly once."""
     count = source.count(fault.find)
     if count != 1:
-        raise ListError(f"{fault.name}: its snippet is found {count} times in {CONTRACT}, it must be once:\n    {fault.find}")
+        raise ListError(f"{fault.name}: its snippet is found {count} times in {fault.contract}, not once:\n    {fault.find}")
     return source.replace(fault.find, fault.put)
 
 
-def key_of(source: str) -> str:
-    """Digest of a source and of everything else that decides its outcome."""
-    digest = sha256(source.encode())
+def path_of(contract: str) -> Path:
+    return Path("contracts") / f"{contract}.sol"
+
+
+def key_of(source: str, contract: str = CONTRACT) -> str:
+    """Digest of a contract's source and of everything else that decides its outcome."""
+    digest, own = sha256(source.encode()), ROOT / path_of(contract)
     for folder in ("contracts", "tests/forge", "tests/contract", "tests/property"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in {".sol", ".py", ".toml", ".json"} and path != ROOT / CONTRACT and ".cache" not in path.parts:
+            if path.suffix in {".sol", ".py", ".toml", ".json"} and path != own and ".cache" not in path.parts:
                 digest.update(path.read_bytes())
     digest.update((ROOT / "pdfed" / "mechanism.py").read_bytes())
     return digest.hexdigest()[:16]
@@ -106,7 +119,7 @@ def key_of(source: str) -> str:
 # ------------------------------------------------------------------------------------------------ one fault
 
 
-def prepare(folder: Path, source: str) -> None:
+def prepare(folder: Path, source: str, contract: str = CONTRACT) -> None:
     """A private copy of the tree with this contract. Compiled tests are taken over: only the contract is compiled anew."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in COPIED:
@@ -123,7 +136,7 @@ def prepare(folder: Path, source: str) -> None:
     compiled = WORK / BASELINE / ".build" / "forge-mutants"
     if compiled.is_dir():
         shutil.copytree(compiled, folder / ".build" / "forge-mutants")
-    (folder / CONTRACT).write_text(source)
+    (folder / path_of(contract)).write_text(source)
 
 
 def forge(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -149,12 +162,11 @@ def forge_failure(folder: Path) -> str | None:
     return None
 
 
-def contract_failure(folder: Path) -> str | None:
+def contract_failure(folder: Path, tests: tuple[str, ...] = ALL_TESTS) -> str | None:
     """The first failing test of tests/contract; None if all pass. The gas figures are left out: they are no behaviour."""
     command = [
         str(ROOT / ".venv/bin/pytest"),
-        "tests/contract",
-        "tests/property",
+        *tests,
         "-x",
         "-q",
         "--deselect",
@@ -179,12 +191,18 @@ def build_failure(folder: Path) -> str | None:
     return "; ".join(errors)[:300]
 
 
-def outcome_of(folder: Path) -> tuple[str, str]:
+def outcome_of(folder: Path, contract: str) -> tuple[str, str]:
     """killed, survived, timeout or broken, and by what. Raises ListError."""
     try:
         broken = build_failure(folder)
         if broken is not None:
             return "broken", broken
+        if contract == USE_CONTRACT:
+            with BASELINE_LOCK:
+                if not contract_tests_pass(USE_TESTS):
+                    raise ListError(f"{USE_TESTS} fail without any fault: run them in {WORK / BASELINE}")
+            failure = contract_failure(folder, USE_TESTS)
+            return ("survived", "") if failure is None else ("killed", " ".join(failure.split()))
         failure = forge_failure(folder)
         if failure is None:
             with BASELINE_LOCK:
@@ -203,8 +221,8 @@ def out_of_time(slow: subprocess.TimeoutExpired) -> str:
 
 def run_one(fault: Fault, source: str, key: str) -> Result:
     started, folder = time.monotonic(), WORK / fault.name
-    prepare(folder, source)
-    outcome, by = outcome_of(folder)
+    prepare(folder, source, fault.contract)
+    outcome, by = outcome_of(folder, fault.contract)
     shutil.rmtree(folder, ignore_errors=True)
     return Result(fault.name, outcome, by, round(time.monotonic() - started, 1), key)
 
@@ -230,10 +248,10 @@ def check_baseline(source: str, known: dict[str, Result]) -> None:
 
 
 @cache
-def contract_tests_pass() -> bool:
-    """True if tests/contract passes without any fault; run once, when the first fault gets that far."""
+def contract_tests_pass(tests: tuple[str, ...] = ALL_TESTS) -> bool:
+    """True if the tests pass without any fault; run once, when the first fault gets that far."""
     try:
-        return contract_failure(WORK / BASELINE) is None
+        return contract_failure(WORK / BASELINE, tests) is None
     except subprocess.TimeoutExpired as slow:
         raise ListError(f"Without any fault, {out_of_time(slow)}.") from slow
 
@@ -261,9 +279,9 @@ def show(result: Result, what: str, cached: bool) -> None:
 def run_all(faults: Iterable[Fault], jobs: int) -> dict[str, Result]:
     """Results by name, printed as they come."""
     WORK.mkdir(parents=True, exist_ok=True)
-    known, source = read_results(), (ROOT / CONTRACT).read_text()
-    work = [(fault, mutant := planted(source, fault), key_of(mutant)) for fault in faults]
-    check_baseline(source, known)
+    known, sources = read_results(), {name: (ROOT / path_of(name)).read_text() for name in (CONTRACT, USE_CONTRACT)}
+    work = [(fault, mutant := planted(sources[fault.contract], fault), key_of(mutant, fault.contract)) for fault in faults]
+    check_baseline(sources[CONTRACT], known)
     done: dict[str, Result] = {}
     open_: list[tuple[Fault, str, str]] = []
     for fault, mutant, key in work:

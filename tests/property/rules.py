@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from pdfed import mechanism
-from pdfed.mechanism import HEARD_TO_RETIRE, BallotState, Phase, Role, Score
+from pdfed.mechanism import HEARD_TO_RETIRE, ZERO_ADDRESS, BallotState, Phase, Role, Score
 from tests.contract.federation import ETHER, score_of
 
 from .world import ACTORS, AUTHORS, GAINS, MALLORY, MODELS, NEWEST, VOTERS, VOTES, World
@@ -34,15 +34,22 @@ class NodeRules(World):
     def top_up(self, actor: int, share: int, dust: int) -> None:
         self.do("topUp", actor, value=share * self.fed.terms.min_stake // 100 + dust)
 
-    @rule(actor=ACTORS, function=st.sampled_from(["requestExit", "cancelExit", "claimStake", "keepAlive"]))
-    def come_and_go(self, actor: int, function: str) -> None:
+    @rule(actor=ACTORS, function=st.sampled_from(["cancelExit", "keepAlive"]))
+    def come_and_stay(self, actor: int, function: str) -> None:
         self.do(function, actor)
 
-    @rule(actor=ACTORS)
-    def leave_for_good(self, actor: int) -> None:
-        if self.do("requestExit", actor):
+    @rule(actor=ACTORS, other=ACTORS, own=st.booleans(), function=st.sampled_from(["requestExit", "claimStake"]))
+    def leave(self, actor: int, other: int, own: bool, function: str) -> None:
+        self.do(function, actor, self.actors[actor if own else other])
+
+    @rule(actor=ACTORS, as_payee=st.booleans())
+    def leave_for_good(self, actor: int, as_payee: bool) -> None:
+        """32: no exit comes back."""
+        caller = self.payee_of(actor) if as_payee else actor
+        if self.do("requestExit", caller, self.actors[actor]):
+            assert not self.do("cancelExit", actor)
             self.fed.wait(self.fed.terms.unbonding)
-            self.do("claimStake", actor)
+            self.do("claimStake", caller, self.actors[actor])
 
     @rule(actor=ACTORS, other=ACTORS)
     def retire(self, actor: int, other: int) -> None:
@@ -50,7 +57,7 @@ class NodeRules(World):
 
     @rule(author=AUTHORS, silent=st.sampled_from(VOTERS), comes_back=st.booleans())
     def forget_the_silent(self, author: int, silent: int, comes_back: bool) -> None:
-        """Let one node be silent for sixteen rounds; then anyone retires it, and it may come back."""
+        """Let one node be silent for as many heard rounds as it takes; then anyone retires it, and it may come back."""
         self.fed.now = max(self.fed.now, *(self.fed.deadline(id) for id in range(1, self.fed.ghost.model_count() + 1)), 0)
         self.settle_up_to(self.fed.ghost.model_count())
         for _ in range(HEARD_TO_RETIRE):
@@ -60,8 +67,9 @@ class NodeRules(World):
             self.vote_on(id, [(0, actor != silent, True) for actor in VOTERS])
             self.settle_up_to(id)
         self.fed.wait(self.fed.terms.unbonding)
-        if self.do("retire", author, self.actors[silent]) and comes_back:
-            assert self.do("cancelExit", silent)
+        if self.do("retire", author, self.actors[silent]):
+            assert not self.do("requestExit", silent, self.actors[silent])
+            assert not comes_back or self.do("cancelExit", silent)
 
     @rule(seconds=WAITS)
     def wait(self, seconds: int) -> None:
@@ -90,10 +98,28 @@ class ModelRules(World):
     def commit_to(self, actor: int, number: int, gain: int, memorized: int) -> None:
         self.commit(actor, self.id(number), score_of(gain, memorized))
 
-    @rule(actor=ACTORS, bundle=st.binary(min_size=32, max_size=32))
-    def commit_to_another_bundle(self, actor: int, bundle: bytes) -> None:
+    @rule(actor=ACTORS, bundle=st.one_of(st.none(), st.binary(min_size=32, max_size=32)), more=st.integers(1, 2**32 - 1))
+    def commit_to_another_model(self, actor: int, bundle: bytes | None, more: int) -> None:
+        """33: neither another bundle nor another baseline, nor a late vote on another bundle."""
         if id := self.voting_model(actor):
-            assert not self.do("commitVote", actor, id, bundle, bytes(32), bytes(32))
+            right, baseline = self.model_of(id)
+            meant = (bundle, baseline) if bundle else (right, (baseline + more) % 2**32)
+            assert not self.do("commitVote", actor, id, *meant, bytes(32), bytes(32))
+            if bundle:
+                self.fed.now = max(self.fed.now, self.fed.ghost.models[id].reveals_open_at)
+                assert not self.do("lateVote", actor, id, bundle, score_of(1))
+
+    @rule(actor=ACTORS, number=MODELS)
+    def draw_a_jury(self, actor: int, number: int) -> None:
+        self.do("drawJury", actor, self.id(number))
+
+    @rule(actor=ACTORS, again=ACTORS)
+    def draw_the_jury_of_the_newest(self, actor: int, again: int) -> None:
+        """29: the second draw succeeds and changes nothing."""
+        if (id := self.voting_model(actor)) and self.do("drawJury", actor, id):
+            seed = self.fed.ghost.models[id].seed
+            assert self.fed.ghost.phase(id, self.fed.now) != Phase.VOTING or self.do("drawJury", again, id)
+            assert self.fed.ghost.models[id].seed == seed
 
     @rule(actor=ACTORS, victim=ACTORS, gain=GAINS, revealed=st.booleans())
     def copy_a_commitment(self, actor: int, victim: int, gain: int, revealed: bool) -> None:
@@ -103,15 +129,15 @@ class ModelRules(World):
             return
         self.commit(victim, id, score_of(gain))
         copied = self.fed.ghost.ballot(id, self.actors[victim]).commitment
-        self.do("commitVote", actor, id, self.bundle_of(id), copied, bytes(32))
+        self.do("commitVote", actor, id, *self.model_of(id), copied, bytes(32))
         self.fed.now = max(self.fed.now, self.fed.ghost.models[id].reveals_open_at)
         if revealed:
             self.reveal(victim, id)
-        assert not self.do("revealVote", actor, id, *self.vote_of(victim, id))
+        assert not self.do("revealVote", victim, id, self.actors[actor], *self.vote_of(victim, id))
 
-    @rule(actor=ACTORS, number=MODELS)
-    def reveal_as_committed(self, actor: int, number: int) -> None:
-        self.reveal(actor, self.id(number))
+    @rule(actor=ACTORS, number=MODELS, by=st.one_of(st.none(), ACTORS))
+    def reveal_as_committed(self, actor: int, number: int, by: int | None) -> None:
+        self.reveal(actor, self.id(number), by)
 
     @rule(actor=ACTORS, what=FORGERIES)
     def reveal_a_forgery(self, actor: int, what: str) -> None:
@@ -128,9 +154,9 @@ class ModelRules(World):
             others = {"contract": self.actors[0], "voter": self.actors[actor - 1], "salt": bytes(32)}
             forged[what] = others.get(what) or facts[what] + 1
         commitment = mechanism.vote_commitment(*forged.values())
-        if self.do("commitVote", actor, id, self.bundle_of(id), commitment, bytes(32)):
+        if self.do("commitVote", actor, id, *self.model_of(id), commitment, bytes(32)):
             self.fed.now = max(self.fed.now, ghost.models[id].reveals_open_at)
-        assert not self.do("revealVote", actor, id, score, salt)
+        assert not self.do("revealVote", actor, id, voter, score, salt)
 
     @rule(actor=ACTORS, gain=GAINS, more=st.integers(1, 3))
     def change_ones_mind(self, actor: int, gain: int, more: int) -> None:
@@ -140,23 +166,25 @@ class ModelRules(World):
         committed = self.commit(actor, id, score_of(gain))
         self.fed.now = max(self.fed.now, self.fed.ghost.models[id].reveals_open_at)
         score, salt = self.vote_of(actor, id)
-        assert not self.do("revealVote", actor, id, Score(score.qn + more, score.baseline_qn, score.memorized), salt)
+        changed = Score(score.qn + more, score.baseline_qn, score.memorized)
+        assert not self.do("revealVote", actor, id, self.actors[actor], changed, salt)
         if committed and self.fed.now < self.fed.deadline(id):
-            assert self.do("revealVote", actor, id, score, salt)
+            assert self.reveal(actor, id)
 
     @rule(actor=ACTORS, gain=GAINS)
     def vote_twice(self, actor: int, gain: int) -> None:
         """8: neither a second commit nor a late vote after the first."""
         if (id := self.voting_model(actor)) and self.commit(actor, id, score_of(gain)):
-            assert not self.do("commitVote", actor, id, self.bundle_of(id), keccak(b"again"), bytes(32))
+            assert not self.do("commitVote", actor, id, *self.model_of(id), keccak(b"again"), bytes(32))
             self.fed.now = max(self.fed.now, self.fed.ghost.models[id].reveals_open_at)
-            assert not self.do("lateVote", actor, id, score_of(gain))
+            assert not self.do("lateVote", actor, id, self.model_of(id)[0], score_of(gain))
 
     @rule(actor=ACTORS, number=MODELS, gain=GAINS)
     def late_vote(self, actor: int, number: int, gain: int) -> None:
         """20: no balance moves."""
         before = self.fed.view("ledger")
-        self.do("lateVote", actor, self.id(number), score_of(gain, 10**6))
+        id = self.id(number)
+        self.do("lateVote", actor, id, self.model_of(id)[0], score_of(gain, 10**6))
         assert self.fed.view("ledger") == before
 
     @rule(author=AUTHORS, votes=VOTES, settles=st.booleans(), bundle=st.integers(9, 99))
@@ -203,47 +231,60 @@ class ModelRules(World):
 class MoneyRules(World):
     """Claiming, funding, taking back, withdrawing."""
 
-    @rule(actor=ACTORS, numbers=st.lists(MODELS, max_size=3), function=st.sampled_from(["claimFees", "claimRoyalties"]))
-    def claim(self, actor: int, numbers: list[int], function: str) -> None:
-        self.do(function, actor, [self.id(number) for number in numbers])
+    @rule(actor=ACTORS, numbers=st.lists(MODELS, max_size=3), of=st.one_of(st.none(), ACTORS))
+    def claim(self, actor: int, numbers: list[int], of: int | None) -> None:
+        """Fees of an actor, or royalties."""
+        ids = [self.id(number) for number in numbers]
+        self.do(*(("claimRoyalties", actor, ids) if of is None else ("claimFees", actor, self.actors[of], ids)))
 
-    @rule(actor=ACTORS)
-    def claim_everything(self, actor: int) -> None:
-        ghost = self.fed.ghost
-        mine = [id for (id, voter), ballot in ghost.ballots.items() if voter == self.actors[actor] and not ballot.fee_claimed]
-        revealed = [id for id in mine if ghost.ballot(id, self.actors[actor]).state == BallotState.REVEALED]
+    @rule(actor=ACTORS, of=ACTORS)
+    def claim_everything(self, actor: int, of: int) -> None:
+        ghost, account = self.fed.ghost, self.actors[of]
+        its = [id for (id, voter), ballot in ghost.ballots.items() if voter == account and not ballot.fee_claimed]
+        revealed = [id for id in its if ghost.ballot(id, account).state == BallotState.REVEALED]
         settled = [id for id in revealed if ghost.models[id].outcome != Phase.NONE]
-        assert self.do("claimFees", actor, settled)
+        assert self.do("claimFees", actor, account, settled)
         assert self.do("claimRoyalties", actor, [id for id, model in enumerate(ghost.models) if model.advance])
 
     @rule(actor=ACTORS, amount=st.sampled_from([0, 1, ETHER]))
     def fund(self, actor: int, amount: int) -> None:
         self.do("fund", actor, value=amount)
 
-    @rule(actor=ACTORS, patient=st.booleans())
-    def reclaim(self, actor: int, patient: bool) -> None:
+    @rule(actor=ACTORS, patient=st.booleans(), junk=st.booleans())
+    def reclaim(self, actor: int, patient: bool, junk: bool) -> None:
         if patient:
             self.settle_up_to(self.fed.ghost.model_count())
             self.fed.wait(self.fed.terms.sunset)
+        if junk:
+            self.submit(0, 3000 + self.fed.ghost.model_count(), [0])
         self.do("reclaim", actor)
 
-    @rule(actor=ACTORS, to=ACTORS)
-    def withdraw(self, actor: int, to: int) -> None:
-        self.do("withdraw", actor, self.actors[to])
+    @rule(actor=ACTORS, of=ACTORS, payee=st.one_of(st.none(), ACTORS), rightly=st.booleans())
+    def set_payee(self, actor: int, of: int, payee: int | None, rightly: bool) -> None:
+        """31: no balance moves."""
+        before = self.fed.view("ledger")
+        named = ZERO_ADDRESS if payee is None else self.actors[payee]
+        self.do("setPayee", self.payee_of(of) if rightly else actor, self.actors[of], named)
+        assert self.fed.view("ledger") == before
+
+    @rule(actor=ACTORS, of=ACTORS, to=ACTORS, rightly=st.booleans())
+    def withdraw(self, actor: int, of: int, to: int, rightly: bool) -> None:
+        self.do("withdraw", self.payee_of(of) if rightly else actor, self.actors[of], self.actors[to])
 
     @rule(manner=st.integers(0, 4), actor=ACTORS)
     def pay_mallory(self, manner: int, actor: int) -> None:
         """19: Mallory accepts, refuses, re-enters, wastes the gas or returns a lot; only her own payment is affected."""
         self.misbehave(manner)
-        self.do("withdraw", actor, self.actors[MALLORY])
+        self.do("withdraw", self.payee_of(actor), self.actors[actor], self.actors[MALLORY])
         for other in range(MALLORY):
             if self.fed.ghost.credits.get(self.actors[other]):
-                assert self.do("withdraw", other, self.actors[other])
+                assert self.do("withdraw", self.payee_of(other), self.actors[other], self.actors[other])
                 return
 
     @rule(actor=ACTORS, number=MODELS, good=st.booleans())
     def batch(self, actor: int, number: int, good: bool) -> None:
         """All of a batch takes effect, or nothing."""
         id = self.id(number)
-        calls = [("keepAlive", ()), ("claimRoyalties", ([],))] if good else [("settle", (id,)), ("claimFees", ([id],))]
-        self.do("multicall", actor, calls)
+        keeping = [("keepAlive", ()), ("claimRoyalties", ([],))]
+        settling = [("settle", (id,)), ("claimFees", (self.actors[actor], [id]))]
+        self.do("multicall", actor, keeping if good else settling)

@@ -26,7 +26,7 @@ from tests.contract.recipient import ACCEPT, REFUSE
 
 from .invariants import Invariants
 from .rules import ModelRules, MoneyRules, NodeRules
-from .world import AUTHORS, MALLORY, NEWEST, TERMS, VOTERS, VOTES, World
+from .world import AUTHORS, MALLORY, NEWEST, TERMS, TRAINERS, VOTERS, VOTES, World
 
 QUICK = (20, 30)  # games, steps
 DEEP = (20, 60)  # games of a round, steps
@@ -45,7 +45,8 @@ FUNCTIONS = {
         "commitVote",
         "revealVote",
     ),
-    *("lateVote", "settle", "forfeit", "claimFees", "claimRoyalties", "fund", "reclaim", "withdraw", "multicall"),
+    *("drawJury", "lateVote", "settle", "forfeit", "claimFees", "claimRoyalties", "fund", "reclaim", "setPayee"),
+    *("withdraw", "multicall"),
 }
 
 
@@ -56,13 +57,16 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
         terms=TERMS,
         pool=st.sampled_from([10 * ETHER, 0, 1]),
         joining=st.sampled_from([7, 7, 6, 3]),
+        open_=st.sampled_from([True, True, False]),
         past=st.lists(st.tuples(AUTHORS, st.booleans(), VOTES), min_size=2, max_size=4),
     )
-    def deploy(self, terms: Terms, pool: int, joining: int, past: list[tuple[int, bool, Any]]) -> None:
-        """Start a task in which something has happened already."""
+    def deploy(self, terms: Terms, pool: int, joining: int, open_: bool, past: list[tuple[int, bool, Any]]) -> None:
+        """Start a task in which something has happened already, if its enrolment is over."""
         self.begin(terms, pool)
         for actor in VOTERS[:joining]:
             assert self.join(actor)
+        if open_:
+            self.fed.now = max(self.fed.now, self.fed.ghost.opens_at())
         for index, (author, agreed, votes) in enumerate(past):
             if agreed:
                 self.improve(author, max(2, votes[0][0]), 200 + index)
@@ -73,6 +77,8 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
         """Every model settles, everyone withdraws all of their money, and only the pool and dust stay."""
         if not hasattr(self, "fed"):
             return
+        if self.steps % 2:
+            self.invariant_28_nothing_holds_the_pool_up()
         self.invariant_23_every_model_can_be_settled()
         self.misbehave(REFUSE)
         self.invariant_18_everyone_can_leave()
@@ -83,6 +89,25 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
         self.invariant_02_only_the_pool_and_dust_stay()
         self.fed.check()
         self.invariant_22_the_log_rebuilds_everything()
+
+    def invariant_28_nothing_holds_the_pool_up(self) -> None:
+        """Once the latest return has come, with whatever was submitted after the sunset."""
+        ghost, terms = self.fed.ghost, self.fed.terms
+        if not terms.sunset:
+            return
+        self.everything_holds()
+        since = 0
+        while since != self.alive_at:
+            since = self.alive_at
+            self.fed.now = max(self.fed.now, since + terms.sunset + terms.commit_window + terms.reveal_window)
+            in_time = [m for m in ghost.models[ghost.next_to_settle :] if m.submitted_at < since + terms.sunset]
+            for _ in in_time:
+                assert self.do("settle", NEWEST, ghost.next_to_settle)
+            self.everything_holds()
+        for author in TRAINERS:
+            self.submit(author, 4000, [0])
+        pool = self.fed.view("pool")
+        assert self.do("reclaim", NEWEST) == (pool > 0)
 
     def invariant_23_every_model_can_be_settled(self) -> None:
         """And (24) none later than at its own reveal deadline."""
@@ -100,25 +125,25 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
                 self.fed.now = max(self.fed.now, self.fed.deadline(id))
                 assert self.do("forfeit", anyone, id, voter)
             elif ballot.state == BallotState.REVEALED and not ballot.fee_claimed:
-                assert self.do("claimFees", self.actors.index(voter), [id])
+                assert self.do("claimFees", anyone, voter, [id])
         assert self.do("claimRoyalties", anyone, [id for id, model in enumerate(ghost.models) if model.advance])
         for account in list(ghost.nodes):
             if not ghost.nodes[account].exit_at:
-                assert self.do("requestExit", self.actors.index(account))
+                assert self.do("requestExit", self.actors.index(account), account)
         self.fed.wait(self.fed.terms.unbonding)
         for account in list(ghost.nodes):
-            assert self.do("claimStake", self.actors.index(account))
+            assert self.do("claimStake", self.payee_of(self.actors.index(account)), account)
 
     def invariant_19_who_refuses_blocks_nobody_else(self) -> None:
         """Mallory refuses her own payment, while all the others are paid."""
         if self.fed.ghost.credits.get(self.actors[MALLORY]):
-            assert not self.do("withdraw", MALLORY, self.actors[MALLORY])
+            assert not self.do("withdraw", self.payee_of(MALLORY), self.actors[MALLORY], self.actors[MALLORY])
         self._withdraw_all(but=MALLORY)
 
     def _withdraw_all(self, but: int | None = None) -> None:
         for actor, account in enumerate(self.actors):
             if actor != but and self.fed.ghost.credits.get(account):
-                assert self.do("withdraw", actor, account)
+                assert self.do("withdraw", self.payee_of(actor), account, account)
 
     def invariant_02_only_the_pool_and_dust_stay(self) -> None:
         """Less than a wei for every fee share, royalty claim and payout. (The sponsor of the tests never withdraws.)"""
@@ -135,17 +160,15 @@ class Game(NodeRules, ModelRules, MoneyRules, Invariants):
         for id, model in ledger.models.items():
             ballots = [("ballot", id, voter) for voter in model.ballots]
             seen, histogram, *found = self.fed.views(("model", id), ("histogram", id), *ballots)
-            assert (seen.gain, seen.level, seen.payout, seen.phase) == (
-                model.gain,
-                model.level,
-                model.payout,
-                model.phase_settled,
-            )
+            figures = (seen.gain, seen.level, seen.advance, seen.payout, seen.phase)
+            assert figures == (model.gain, model.level, model.advance, model.payout, model.phase_settled)
             assert (seen.committedWeight, seen.revealedWeight) == (model.committed_weight, model.revealed_weight)
             assert histogram == ledger.histogram(id)
             assert [(b.weight, b.state) for b in found] == [(b.weight, b.state) for b in model.ballots.values()]
         credits = self.fed.views(*(("credit", account) for account in self.actors))
         assert credits == [ledger.credits.get(account, 0) for account in self.actors]
+        payees = self.fed.views(*(("payee", account) for account in self.actors))
+        assert payees == [ledger.payee(account) for account in self.actors]
 
 
 def play(games: int, steps: int, first: int) -> None:
@@ -175,7 +198,7 @@ def test_any_game(first: int) -> None:
 
 
 def test_a_seed_repeats_its_games(first: int, node: Node) -> None:
-    """Including the block hashes, which draw the juries."""
+    """Including the randomness of the blocks, which draws the juries."""
     ends = []
     for _ in range(2):
         World.calls = Counter()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each of the 24 invariants has a test that names its number: a function `invariant_NN_…` or `test_invariant_NN_…`."""
+"""Each of the 32 invariants has a test that names its number: a function `invariant_NN_…` or `test_invariant_NN_…`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from .invariants import Invariants
 from .test_machine import Game
 
-INVARIANTS = range(1, 25)
+INVARIANTS = [number for number in range(1, 34) if number != 14]  # 26 took the place of 14
 NAMED = re.compile(r"^ *def (?:test_)?(invariant_(\d\d)_\w+)\(", re.MULTILINE)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pdfed.chain.events import Event
 from pdfed.chain.ledger import Ledger
-from pdfed.mechanism import Role, Terms, weight_of
+from pdfed.mechanism import JURY_DELAY, Role, Terms, weight_of
 from tests.contract.federation import ETHER, Federation, score_of
 
 FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
@@ -40,11 +40,18 @@ def read_log(fed: Federation) -> list[Event]:
         max_size=5,
     ),
     jury=st.sampled_from([0, 2]),
+    electorate=st.sampled_from([0, 1200]),
+    pace=st.sampled_from([0, 1000]),
 )
 def test_invariant_22_the_log_and_the_terms_rebuild_the_state(
-    federate: Federate, people: list[str], rounds: list[tuple[int, list[int], int]], jury: int
+    federate: Federate,
+    people: list[str],
+    rounds: list[tuple[int, list[int], int]],
+    jury: int,
+    electorate: int,
+    pace: int,
 ) -> None:
-    fed, crowd, late = federate(jury=jury), people[:4], people[4]
+    fed, crowd, late = federate(jury=jury, electorate=electorate, pace=pace), people[:4], people[4]
     for index, account in enumerate(crowd):
         fed.join(account, stake=(1 + index) * ETHER)
     for author, gains, silent in rounds:
@@ -54,6 +61,8 @@ def test_invariant_22_the_log_and_the_terms_rebuild_the_state(
         weights = {voter: weight_of(fed.ghost.nodes[voter].stake, fed.terms.min_stake) for voter in voters}
         always = [voter for voter in voters if not jury or jury * weights[voter] >= eligible]
         votes = dict(zip(voters, gains, strict=True))
+        if jury:
+            fed.wait(JURY_DELAY)
         for voter in always:
             fed.commit(id, voter, score_of(votes[voter]))
         fed.now = max(fed.now, fed.ghost.models[id].reveals_open_at)
@@ -63,14 +72,16 @@ def test_invariant_22_the_log_and_the_terms_rebuild_the_state(
         for voter in always[:silent]:
             fed.do("forfeit", late, id, voter, at=max(fed.now, fed.deadline(id)))
         for voter in always[silent:]:
-            fed.do("claimFees", voter, [id])
+            fed.do("claimFees", late, voter, [id])
     fed.join(late, role=Role.VALIDATOR)
-    fed.do("lateVote", late, 1, score_of(3))
+    fed.late_vote(1, late, score_of(3))
     fed.do("claimRoyalties", late, [id for id, model in enumerate(fed.ghost.models) if model.advance])
-    fed.do("requestExit", crowd[3])
+    fed.do("setPayee", crowd[3], crowd[3], late)
+    fed.do("requestExit", late, crowd[3])
     fed.wait(fed.terms.unbonding)
-    fed.do("claimStake", crowd[3])
-    fed.do("withdraw", crowd[3], late)
+    fed.do("claimStake", late, crowd[3])
+    fed.do("withdraw", late, crowd[3], late)
+    fed.tick()
 
     ledger = Ledger.from_events(read_log(fed), Terms(*vars(fed.view("terms")).values()))
     assert_same(fed, ledger, people[:5])
@@ -86,15 +97,17 @@ def assert_same(fed: Federation, ledger: Ledger, accounts: list[str]) -> None:
         "frontier": ledger.frontier,
         "pool": ledger.pool,
         "activeWeight": ledger.active_weight,
+        "payableSteps": ledger.payable_steps(fed.node.time()),
         "nextToSettle": upcoming.id if upcoming else ledger.model_count + 1,
     }
     assert fed.views(*((name,) for name in heads)) == list(heads.values())
     for account in accounts:
-        node, credit = fed.views(("node", account), ("credit", account))
+        node, credit, payee = fed.views(("node", account), ("credit", account), ("payee", account))
         facts = ledger.nodes.get(account)
-        rebuilt = (facts.role, facts.stake, facts.joined_at, facts.exit_at, facts.open_commits) if facts else (0, 0, 0, 0, 0)
-        assert tuple(vars(node).values()) == rebuilt
+        names = ("role", "stake", "joined_at", "exit_at", "open_commits", "retired")
+        assert tuple(vars(node).values()) == (tuple(getattr(facts, name) for name in names) if facts else (0, 0, 0, 0, 0, False))
         assert credit == ledger.credits.get(account, 0)
+        assert payee == ledger.payee(account)
     for id in range(1, ledger.model_count + 1):
         model = ledger.models[id]
         ballots = [("ballot", id, voter) for voter in accounts]
@@ -111,6 +124,7 @@ def assert_same(fed: Federation, ledger: Ledger, accounts: list[str]) -> None:
             "revealedWeight": model.revealed_weight,
             "gain": model.gain,
             "level": model.level,
+            "advance": model.advance,
             "payout": model.payout,
             "phase": ledger.phase(id, fed.now),
         }

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pdfed import mechanism
-from pdfed.mechanism import Score
+from pdfed.mechanism import Phase, Score
 from tests.contract.chain import Node, Reverted
 from tests.contract.federation import ETHER, Federation, score_of
 
@@ -25,13 +25,14 @@ Federate = Callable[..., Federation]
 def refused(fed: Federation, voter: str, id: int, score: Score, salt: bytes) -> str:
     """Name of the error that a reveal fails with."""
     with pytest.raises(Reverted) as refusal:
-        fed.do("revealVote", voter, id, score, salt)
+        fed.do("revealVote", voter, id, voter, score, salt)
     return refusal.value.name
 
 
 def committed(fed: Federation, voter: str, id: int, commitment: bytes) -> None:
     """Commit, and wait until reveals are open."""
-    fed.do("commitVote", voter, id, fed.ghost.models[id].bundle, commitment, bytes(32))
+    model = fed.ghost.models[id]
+    fed.do("commitVote", voter, id, model.bundle, model.baseline, commitment, bytes(32))
     fed.now = max(fed.now, fed.ghost.models[id].reveals_open_at)
 
 
@@ -70,7 +71,7 @@ def test_invariant_09_a_vote_on_another_contract_is_worth_nothing_here(federate:
     id = there.submit(author)
     replayed = there.ghost.vote_commitment(id, voter, SCORE, SALT)
     committed(there, voter, id, replayed)
-    there.do("revealVote", voter, id, SCORE, SALT)
+    there.do("revealVote", voter, id, voter, SCORE, SALT)
     here = federate()
     here.join(author, voter)
     assert here.submit(author) == id
@@ -94,7 +95,7 @@ def test_invariant_09_a_vote_before_the_chain_split_is_worth_nothing_after(
     finally:
         node.rpc("anvil_setChainId", old)
         fed.ghost.chain_id = old
-    fed.do("revealVote", voter, id, SCORE, SALT)
+    fed.do("revealVote", voter, id, voter, SCORE, SALT)
 
 
 @FEW
@@ -117,29 +118,34 @@ def test_invariant_11_the_order_of_reveals_does_not_matter(
 
 @FEW
 @given(
-    honest=st.lists(st.tuples(st.integers(-9, 9), st.integers(100, 400)), min_size=1, max_size=4),
+    honest=st.lists(st.tuples(st.integers(-9, 9), st.integers(100, 400), st.booleans()), min_size=1, max_size=4),
     hostile=st.lists(st.tuples(GAINS, st.integers(0, 100)), min_size=1, max_size=4),
 )
-@example(honest=[(9, 101)], hostile=[(-64, 100)])
-@example(honest=[(9, 101)], hostile=[(63, 100)])
-def test_invariant_12_under_half_of_the_weight_cant_leave_the_honest_range(
-    federate: Federate, people: list[str], honest: list[tuple[int, int]], hostile: list[tuple[int, int]]
+@example(honest=[(9, 101, True)], hostile=[(-64, 100)])
+@example(honest=[(9, 101, True)], hostile=[(63, 100)])
+@example(honest=[(9, 101, False)], hostile=[(63, 100)])
+def test_invariant_12_under_half_of_the_weight_cant_raise_the_gain(
+    federate: Federate, people: list[str], honest: list[tuple[int, int, bool]], hostile: list[tuple[int, int]]
 ) -> None:
-    """Honest: gains and weights; hostile: gains, and per cent of the most that each may weigh."""
+    """Honest: gains, weights, and whether they vote; hostile: gains, and per cent of the most that each may weigh. Where all
+    the honest vote, the hostile can't lower the gain either."""
     fed, author = federate(min_stake=ETHER // 100, commit_bond=0, quorum=1), people[0]
     fed.join(author)
-    most = (sum(weight for _, weight in honest) - 1) // len(hostile)  # together one unit of weight short of half
-    stakes = [weight for _, weight in honest] + [most * percent // 100 for _, percent in hostile]
-    voters = people[1 : 1 + len(stakes)]
-    for voter, weight in zip(voters, stakes, strict=True):
-        if weight >= 100:
-            fed.join(voter, stake=weight * ETHER // 10_000)
-    gains = [gain for gain, _ in honest + hostile]
+    most = (sum(weight for _, weight, _ in honest) - 1) // len(hostile)  # together one unit of weight short of half
+    voters = [(gain, weight, votes) for gain, weight, votes in honest]
+    voters += [(gain, most * percent // 100, True) for gain, percent in hostile]
+    joining = [(account, *voter) for account, voter in zip(people[1:], voters, strict=False) if voter[1] >= 100]
+    for account, _, weight, _ in joining:
+        fed.join(account, stake=weight * ETHER // 10_000)
     id = fed.submit(author)
-    fed.vote(id, {v: score_of(gain) for v, gain, weight in zip(voters, gains, stakes, strict=True) if weight >= 100})
+    fed.vote(id, {account: score_of(gain) for account, gain, _, votes in joining if votes})
     fed.settle(id)
-    said = [gain for gain, _ in honest]
-    assert min(said) <= fed.view("model", id).gain <= max(said)
+    said = [gain for gain, _, votes in honest if votes]
+    found = fed.view("model", id).gain
+    if said or fed.view("phase", id) == Phase.SCORED:
+        assert found <= max(said, default=-64)
+    if len(said) == len(honest):
+        assert found >= min(said)
 
 
 @FEW
@@ -159,7 +165,49 @@ def test_invariant_20_the_whistle_and_late_votes_move_no_balance(
         fed.join(newcomer)
         before = astuple(fed.ghost.ledger())
         if whistles is memorized:
-            fed.do("lateVote", newcomer, id, score_of(-64, late))
-        fed.do("claimFees", voters[0], [id])
+            fed.late_vote(id, newcomer, score_of(-64, late))
+        fed.do("claimFees", voters[0], voters[0], [id])
         ledgers.append((before, vars(fed.view("ledger")), [fed.view("credit", account) for account in people[:5]]))
     assert ledgers[0] == ledgers[1]
+
+
+@FEW
+@given(gains=st.lists(GAINS, min_size=3, max_size=3), callers=st.lists(st.integers(0, 5), min_size=3, max_size=3))
+def test_invariant_30_a_reveal_by_another_is_the_voters(
+    federate: Federate, people: list[str], gains: list[int], callers: list[int]
+) -> None:
+    """The same votes, revealed by the voters or by anyone who knows the salts: the same state, nodes included."""
+    author, *voters = people[:4]
+    ends = []
+    for own in (True, False):
+        fed = federate()
+        fed.join(author, *voters)
+        id = fed.submit(author)
+        for voter, gain in zip(voters, gains, strict=True):
+            fed.commit(id, voter, score_of(gain))
+        for voter, caller in zip(voters, callers, strict=True):
+            fed.reveal(id, voter, by=voter if own else people[caller])
+        fed.settle(id)
+        nodes = [vars(fed.view("node", account)) | {"joinedAt": 0} for account in people[:6]]
+        ballots = [fed.view("ballot", id, account).state for account in people[:6]]
+        model = vars(fed.view("model", id)) | {"submittedAt": 0, "revealsOpenAt": 0}
+        ends.append((nodes, ballots, model, fed.view("histogram", id), vars(fed.view("ledger"))))
+    assert ends[0] == ends[1]
+
+
+@FEW
+@given(bundle=st.binary(min_size=32, max_size=32), baseline=st.integers(0, 2**32 - 1))
+def test_invariant_33_a_commit_to_another_model_reverts(
+    federate: Federate, people: list[str], bundle: bytes, baseline: int
+) -> None:
+    """After a reorg the same id may name another bundle, or the same bundle with another baseline."""
+    fed, (author, voter, other, *_) = federate(), people
+    fed.join(author, voter, other)
+    assert fed.advance(other, [author, voter], 9) == 1
+    id = fed.submit(author)
+    right = fed.ghost.models[id].bundle
+    for meant, error in (((bundle, 1), "BundleMismatch"), ((right, baseline), "BaselineMismatch")):
+        if meant != (right, 1):
+            with pytest.raises(Reverted, match=error):
+                fed.do("commitVote", voter, id, *meant, bytes(32), bytes(32))
+    fed.commit(id, voter, SCORE)

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from pdfed.chain.events import Event
 from pdfed.chain.ledger import Ledger
-from pdfed.mechanism import Phase, Role, Score, Terms
+from pdfed.mechanism import JURY_DELAY, Phase, Role, Score, Terms
 from tests.contract.chain import Interface, Node, Reverted
 from tests.contract.federation import ETHER, MILLI, Done, Federation, score_of, with_terms
 from tests.contract.recipient import REFUSE, WASTE_GAS, Recipient
@@ -28,15 +28,23 @@ GAINS = st.one_of(st.integers(-64, 63), st.sampled_from([0, 1, 2, 5, 63]))
 # Of each voter: the gain they see, whether they commit, whether they reveal.
 VOTES = st.lists(st.tuples(GAINS, st.integers(0, 3).map(bool), st.integers(0, 5).map(bool)), min_size=7, max_size=7)
 
-# (commit window, reveal window, unbonding, sunset), seconds.
-WINDOWS = st.sampled_from(
-    [(30, 30, 60, 400), (30, 30, 60, 0), (30, 30, 60, 60), (20, 1, 500, 21), (3, 30, 40, 100), (1, 1, 2, 2)]
-)
+# (commit window, reveal window, unbonding, sunset), seconds; each is at least what the others ask of it (see `_terms`).
+WINDOWS = st.sampled_from([(30, 30, 60, 400), (30, 30, 60, 0), (30, 30, 60, 60), (20, 1, 500, 1), (3, 30, 40, 100), (1, 1, 2, 2)])
 
 
-def _terms(windows: tuple[int, int, int, int], **terms: Any) -> Terms:
+def _terms(windows: tuple[int, int, int, int], jury: int, enrolment: int, **terms: Any) -> Terms:
     commit, reveal, unbonding, sunset = windows
-    return with_terms(commit_window=commit, reveal_window=reveal, unbonding=unbonding, sunset=sunset, **terms)
+    commit += JURY_DELAY if jury else 0
+    reveal = max(reveal, commit // 4)
+    return with_terms(
+        commit_window=commit,
+        reveal_window=reveal,
+        unbonding=max(unbonding, commit + reveal),
+        sunset=sunset and max(sunset, enrolment + commit + reveal),
+        jury=jury,
+        enrolment=enrolment,
+        **terms,
+    )
 
 
 TERMS = st.builds(
@@ -50,6 +58,9 @@ TERMS = st.builds(
     min_gain=st.sampled_from([1, 2, 20, 63]),
     jury=st.sampled_from([0, 0, 0, 1, 2, 4, 65_535]),
     royalty=st.sampled_from([0, 1, 1000, 5000]),
+    electorate=st.sampled_from([0, 0, 0, 300, 801, 5000]),
+    enrolment=st.sampled_from([0, 0, 0, 1, 90]),
+    pace=st.sampled_from([0, 0, 64, 65, 640, 10**6]),
 )
 
 
@@ -94,8 +105,14 @@ class World(RuleBasedStateMachine):
         count = self.fed.ghost.model_count()
         return count + 1 if number == 100 else count - number % (count + 1)
 
-    def bundle_of(self, id: int) -> bytes:
-        return self.fed.ghost.models[id].bundle if id <= self.fed.ghost.model_count() else bytes(32)
+    def model_of(self, id: int) -> tuple[bytes, int]:
+        """Bundle and baseline of a model, or others if there is none."""
+        model = self.fed.ghost.models[id] if id <= self.fed.ghost.model_count() else None
+        return (model.bundle, model.baseline) if model else (bytes(32), 0)
+
+    def payee_of(self, actor: int) -> int:
+        """The actor that is an actor's payee."""
+        return self.actors.index(self.fed.ghost.payee(self.actors[actor]))
 
     def join(self, actor: int) -> bool:
         """Register with one to three times the least stake."""
@@ -106,24 +123,33 @@ class World(RuleBasedStateMachine):
         return self.do("submit", actor, keccak(str(bundle).encode()), parents, value=self.fed.terms.submission_fee)
 
     def voting_model(self, actor: int) -> int | None:
-        """The newest model if the actor can vote on it now, else a new one of another author; None if nobody can submit."""
-        newest = self.fed.ghost.model_count()
-        votable = self.fed.ghost.phase(newest, self.fed.now) == Phase.VOTING
-        if votable and self.fed.ghost.models[newest].author != self.actors[actor]:
-            return newest
-        others = (author for author in TRAINERS if author != actor)
-        return newest + 1 if any(self.submit(author, 1000 + newest, [self.fed.ghost.champion]) for author in others) else None
+        """The newest model if the actor can vote on it now, else a new one of another author, its jury ready to be drawn; None
+        if nobody can submit."""
+        id = self.fed.ghost.model_count()
+        votable = self.fed.ghost.phase(id, self.fed.now) == Phase.VOTING
+        if not votable or self.fed.ghost.models[id].author == self.actors[actor]:
+            others = (author for author in TRAINERS if author != actor)
+            if not any(self.submit(author, 1000 + id, [self.fed.ghost.champion]) for author in others):
+                return None
+            id += 1
+        self.wait_for_the_draw(id)
+        return id
+
+    def wait_for_the_draw(self, id: int) -> None:
+        if self.fed.terms.jury:
+            self.fed.now = max(self.fed.now, self.fed.ghost.models[id].submitted_at + JURY_DELAY)
 
     def commit(self, actor: int, id: int, score: Score) -> bool:
         salt = keccak(bytes([actor, id % 256]))
         commitment = self.fed.ghost.vote_commitment(id, self.actors[actor], score, salt)
-        done = self.do("commitVote", actor, id, self.bundle_of(id), commitment, salt)
+        done = self.do("commitVote", actor, id, *self.model_of(id), commitment, salt)
         if done:
             self.fed.salts[id, self.actors[actor]] = score, salt
         return done
 
-    def reveal(self, actor: int, id: int) -> bool:
-        return self.do("revealVote", actor, id, *self.vote_of(actor, id))
+    def reveal(self, actor: int, id: int, by: int | None = None) -> bool:
+        """Reveal an actor's vote, as another actor if that is given."""
+        return self.do("revealVote", actor if by is None else by, id, self.actors[actor], *self.vote_of(actor, id))
 
     def vote_of(self, actor: int, id: int) -> tuple[Score, bytes]:
         """Score and salt of an actor's commit, or others if there is none."""
@@ -133,6 +159,7 @@ class World(RuleBasedStateMachine):
         """Let voters commit and reveal on a model that is Voting."""
         if self.fed.ghost.phase(id, self.fed.now) != Phase.VOTING:
             return
+        self.wait_for_the_draw(id)
         voting = [(actor, *vote) for actor, vote in zip(VOTERS, votes, strict=True)]
         committed = [actor for actor, gain, commits, _ in voting if commits and self.commit(actor, id, score_of(gain))]
         self.fed.now = max(self.fed.now, self.fed.ghost.models[id].reveals_open_at)

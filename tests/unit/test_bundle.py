@@ -30,9 +30,9 @@ from pdfed.bundle import (
     write_bundle,
     write_card,
 )
-from pdfed.provenance import Claim, Identity, Parent, TrainingFacts, read_manifest
+from pdfed.provenance import AuthorScore, Claim, Identity, Parent, TrainingFacts, read_manifest
 from pdfed.spec import read_task_file, read_task_json
-from pdfed.storage import cid_of, digest_of
+from pdfed.storage import cid_from_digest, cid_of, digest_of
 
 AUTHOR = Account.from_key(b"\x01" * 32)
 CONTRACT = "0x" + "12" * 20
@@ -44,7 +44,7 @@ def sign(message: dict) -> bytes:
     return bytes(AUTHOR.sign_message(encode_typed_data(full_message=message)).signature)
 
 
-def written(folder: Path, claim: Claim, parents: tuple[Parent, ...] = (), genesis: GenesisParts | None = None) -> str:
+def written(folder: Path, claim: Claim, parents: tuple[Parent, ...] = (), **options: Any) -> str:
     """Write a signed bundle of a few bytes in `folder`; its CID."""
     source = folder.with_name("source")
     source.write_bytes(b"weights of " + folder.name.encode())
@@ -58,7 +58,7 @@ def written(folder: Path, claim: Claim, parents: tuple[Parent, ...] = (), genesi
         facts=FACTS,
         identity=Identity.load_or_create(folder.with_name("identity"), AUTHOR.address),
         sign=sign,
-        genesis=genesis,
+        **options,
     )
 
 
@@ -104,9 +104,19 @@ def test_both_kinds_of_bundles_verify_and_their_cards_hold_the_same_fields_as_ev
     assert card_of(child) == trained
 
     true = expected_card(read_manifest(open_bundle(child).manifest), TASK_SPEC).values()
-    assert true == {**trained, "epsilon": None}
+    assert true == {**trained, "author_score": None, "epsilon": None}
     true = expected_card(read_manifest(open_bundle(genesis).manifest), TASK_SPEC).values()
-    assert true == {**common, "title": "genesis", "parents": [], "image_size": size, "epsilon": None}
+    assert true == {**common, "title": "genesis", "parents": [], "image_size": size, "author_score": None, "epsilon": None}
+
+
+def test_the_authors_score_stands_in_manifest_and_card(tmp_path: Path) -> None:
+    scored = tmp_path / "scored"
+    score = AuthorScore(qn=90.5, fid=180.25, memorized=2_000, baseline=b"\x07" * 32, baseline_qn=101.0)
+    written(scored, Claim(AUTHOR.address, 5, CONTRACT, ()), author_score=score)
+    manifest = read_manifest(open_bundle(scored).manifest)
+    assert manifest.author_score == score
+    field = {"qn": 90.5, "fid": 180.25, "memorized": 2_000, "baseline": cid_from_digest(b"\x07" * 32), "baseline_qn": 101.0}
+    assert card_of(scored)["author_score"] == field == expected_card(manifest, TASK_SPEC).values()["author_score"]
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ OTHER_VALUES = {
     "quota_mb": 7,
     "home": "elsewhere",
     "stake": "0.5 ether",
+    "accept_terms": True,
     "images_per_submission": 64,
     "max_submissions": 3,
     "test_share": 0.25,

@@ -8,20 +8,33 @@ from pathlib import Path
 import pytest
 
 from tests.mutants import run
-from tests.mutants.run import CONTRACT, FAULTS, ROOT, Fault, ListError, Result, outcome_of, planted, read_faults, told
+from tests.mutants.run import (
+    CONTRACT,
+    FAULTS,
+    ROOT,
+    USE_CONTRACT,
+    Fault,
+    ListError,
+    Result,
+    outcome_of,
+    path_of,
+    planted,
+    read_faults,
+    told,
+)
 
 
 def test_every_fault_can_be_planted() -> None:
-    source = (ROOT / CONTRACT).read_text()
+    sources = {name: (ROOT / path_of(name)).read_text() for name in (CONTRACT, USE_CONTRACT)}
     faults = read_faults(FAULTS.read_text())
-    assert len(faults) >= 40
-    assert len({planted(source, fault) for fault in faults}) == len(faults)
+    assert len(faults) >= 185 and sum(fault.contract == USE_CONTRACT for fault in faults) >= 15
+    assert len({planted(sources[fault.contract], fault) for fault in faults}) == len(faults)
 
 
 @pytest.mark.parametrize("source", ["", "a = 1; a = 1;"])
 def test_a_snippet_that_is_not_there_once_is_an_error(source: str) -> None:
-    with pytest.raises(ListError, match="it must be once"):
-        planted(source, Fault("name", "words", "a = 1;", "a = 2;"))
+    with pytest.raises(ListError, match="not once"):
+        planted(source, Fault(CONTRACT, "name", "words", "a = 1;", "a = 2;"))
 
 
 @pytest.mark.parametrize("second", ["{name: one, is: x, find: c, put: d}", "{name: two, is: x, find: c, put: c}"])
@@ -37,7 +50,7 @@ def test_a_stage_that_runs_out_of_time_kills_nothing(tmp_path: Path, monkeypatch
     forge.chmod(0o755)
     monkeypatch.setattr(run, "FORGE", forge)
     monkeypatch.setattr(run, "SECONDS", 0.1)
-    assert outcome_of(tmp_path) == ("timeout", "forge build did not end within 0.1 s")
+    assert outcome_of(tmp_path, CONTRACT) == ("timeout", "forge build did not end within 0.1 s")
 
 
 @pytest.mark.parametrize(

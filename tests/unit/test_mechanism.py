@@ -36,6 +36,9 @@ TERMS = Terms(
     unbonding=1000,
     sunset=0,
     sponsor=m.ZERO_ADDRESS,
+    electorate=0,
+    enrolment=0,
+    pace=0,
 )
 
 
@@ -86,13 +89,32 @@ WEIGHTS = st.lists(st.integers(0, 1000), min_size=128, max_size=128).filter(any)
 @given(WEIGHTS)
 def test_the_gain_is_the_lower_median_of_all_weights(weights):
     votes = sorted(k for k, weight in enumerate(weights) for _ in range(weight))
-    assert m.gain_of(weights) == votes[(len(votes) - 1) // 2] - 64
+    assert m.gain_of(weights, 0) == votes[(len(votes) - 1) // 2] - 64
+
+
+@given(WEIGHTS, st.integers(0, 200_000))
+def test_silence_is_a_vote_in_the_lowest_bucket(weights, eligible):
+    """Invariant 25: a gain above the lowest bucket needs more than half of the eligible weight at or above it."""
+    revealed = sum(weights)
+    total = max(eligible, revealed)
+    silent = [total - revealed + weights[0], *weights[1:]]
+    gain = m.gain_of(weights, eligible)
+    assert gain == m.gain_of(silent, 0)
+    assert gain == -64 or 2 * sum(weights[gain + 64 :]) > total
+
+
+@pytest.mark.parametrize(("revealed", "eligible", "gain"), [(100, 199, 20), (100, 200, -64), (101, 201, 20), (1, 0, 20)])
+def test_half_of_the_eligible_weight_is_not_enough(revealed, eligible, gain):
+    histogram = [0] * 128
+    histogram[64 + 20] = revealed
+    assert m.gain_of(histogram, eligible) == gain
 
 
 @given(st.lists(st.tuples(st.integers(0, 127), st.integers(1, 50)), min_size=1, max_size=9), st.data())
 def test_a_minority_cant_leave_the_honest_range(honest, data):
     """Invariant 12."""
     total = sum(weight for _, weight in honest)
+    silent = data.draw(st.integers(0, total))
     hostile = data.draw(st.lists(st.integers(0, 127), max_size=max(0, total - 1)))
     histogram = [0] * 128
     for k, weight in honest:
@@ -100,12 +122,13 @@ def test_a_minority_cant_leave_the_honest_range(honest, data):
     for k in hostile:
         histogram[k] += 1
     steps = [k - 64 for k, _ in honest]
-    assert min(steps) <= m.gain_of(histogram) <= max(steps)
+    assert min(steps) <= m.gain_of(histogram, 0) <= max(steps)
+    assert m.gain_of(histogram, sum(histogram) + silent) <= max(steps)  # silence can't raise it
 
 
 def test_no_votes_have_no_median():
     with pytest.raises(ValueError, match="no median"):
-        m.gain_of([0] * 128)
+        m.gain_of([0] * 128, 100)
 
 
 @pytest.mark.parametrize("release", [1, 1000, 2500, 5000, 9999])
@@ -124,10 +147,40 @@ def test_payouts_are_exact_to_the_wei(pool, advance, release):
 
 @given(st.integers(10**15, 10**24), st.integers(1, 63), st.integers(1, 63), st.integers(1, 9999))
 def test_payouts_telescope(pool, first, second, release):
-    """Invariant 14: in two slices or, if it were possible, at once."""
+    """Invariant 26: in two slices or, if it were possible, at once."""
     left = pool - m.payout_of(pool, first, release)
     left -= m.payout_of(left, second, release)
     assert abs(left - (pool - m.payout_of(pool, first + second, release))) <= 2
+
+
+@given(st.integers(64, 2**32 - 1), st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 63)), max_size=30))
+def test_the_pace_bounds_what_is_paid_in_any_span(pace, advances):
+    """Invariant 26: at most 64 + 64 · T / pace + 1 steps are paid in T seconds."""
+    clock = now = 0
+    paid = []
+    for wait, advance in advances:
+        now += wait
+        payable = m.payable_steps(pace, clock, now)
+        assert 0 <= payable <= 64
+        steps = min(advance, payable)
+        clock = max(clock, now) + steps * m.seconds_per_step(pace)
+        paid.append((now, steps))
+    for start, (first, _) in enumerate(paid):
+        total = 0
+        for last, steps in paid[start:]:
+            total += steps
+            assert total <= 64 + Fraction(64 * (last - first), pace) + 1
+
+
+def test_without_a_pace_all_is_payable():
+    assert m.payable_steps(0, 10**9, 0) == 64
+    assert m.seconds_per_step(0) == 0
+
+
+@pytest.mark.parametrize(("pace", "step"), [(64, 1), (65, 2), (2**32 - 1, 2**26)])
+def test_a_step_takes_a_sixty_fourth_of_the_pace_rounded_up(pace, step):
+    assert m.seconds_per_step(pace) == step
+    assert [m.payable_steps(pace, 64 * step, now) for now in (0, step - 1, step, 64 * step, 99 * step)] == [0, 0, 1, 64, 64]
 
 
 def test_nothing_advanced_pays_nothing():
@@ -151,8 +204,8 @@ def test_quorum_and_half_of_it(revealed, met, is_heard):
     assert m.heard(revealed, 100, 5000) is is_heard
 
 
-def test_the_expected_weight_of_a_jury_is_the_eligible_weight():
-    """Invariant 15: over many seeds, and the same whether a stake is whole or split."""
+def test_the_expected_weight_on_a_jury_is_ones_own():
+    """Invariant 15: over many seeds, and the same whether a stake is whole or split; so a jury weighs as all that may vote."""
     seeds = [number.to_bytes(32, "big") for number in range(3000)]
     whole = sum(m.ballot_weight(seed, 1, ADA, 600, 10_000, 5) for seed in seeds)
     split = sum(m.ballot_weight(seed, 1, voter, 200, 10_000, 5) for seed in seeds for voter in (BEN, CLEO, DAN))
@@ -206,10 +259,10 @@ class Play:
         id = it.submit(self.call(author, it.terms.submission_fee), m.word(it.model_count() + 1), [0])
         for voter, steps in votes.items():
             commitment = it.vote_commitment(id, voter, score(steps), bytes(32))
-            it.commit_vote(self.call(voter), id, it.models[id].bundle, commitment, bytes(32))
+            it.commit_vote(self.call(voter), id, it.models[id].bundle, it.models[id].baseline, commitment, bytes(32))
         self.now = max(self.now, it.models[id].reveals_open_at)
         for voter, steps in votes.items():
-            it.reveal_vote(self.call(voter), id, score(steps), bytes(32))
+            it.reveal_vote(self.call(voter), id, voter, score(steps), bytes(32))
         it.settle(self.call(author), id)
         return id
 
@@ -231,7 +284,7 @@ def test_a_task_in_numbers():
     it.claim_royalties(play.call(CLEO), [1, 2])
     assert it.credits[ADA] == pytest.approx(first + second // 10, abs=1)
     for voter in (CLEO, DAN):  # Dan disagreed, and earns the same
-        it.claim_fees(play.call(voter), [1, 2])
+        it.claim_fees(play.call(DAN), voter, [1, 2])
         assert it.credits[voter] == 2 * (TERMS.submission_fee // 3)
     assert it.ledger().total == 10 * ETHER + 4 * ETHER + 2 * TERMS.submission_fee
 
@@ -253,18 +306,96 @@ def test_a_batch_takes_effect_as_a_whole_or_not_at_all():
     id = play.round(ADA, {BEN: 9})
     before = repr(play.it.__dict__)
     with pytest.raises(MechanismError, match="NotChampion"):
-        play.it.multicall(play.call(BEN), [("claim_fees", ([id],)), ("claim_royalties", ([0],))])
+        play.it.multicall(play.call(BEN), [("claim_fees", (BEN, [id])), ("claim_royalties", ([0],))])
     assert repr(play.it.__dict__) == before
-    play.it.multicall(play.call(BEN), [("claim_fees", ([id],)), ("claim_royalties", ([id],))])
+    play.it.multicall(play.call(BEN), [("claim_fees", (BEN, [id])), ("claim_royalties", ([id],))])
     assert play.it.credits[BEN] == TERMS.submission_fee
 
 
-def test_a_jury_needs_the_hash_of_a_block():
-    play = Play(replace(TERMS, jury=1))
+RANDOM = bytes(range(32))
+
+
+def refused(call, *arguments):
+    with pytest.raises(MechanismError) as refusal:
+        call(*arguments)
+    return refusal.value.name, *refusal.value.figures
+
+
+def test_a_jury_needs_randomness():
+    terms = replace(TERMS, jury=1)
+    assert refused(Mechanism, terms, Call(DAN, 1)) == ("InvalidTerms", "jury")
+    assert refused(Mechanism, terms, Call(DAN, 1, prevrandao=bytes(24) + b"\xff" * 8)) == ("InvalidTerms", "jury")
+    Mechanism(terms, Call(DAN, 1, prevrandao=bytes(23) + b"\x01" + bytes(8)))
+
+
+def test_the_first_draw_fixes_the_jury():
+    it = Mechanism(replace(TERMS, jury=1), Call(DAN, 1, prevrandao=RANDOM))
+    for account in (ADA, BEN):
+        it.register(Call(account, 2, ETHER), Role.TRAINER)
+    it.submit(Call(ADA, 3, TERMS.submission_fee), RANDOM, [0])
+    assert refused(it.draw_jury, Call(BEN, 62, prevrandao=RANDOM), 1) == ("JuryNotDrawn", 1, 63)
+    it.draw_jury(Call(DAN, 63, prevrandao=RANDOM), 1)
+    it.draw_jury(Call(DAN, 64, prevrandao=RANDOM[::-1]), 1)
+    assert it.models[1].seed == RANDOM
+    assert [event.name for event in it.events].count("JuryDrawn") == 1
+    it.commit_vote(Call(BEN, 65, prevrandao=bytes(32)), 1, RANDOM, 0, bytes(32), bytes(32))
+    assert it.models[1].committed_weight == 100
+
+
+def test_without_a_jury_nothing_is_drawn():
+    play = Play()
+    play.join(ADA)
+    id = play.it.submit(play.call(ADA, TERMS.submission_fee), RANDOM, [0])
+    assert refused(play.it.draw_jury, play.call(BEN), id) == ("JuryNotDrawn", id, 0)
+
+
+def test_nobody_submits_in_the_enrolment():
+    play = Play(replace(TERMS, enrolment=10))
+    play.join(ADA)
+    opens = 1_000_010
+    assert play.it.opens_at() == opens
+    assert refused(play.it.submit, Call(ADA, opens - 1, TERMS.submission_fee), RANDOM, [0]) == ("NotOpen", opens)
+    play.it.submit(Call(ADA, opens, TERMS.submission_fee), RANDOM, [0])
+
+
+def test_the_pace_pays_a_part_and_the_frontier_moves_in_full():
+    play = Play(replace(TERMS, pace=64_000))
     play.join(ADA, BEN)
-    play.it.submit(play.call(ADA, TERMS.submission_fee), bytes(32), [0])
-    with pytest.raises(ValueError, match="block_hash"):
-        play.it.commit_vote(Call(BEN, play.now, block=5), 1, bytes(32), bytes(32), bytes(32))
+    first, second = play.round(ADA, {BEN: 60}), play.round(ADA, {BEN: 60})
+    settled = [event.args["paid"] for event in play.it.events if event.name == "ModelSettled"]
+    assert settled == [60, 4]
+    assert (play.it.frontier, play.it.models[second].advance) == (120, 60)
+    pool = 10 * ETHER - play.it.models[first].payout
+    assert play.it.models[second].payout == m.payout_of(pool, 4, TERMS.release)
+
+
+def test_a_payee_withdraws_and_ends_the_node():
+    play = Play()
+    it = play.it
+    play.join(ADA)
+    it.set_payee(play.call(ADA), ADA, BEN)
+    assert refused(it.set_payee, play.call(ADA), ADA, ADA) == ("NotPayee", ADA, BEN)
+    it.request_exit(play.call(BEN), ADA)
+    assert refused(it.cancel_exit, play.call(ADA)) == ("NotRetired", ADA)
+    play.now += TERMS.unbonding
+    it.claim_stake(play.call(BEN), ADA)
+    assert refused(it.withdraw, play.call(ADA), ADA, ADA) == ("NotPayee", ADA, BEN)
+    assert it.withdraw(play.call(BEN), ADA, CLEO) == ETHER
+
+
+def test_only_models_born_before_the_sunset_hold_it_up():
+    play = Play(replace(TERMS, sunset=1000, sponsor=CLEO))
+    play.join(ADA)
+    sunset = 1_000_000 + 1000
+    it = play.it
+    it.submit(Call(ADA, sunset - 1, TERMS.submission_fee), bytes(32), [0])
+    it.submit(Call(ADA, sunset, TERMS.submission_fee), RANDOM, [0])
+    assert refused(it.reclaim, Call(BEN, sunset)) == ("ModelsUnsettled", 1, 2)
+    it.settle(Call(BEN, sunset + 99), 1)
+    it.reclaim(Call(BEN, sunset + 99))
+    assert it.pool == 0
+    it.fund(Call(BEN, sunset + 99, 5))
+    assert refused(it.reclaim, Call(BEN, sunset + 100)) == ("SunsetNotReached", sunset + 99 + 1000)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +405,10 @@ def test_a_jury_needs_the_hash_of_a_block():
         ("minStake", {"min_stake": 1}),
         ("release", {"release": 10_000}),
         ("sponsor", {"sunset": 1000}),
+        ("revealWindow", {"commit_window": 204}),
+        ("sunset", {"sunset": 1000, "enrolment": 851, "sponsor": ADA}),
+        ("electorate", {"electorate": 2**31}),
+        ("pace", {"pace": 63}),
     ],
 )
 def test_terms_out_of_bounds_are_refused(field, changes):

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,17 +51,39 @@ def test_each_checkout_has_an_ape_folder_of_its_own_and_shares_the_accounts(tmp_
     assert not (folders[1] / "packages").exists() and not list((tmp_path / "home" / ".ape" / "packages").iterdir())
 
 
-def test_ape_works_below_this_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ape_works_below_this_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Regression: the cache of the contract's libraries lay in ~/.ape, under names that all checkouts have in common."""
-    lines = toolchain.pth_lines(ROOT).splitlines()
     monkeypatch.delenv("APE_DATA_FOLDER", raising=False)
     monkeypatch.setenv("PATH", "/usr/bin")
-    assert lines[0] == str(ROOT)
-    import os
+    monkeypatch.setattr(sys, "path", ["/lib"])
+    monkeypatch.chdir(tmp_path)
 
-    exec(lines[1])  # as Python does with a line of a .pth file
+    exec(toolchain.pth_lines(ROOT))  # as Python does with a line of a .pth file
+    assert sys.path == ["/lib", str(ROOT)]
     assert os.environ["APE_DATA_FOLDER"] == str(ROOT / ".build" / "ape")
     assert os.environ["PATH"] == f"/usr/bin:{ROOT / '.build' / 'bin'}"
+
+
+def test_a_checkout_with_a_linked_environment_runs_its_own_scripts(tmp_path: Path) -> None:
+    """Regression: `ape run` in a checkout whose .venv is a link ran the scripts of the checkout that owns it."""
+    for name in ("linked", "owner"):
+        checkout = tmp_path / name
+        for folder in ("scripts", "pdfed"):
+            (checkout / folder).mkdir(parents=True)
+        (checkout / "ape-config.yaml").touch()
+        (checkout / "pdfed" / "mechanism.py").touch()
+        command = f"import click\n@click.command()\ndef cli():\n    click.echo('ran {name}')\n"
+        for script in ("hello", "other"):  # Ape takes the checkout from sys.path after the first script
+            (checkout / "scripts" / f"{script}.py").write_text(command)
+    (tmp_path / "owner.pth").write_text(toolchain.pth_lines(tmp_path / "owner"))
+    start = f"import site; site.addsitedir({str(tmp_path)!r}); from ape._cli import cli; cli()"
+    for path in ({}, {"PYTHONPATH": str(tmp_path / "linked")}):
+        settings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | path
+        run = subprocess.run(
+            [sys.executable, "-P", "-c", start, "run", "hello"],
+            cwd=tmp_path / "linked", env=settings, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert run.stdout.strip() == "ran linked", run.stderr
 
 
 def test_git_ignores_a_linked_environment(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pdfed.experiments.economics.attacks import Cast, Row
 from pdfed.experiments.economics.chance import dice_of
 from pdfed.experiments.economics.world import ETHER, HIGHEST, LOWEST, Conditions, World
-from pdfed.mechanism import BUCKETS, STEPS_PER_HALVING, Call, MechanismError, Phase, gain_of
+from pdfed.mechanism import BUCKETS, HEARD_TO_RETIRE, STEPS_PER_HALVING, Call, MechanismError, Phase, gain_of
 
 HOUR = 3600
 AWAY = 1 / 3  # share of the time that a voter's machine is off
@@ -50,7 +50,7 @@ def early_opening(conditions: Conditions, seeds: Sequence[int]) -> Row:
 
 
 def retire_the_silent(conditions: Conditions, seed: int, share: float, others: str) -> Row:
-    """Try to retire all honest voters by 17 junk models on which only the attacker votes; then submit 20 worthless models.
+    """Try to retire all honest voters by junk models on which only the attacker votes; then submit 20 worthless models.
 
     `others`, the honest voters: "vote", "keep alive" (but don't vote on junk) or "asleep" for longer than `unbonding`.
     """
@@ -58,7 +58,7 @@ def retire_the_silent(conditions: Conditions, seed: int, share: float, others: s
     world, task = cast.world, cast.world.task
     voters = [*cast.honest, cast.ally] if others == "vote" else [cast.ally]
     awake = cast.honest if others == "keep alive" else []
-    for _ in range(17):
+    for _ in range(HEARD_TO_RETIRE + 1):
         id = world.submit(cast.author, 0.0)
         for voter in voters:
             world.commit(id, voter, LOWEST)
@@ -151,7 +151,7 @@ def _least(happens: Callable[[float], bool]) -> float:
 
 def _captured(conditions: Conditions, share: float, turnout: float) -> bool:
     hostile, honest = round(1000 * share), round(1000 * (1 - share) * turnout)
-    return gain_of([0] * 64 + [honest] + [0] * 62 + [hostile]) > 0 and hostile + honest >= conditions.quorum / 10
+    return gain_of([0] * 64 + [honest] + [0] * 62 + [hostile], 1000) > 0 and hostile + honest >= conditions.quorum / 10
 
 
 def _scored(conditions: Conditions, share: float, turnout: float) -> bool:
@@ -220,7 +220,7 @@ def late_content(conditions: Conditions, seeds: Sequence[int], share: float, rea
     """Publish a worthless model so late, or to so few, that each honest voter can vote only with probability `reached`.
 
     A capture needs the quorum, and an attacker's `share` of the stake that outweighs the honest votes. The last column counts
-    captures of the same ballots if silent weight counted as votes for the lowest gain.
+    captures of the same ballots if only revealed weight counted, where the contract counts silence as votes for the lowest gain.
     """
     captured = counted = 0
     pay = []
@@ -238,7 +238,7 @@ def late_content(conditions: Conditions, seeds: Sequence[int], share: float, rea
         world.finish(id)
         model = world.task.models[id]
         captured += model.payout > 0
-        counted += silent_gain(model.histogram, model.eligible_weight) >= conditions.min_gain
+        counted += model.outcome == Phase.SCORED and gain_of(model.histogram, 0) >= conditions.min_gain
         pay.append(cast.income())
     return {
         "stake, %": 100 * share,
@@ -246,18 +246,12 @@ def late_content(conditions: Conditions, seeds: Sequence[int], share: float, rea
         "reached, %": 100 * reached,
         "captured, %": 100 * captured / len(seeds),
         "attacker per try": statistics.mean(pay),
-        "captured if silence counted, %": 100 * counted / len(seeds),
+        "captured if silence did not count, %": 100 * counted / len(seeds),
     }
 
 
-def silent_gain(histogram: Sequence[int], eligible: int) -> int:
-    """Return the gain if unrevealed eligible weight counted as votes for the lowest gain. The contract has no such rule."""
-    silent = max(0, eligible - sum(histogram))
-    return gain_of([histogram[0] + silent, *histogram[1:]])
-
-
 def cost_of_counting_silence(voters: int, sd: float, turnout: float, seed: int, draws: int) -> Row:
-    """Error of the gain, steps, that `silent_gain` would cost honest authors if each voter votes with probability `turnout`."""
+    """Error of the gain, steps, that counting silence costs honest authors if each voter votes with probability `turnout`."""
     dice = dice_of(seed, f"silence {voters} {turnout}")
     current: list[float] = []
     counted: list[float] = []
@@ -269,8 +263,8 @@ def cost_of_counting_silence(voters: int, sd: float, turnout: float, seed: int, 
                 step = int(truth + dice.gauss(0.0, sd) + STEPS_PER_HALVING)
                 histogram[max(0, min(BUCKETS - 1, step))] += 1
         if 2 * sum(histogram) >= voters:
-            current.append(gain_of(histogram) - truth)
-            counted.append(silent_gain(histogram, voters) - truth)
+            current.append(gain_of(histogram, 0) - truth)
+            counted.append(gain_of(histogram, voters) - truth)
     return {
         "voters": voters,
         "sd": sd,

@@ -251,7 +251,7 @@ def statistic(voters: int, sd: float, seed: int, draws: int) -> list[Row]:
         for _ in range(voters):
             histogram[max(0, min(BUCKETS - 1, int(truth + dice.gauss(0.0, sd) + STEPS_PER_HALVING)))] += 1
         steps = sorted(k - STEPS_PER_HALVING for k, weight in enumerate(histogram) for _ in range(weight))
-        errors["lower median"].append(gain_of(histogram) - truth)
+        errors["lower median"].append(gain_of(histogram, voters) - truth)
         errors["lower tercile"].append(steps[-(-voters // 3) - 1] - truth)
         errors["mean"].append(statistics.mean(steps) - truth)
     return [

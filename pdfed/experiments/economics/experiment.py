@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pdfed.experiments.economics import absence, attacks
+from pdfed.experiments.economics import absence, attacks, guards
 from pdfed.experiments.economics.arena import Outcome, outcomes
 from pdfed.experiments.economics.chance import interval
 from pdfed.experiments.economics.derived_terms import derived
@@ -79,6 +79,7 @@ def run(settings: Settings, record: Record) -> None:
         statistic,
         fees_and_release,
         voting,
+        guard_rules,
     )
     with record.progress(len(stages), "stages") as bar:
         for stage in stages:
@@ -304,7 +305,9 @@ def late_content(settings: Settings, record: Record) -> None:
         for quorum, share in games:
             conditions = settings.conditions(quorum=quorum)
             attempts = [absence.late_content(conditions, seeds, share, reached / 10) for reached in range(1, 11)]
-            table.append(max(attempts, key=lambda row: row["captured, %"]))
+            worst = max(attempts, key=lambda row: row["captured, %"])
+            counted = "captured if silence did not count, %"
+            table.append({**worst, counted: max(row[counted] for row in attempts)})
             bar.advance()
     record.table("late-content", table)
     costs = [
@@ -341,3 +344,19 @@ def voting(settings: Settings, record: Record) -> None:
     record.table("copied-commit", [copied_commit(conditions, settings.seed)])
     lazy = [lazy_panel(conditions, seeds, settings.models // 4, count, "constant") for count in range(conditions.voters + 1)]
     record.table("lazy-voters", lazy)
+
+
+def guard_rules(settings: Settings, record: Record) -> None:
+    """The rules that guard the pool, with and without."""
+    conditions, seeds = settings.conditions(), settings.game_seeds
+    games = [(share, turnout) for share in (0.3, 0.4, 0.45, 0.51) for turnout in (1.0, 0.9, 0.8, 0.7, 0.6)]
+    table: list[Row] = []
+    with record.progress(len(games), "turnout") as bar:
+        for share, turnout in games:
+            table.append(guards.turnout(conditions, seeds, share, turnout, min(100, settings.copies)))
+            bar.advance()
+    record.table("turnout", table)
+    whole = guards.guarded(conditions, 5)
+    cases = [(conditions, 2), (whole, 2), (whole, 3), (whole, 4), (replace(whole, pace=0), 4)]
+    record.table("launch", [guards.launch(terms, accounts) for terms, accounts in cases])
+    record.table("retirement", [guards.retirement(conditions, seeds, heard) for heard in (8, 16)])

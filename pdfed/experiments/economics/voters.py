@@ -149,7 +149,8 @@ def copied_commit(conditions: Conditions, seed: int) -> Row:
     id, task = world.submit(author, 0.0), world.task
     world.commit(id, victim, 5.0)
     stolen = task.ballot(id, victim).commitment
-    task.commit_vote(Call(copier, world.now), id, task.models[id].bundle, stolen, bytes(32))
+    model = task.models[id]
+    task.commit_vote(Call(copier, world.now), id, model.bundle, model.baseline, stolen, bytes(32))
     world.wait_until(task.models[id].reveals_open_at)
     world.reveal(id, victim, 5.0)
     refusal = ""

@@ -32,10 +32,11 @@ class Conditions:
     `pool`: ETH; `voters`: members of one unit of stake each; `sd`: standard deviation of one voter's paired gain, steps;
     `margin`: minGain in units of `sd`; `fee`: submission fee as a share of the pool; `bond`: commit bond in fees;
     `release`, `quorum`, `royalty`: basis points; `jury`: expected voters per model, 0 = everyone; `window`: seconds of
-    the commit window and of the reveal window; `unbonding`: seconds; `screened`: honest voters recognise a near-copy of an
-    earlier model by its weights, and vote that it gains nothing; `paired`: each voter samples all models with the same noise, so
-    that a near-copy shares the error of its original and adds only `copy_luck` (in units of `sd`; measured by the experiment
-    `copies`); if not paired, every reading of every model has an independent error.
+    the commit window and of the reveal window; `unbonding`, `enrolment`, `pace`: seconds; `electorate`: weight;
+    `screened`: honest voters recognise a near-copy of an earlier model by its weights, and vote that it gains nothing;
+    `paired`: each voter samples all models with the same noise, so that a near-copy shares the error of its original and adds
+    only `copy_luck` (in units of `sd`; measured by the experiment `copies`); if not paired, every reading of every model has an
+    independent error.
     """
 
     pool: float = 10.0
@@ -50,6 +51,9 @@ class Conditions:
     jury: int = 0
     window: int = DAY
     unbonding: int = 7 * DAY
+    electorate: int = 0
+    enrolment: int = 0
+    pace: int = 0
     screened: bool = False
     paired: bool = False
     copy_luck: float = 0.1
@@ -83,6 +87,9 @@ class Conditions:
             unbonding=self.unbonding,
             sunset=0,
             sponsor=SPONSOR,
+            electorate=self.electorate,
+            enrolment=self.enrolment,
+            pace=self.pace,
         )
 
 
@@ -152,7 +159,7 @@ class World:
         fees = [id for id in settled if self._claimable(id, account)]
         wins = [id for id in settled if task.models[id].author == account and task.models[id].advance]
         if fees:
-            task.claim_fees(self._call(account), fees)
+            task.claim_fees(self._call(account), account, fees)
         if wins:
             task.claim_royalties(self._call(account), wins)
         return (task.credits.get(account, 0) + task.nodes[account].stake - self._spent[account]) / ETHER
@@ -171,11 +178,12 @@ class World:
         """Commit the vote of `account` that model `id` gains `gain` steps."""
         task = self.task
         commitment = task.vote_commitment(id, account, score_of(gain), bytes(32))
-        task.commit_vote(self._call(account), id, task.models[id].bundle, commitment, bytes(32))
+        model = task.models[id]
+        task.commit_vote(self._call(account), id, model.bundle, model.baseline, commitment, bytes(32))
 
     def reveal(self, id: int, account: str, gain: float) -> None:
         """Reveal the committed vote of `account`."""
-        self.task.reveal_vote(self._call(account), id, score_of(gain), bytes(32))
+        self.task.reveal_vote(self._call(account), id, account, score_of(gain), bytes(32))
 
     def settle(self, *ids: int) -> None:
         """Let everyone vote by their rule on `ids`, all open at once, and settle these in order."""

@@ -69,13 +69,13 @@ class Threat:
 
 
 def is_captured(jury: Jury, threat: Threat, hostile: int, honest: int) -> bool:
-    """True if `hostile` ballots for the highest gain outweigh `honest` ballots for no gain, and the quorum is met."""
+    """True if `hostile` ballots for the highest gain outweigh `honest` ballots for no gain and all silent weight."""
     revealed = jury.ballot * (hostile + honest)
     if not quorum_met(revealed, jury.eligible, threat.quorum):
         return False
     histogram = [0] * BUCKETS
-    histogram[BUCKETS // 2], histogram[-1] = honest, hostile
-    return gain_of(histogram) > 0
+    histogram[BUCKETS // 2], histogram[-1] = jury.ballot * honest, jury.ballot * hostile
+    return gain_of(histogram, jury.eligible) > 0
 
 
 def estimated_risks(jury: Jury, threat: Threat, juries: Sequence[Sequence[int]], seed: int) -> tuple[float, float]:
@@ -100,6 +100,8 @@ def exact_risks(jury: Jury, threat: Threat) -> tuple[float, float]:
     capture = 0.0
     for ballots in range(hostile_nodes + 1):
         least = max(0, _least_ballots(jury, threat.quorum) - ballots)
+        if 2 * ballots * jury.ballot <= jury.eligible:
+            continue  # silence counts as no: half of the eligible weight or less is never enough
         if ballots > least:  # the honest have at least `least` ballots, for the quorum, and fewer than the hostile
             capture += float(hostile.pmf(ballots)) * float(honest.cdf(ballots - 1) - honest.cdf(least - 1))
     silent = float(binom(jury.nodes, jury.seat * threat.turnout).cdf(_least_ballots(jury, threat.quorum) - 1))

@@ -49,7 +49,9 @@ def test_a_new_contract(chain: Chain, contract: ContractClient) -> None:
     assert contract.model(0).bundle == TERMS.genesis
     assert contract.node(NOBODY).role == Role.NONE
     assert contract.ballot(1, NOBODY).state == BallotState.NONE
-    assert contract.credit(NOBODY) == 0
+    assert (contract.credit(NOBODY), contract.payee(NOBODY)) == (0, NOBODY)
+    assert contract.opens_at() == contract.model(0).submitted_at + TERMS.enrolment
+    assert contract.payable_steps() == 64
     assert contract.histogram(0) == [0] * 128
     assert contract.now() == contract.head().timestamp
 
@@ -125,6 +127,7 @@ def test_an_unknown_model_is_named(contract: ContractClient) -> None:
 
 def test_a_commitment_is_the_contracts(chain: Chain, contract: ContractClient) -> None:
     register(contract, chain.people[1])
+    chain.advance(TERMS.enrolment)
     send(contract, chain.people[1], "submit", b"\x01" * 32, [0], value=TERMS.submission_fee)
     score, salt, voter = Score(2**64 - 1, 7, 10**6), b"\x05" * 32, str(chain.people[2].address)
     said = contract._view("voteCommitment", 1, voter, (score.qn, score.baseline_qn, score.memorized), salt)[0]

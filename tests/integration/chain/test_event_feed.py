@@ -84,7 +84,7 @@ def test_what_the_journal_gives_back_is_what_was_said(
     register(contract, chain.people[2])
     chain.advance(10)
     send(contract, chain.people[1], "submit", b"\x01" * 32, [0], value=contract.terms().submission_fee)
-    send(contract, chain.people[2], "commitVote", 1, b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)
+    send(contract, chain.people[2], "commitVote", 1, b"\x01" * 32, 0, b"\x02" * 32, b"\x03" * 32)
     follow(follower)
     again = EventFeed(contract, journal)
     assert list(again.events()) == follower.applied

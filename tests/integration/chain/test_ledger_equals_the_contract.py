@@ -74,18 +74,20 @@ def assert_equal(ledger: Ledger, client: ContractClient, people: list[str]) -> N
     assert ledger.balance_sheet() == books
     assert books.total == client.balance(client.address)
     assert ledger.pool == client.pool()
+    assert ledger.payable_steps(client.now()) == client.payable_steps()
     assert (ledger.champion, ledger.frontier) == (client.champion(), client.frontier())
     assert (ledger.model_count, ledger.active_weight) == (client.model_count(), client.active_weight())
     upcoming = ledger.next_to_settle()
     assert (upcoming.id if upcoming else ledger.model_count + 1) == client.next_to_settle()
     for person in people:
         assert ledger.credits.get(person, 0) == client.credit(person)
+        assert ledger.payee(person) == client.payee(person)
         record, facts = client.node(person), ledger.nodes.get(person)
         if facts is None:
             assert record.role == Role.NONE
         else:
             assert (facts.role, facts.stake, facts.joined_at) == (record.role, record.stake, record.joined_at)
-            assert (facts.exit_at, facts.open_commits) == (record.exit_at, record.open_commits)
+            assert (facts.exit_at, facts.open_commits, facts.retired) == (record.exit_at, record.open_commits, record.retired)
     for id, facts_of in ledger.models.items():
         said = client.model(id)
         fields = [
@@ -97,6 +99,7 @@ def assert_equal(ledger: Ledger, client: ContractClient, people: list[str]) -> N
             "revealed_weight",
             "gain",
             "level",
+            "advance",
             "payout",
         ]
         for field in fields + (["submitted_at", "reveals_open_at"] if id else []):
@@ -155,7 +158,7 @@ def test_royalties_and_fees_due_are_what_a_claim_pays(chain: Chain, contract: Co
     stage = ContractStage(chain, contract)
     journey = Journey(stage, 5)
     journey.open()
-    for _ in range(8):
+    for _ in range(24):
         journey.model_life()
     feed = EventFeed(contract, journal)
     ledger = caught_up(feed)
@@ -172,7 +175,7 @@ def test_royalties_and_fees_due_are_what_a_claim_pays(chain: Chain, contract: Co
         for voter, ballot in model.ballots.items():
             if ballot.state == BallotState.REVEALED and model.settled:
                 before = contract.credit(voter)
-                assert stage.act(voter, "claimFees", ([model.id],))
+                assert stage.act(voter, "claimFees", (voter, [model.id]))
                 assert contract.credit(voter) - before == ledger.fee_due(model.id, voter)
     ledger = caught_up(feed)
     assert all(ledger.royalties_due(id) == 0 for id in ledger.models)

@@ -208,7 +208,7 @@ def test_a_reorg_brings_a_forgotten_one_back_too(chain: Chain, contract: Contrac
 
 
 def test_a_reorg_may_change_the_outcome(chain: Chain, contract: ContractClient, account: Any, outbox: Outbox) -> None:
-    outbox.put("leave", "requestExit", ())
+    outbox.put("leave", "requestExit", (account.address,))
     assert finish(outbox)[0].ok
     chain.automine(False)
     try:
@@ -293,18 +293,19 @@ def latest_only(proxy: Proxy, contract: ContractClient) -> ContractClient:
 def test_what_depends_on_one_under_way_waits_for_it(
     chain: Chain, latest_only: ContractClient, account: Any, journal: Journal
 ) -> None:
-    """The exit can't be cancelled in the state without the request: no refusal while the request is under way."""
+    """A child can't be submitted in the state without its parent: no refusal while the parent is under way."""
     outbox = Outbox(latest_only, account, journal)
+    chain.advance(TERMS.enrolment)
     chain.automine(False)
     try:
-        outbox.put("leave", "requestExit", ())
-        outbox.put("return", "cancelExit", ())
+        outbox.put("parent", "submit", (b"\x01" * 32, (0,)), value=TERMS.submission_fee)
+        outbox.put("child", "submit", (b"\x02" * 32, (1,)), value=TERMS.submission_fee)
         outbox.step()
-        assert (outbox.state("leave"), outbox.state("return")) == ("sent", "queued")
+        assert (outbox.state("parent"), outbox.state("child")) == ("sent", "queued")
         chain.mine()
-        assert [done.key for done in outbox.step()] == ["leave"]
+        assert [done.key for done in outbox.step()] == ["parent"]
         chain.mine()
-        assert [(done.key, done.ok) for done in outbox.step()] == [("return", True)]
+        assert [(done.key, done.ok) for done in outbox.step()] == [("child", True)]
     finally:
         chain.automine(True)
 
@@ -316,8 +317,8 @@ def test_a_transaction_that_reverts_on_chain_is_named(
     outbox = Outbox(latest_only, account, journal)
     chain.automine(False)
     try:
-        outbox.put("leave", "requestExit", ())
-        outbox.put("leave again", "requestExit", ())
+        outbox.put("leave", "requestExit", (account.address,))
+        outbox.put("leave again", "requestExit", (account.address,))
         outbox.step()
         assert outbox.state("leave again") == "sent"
         chain.mine()
@@ -584,15 +585,16 @@ def test_every_function_of_the_contract_can_be_put(deploy: Callable[..., Contrac
     contract = deploy()
     outbox = Outbox(contract, chain.people[1], journal)
     outbox.put("join", "register", (1,), value=STAKE)
+    chain.advance(TERMS.enrolment)
     outbox.put("submit", "submit", (b"\x01" * 32, (0,)), value=TERMS.submission_fee)
     outbox.put("fund", "fund", (), value=5)
     outbox.put("batch", "multicall", ([contract.abi.call_data("keepAlive", ())] * 2,))
     outbox.put("royalties", "claimRoyalties", ([],))
     assert all(done.ok for done in finish(outbox))
     assert contract.model_count() == 1
-    outbox.put("vote", "commitVote", (1, b"\x01" * 32, b"\x02" * 32, b"\x03" * 32))
-    outbox.put("reveal", "revealVote", (1, (1, 2, 3), b"\x00" * 32))
-    outbox.put("withdraw", "withdraw", (chain.people[1].address,))
+    outbox.put("vote", "commitVote", (1, b"\x01" * 32, 0, b"\x02" * 32, b"\x03" * 32))
+    outbox.put("reveal", "revealVote", (1, chain.people[1].address, (1, 2, 3), b"\x00" * 32))
+    outbox.put("withdraw", "withdraw", (chain.people[1].address, chain.people[1].address))
     errors = {done.key: done.error for done in finish(outbox)}
     assert errors["vote"] == ContractError("OwnModel", {"id": 1})
     assert errors["reveal"] == ContractError("WrongPhase", {"id": 1, "phase": "VOTING"})

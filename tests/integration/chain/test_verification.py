@@ -27,7 +27,7 @@ from tests.integration.conftest import SEPOLIA, Sepolia
 from .conftest import send_raw
 
 ETHER = 10**18
-NODES, MODELS = 7, 8  # slots of the contract's mappings
+NODES, MODELS = 6, 7  # slots of the contract's mappings
 ELSEWHERE = "0x00000000000000000000000000000000DeaDBeef"
 
 
@@ -43,7 +43,7 @@ def client(chain: LocalChain) -> ContractClient:
     terms = Terms(
         genesis=sha256(b"genesis").digest(), min_stake=ETHER, submission_fee=ETHER // 100, commit_bond=ETHER // 50, quorum=5000,
         release=2500, min_gain=3, jury=7, royalty=1000, commit_window=600, reveal_window=601, unbonding=1300, sunset=5000,
-        sponsor=str(sponsor.address),
+        sponsor=str(sponsor.address), electorate=123, enrolment=45, pace=678,
     )  # fmt: skip
     return ContractClient.deploy(terms, 12345, sponsor)
 

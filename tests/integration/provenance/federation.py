@@ -22,7 +22,7 @@ from pdfed.diffusion import initial_weights, save_weights
 from pdfed.genesis import Genesis
 from pdfed.journal import Journal
 from pdfed.mechanism import Role, Score, vote_commitment
-from pdfed.provenance import Claim, Identity, Parent, TrainingFacts, dataset_root, sign_model
+from pdfed.provenance import AuthorScore, Claim, Identity, Parent, TrainingFacts, dataset_root, sign_model
 from pdfed.spec import TaskFile, TaskSpec
 from pdfed.storage import LocalStore, cid_from_digest, cid_of, digest_of
 from tests.integration.federation import WINDOW, tiny_task
@@ -82,6 +82,7 @@ class HandMade:
         facts: TrainingFacts | None = None,
         claim: Claim | None = None,
         weights: Callable[[Path], None] | None = None,
+        author_score: AuthorScore | None = None,
         change: Change = lambda folder: None,
     ) -> Path:
         """Make a signed bundle of random weights; `change` then tampers with it."""
@@ -104,6 +105,7 @@ class HandMade:
             weights_cid=cid_of(file),
             identity=author.identity,
             sign=author.sign,
+            author_score=author_score,
         )
         (folder / bundles.MANIFEST).write_bytes(manifest)
         card = {
@@ -140,10 +142,10 @@ class HandMade:
         model, salt = self.ledger.models[id], bytes(32)
         for voter, score in votes.items():
             words = (self.client.chain_id, self.client.address, id, model.baseline, voter.address, score, salt)
-            voter.send("commitVote", (id, model.bundle, vote_commitment(*words), bytes(32)))
+            voter.send("commitVote", (id, model.bundle, model.baseline, vote_commitment(*words), bytes(32)))
         self.chain.advance(WINDOW + 1)
         for voter, score in votes.items():
-            voter.send("revealVote", (id, astuple(score), salt))
+            voter.send("revealVote", (id, voter.address, astuple(score), salt))
         self.chain.advance(WINDOW + 1)
         next(iter(votes)).send("settle", (id,))
 
@@ -184,7 +186,7 @@ def hand_made(chain: LocalChain, root: Path, given: TaskFile | None = None) -> H
     bundles.write_card(folder, card)
     store = LocalStore(root / "store")
     cid = store.add(folder)
-    terms = contract_terms(given.terms, Genesis(folder, cid, task, 1.0), address, voters=2, pool=10**18)
+    terms = contract_terms(given.terms, Genesis(folder, cid, task, 1.0), address, voters=2, pool=10**18, local=True)
     client = ContractClient.deploy(terms, 10**18, sponsor)
     federation = HandMade(chain, client, store, task, root)
     federation.models[0] = Parent(digest_of(cid), cid, folder / bundles.WEIGHTS, manifest, title)

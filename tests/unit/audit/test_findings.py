@@ -25,7 +25,7 @@ def test_a_check_that_holds_has_no_detail() -> None:
 
 
 def model(*checks: Check) -> ModelAudit:
-    return ModelAudit(1, "bafy", "0xA", (0,), checks, 2, 2, None, {})
+    return ModelAudit(1, "bafy", "0xA", (0,), checks, 2, 2, None, {}, None)
 
 
 def test_a_report_counts_and_lists_what_is_not_ok() -> None:

@@ -29,6 +29,9 @@ TERMS = Terms(
     unbonding=2500,
     sunset=20_000,
     sponsor="0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+    electorate=300,
+    enrolment=10,
+    pace=640,
 )
 
 
@@ -59,6 +62,7 @@ class Journey:
         self._stage = stage
         self._random = random.Random(seed)
         self._secrets: dict[tuple[int, str], tuple[Score, bytes]] = {}
+        self._payees: dict[str, str] = {}
         self._submitted = 0
         self.done = 0
 
@@ -67,7 +71,7 @@ class Journey:
         for index, person in enumerate(self._stage.people):
             role = Role.VALIDATOR if index == 1 else Role.TRAINER
             self._act(person, "register", (int(role),), value=TERMS.min_stake * (index + 2) + index)
-        self._stage.pass_time(10)
+        self._stage.pass_time(TERMS.enrolment)
 
     def step(self) -> None:
         """One proposal."""
@@ -80,6 +84,8 @@ class Journey:
         id = max(self._stage.phases())
         if not id:
             return
+        if self._random.random() < 0.8:
+            self._draw(id)
         for person in self._stage.people:
             if self._random.random() < 0.85:
                 self._commit(id, person)
@@ -100,11 +106,11 @@ class Journey:
         self._stage.pass_time(TERMS.sunset)
         self._reclaim()
         for person in self._stage.people[1:]:
-            self._act(person, "requestExit")
+            self._act(self._payee(person), "requestExit", (person,))
         self._stage.pass_time(TERMS.unbonding)
         for person in self._stage.people:
-            self._act(person, "claimStake")
-            self._act(person, "withdraw", (person,))
+            self._act(self._payee(person), "claimStake", (person,))
+            self._act(self._payee(person), "withdraw", (person, person))
 
     # ------------------------------------------------------------------------------------------------ proposals
 
@@ -138,7 +144,8 @@ class Journey:
             return
         score, salt = self._score(id), self._random.randbytes(32)
         commitment = vote_commitment(self._stage.chain_id, self._stage.address, id, self._stage.baseline(id), voter, score, salt)
-        if self._act(voter, "commitVote", (id, self._stage.bundle(id), commitment, self._random.randbytes(32))):
+        model = (id, self._stage.bundle(id), self._stage.baseline(id))
+        if self._act(voter, "commitVote", (*model, commitment, self._random.randbytes(32))):
             self._secrets[id, voter] = (score, salt)
 
     def _reveal(self, id: int | None = None, voter: str | None = None) -> None:
@@ -148,12 +155,24 @@ class Journey:
             id, voter = self._random.choice(list(self._secrets))
         if (id, voter) in self._secrets:
             score, salt = self._secrets[id, voter]
-            self._act(voter, "revealVote", (id, (score.qn, score.baseline_qn, score.memorized), salt))
+            caller = voter if self._random.random() < 0.8 else self._someone()
+            self._act(caller, "revealVote", (id, voter, (score.qn, score.baseline_qn, score.memorized), salt))
 
     def _late(self) -> None:
         id = self._some_model()
+        if id not in self._stage.phases():
+            return
         score = self._score(id)
-        self._act(self._someone(), "lateVote", (id, (score.qn, score.baseline_qn, score.memorized)))
+        bundle = self._stage.bundle(id)
+        self._act(self._someone(), "lateVote", (id, bundle, (score.qn, score.baseline_qn, score.memorized)))
+
+    def _draw(self, id: int | None = None) -> None:
+        """Somebody draws a jury, often only after waiting until that is allowed."""
+        if id is None:
+            id = self._some_model(Phase.VOTING)
+        else:
+            self._stage.pass_time(60)
+        self._act(self._someone(), "drawJury", (id,))
 
     def _settle(self) -> None:
         due = [id for id, phase in self._stage.phases().items() if phase == Phase.DUE]
@@ -169,12 +188,22 @@ class Journey:
         settled = [id for id, phase in self._stage.phases().items() if phase in (Phase.SCORED, Phase.UNSCORED) and id]
         person = self._someone()
         for id in settled:
-            self._act(person, "claimFees", ([id],))
+            self._act(self._someone(), "claimFees", (person, [id]))
             self._act(person, "claimRoyalties", ([id],))
 
     def _withdraw(self) -> None:
         person = self._someone()
-        self._act(person, "withdraw", (person,))
+        self._act(self._random.choice((person, self._payee(person))), "withdraw", (person, self._someone()))
+
+    def _payee(self, person: str) -> str:
+        return self._payees.get(person, person)
+
+    def _name(self) -> None:
+        """Somebody names another payee, or itself again."""
+        person = self._someone()
+        payee = self._random.choice((person, self._someone()))
+        if self._act(self._payee(person), "setPayee", (person, payee)):
+            self._payees[person] = payee
 
     def _wait(self) -> None:
         self._stage.pass_time(self._random.choice((1, 50, 600, 1000, 2500)))
@@ -184,13 +213,14 @@ class Journey:
         self._act(person, "topUp", (), value=self._random.randint(1, ETHER))
 
     def _leave(self) -> None:
-        self._act(self._someone(), "requestExit")
+        person = self._someone()
+        self._act(self._random.choice((person, self._payee(person))), "requestExit", (person,))
 
     def _return(self) -> None:
         person = self._someone()
         if self._random.random() < 0.5:
             self._act(person, "cancelExit")
-        elif self._act(person, "claimStake"):
+        elif self._act(self._payee(person), "claimStake", (person,)):
             self._act(person, "register", (int(Role.TRAINER),), value=2 * TERMS.min_stake)
 
     def _live(self) -> None:
@@ -209,5 +239,5 @@ class Journey:
 
 _PROPOSALS = {
     "submit": 5, "commit": 14, "reveal": 14, "late": 4, "settle": 8, "forfeit": 3, "claim": 3, "withdraw": 2, "wait": 8,
-    "stake": 1, "leave": 1, "return": 2, "live": 1, "retire": 1, "fund": 1, "reclaim": 1, "model_life": 3,
+    "stake": 1, "draw": 3, "name": 1, "leave": 1, "return": 2, "live": 1, "retire": 1, "fund": 1, "reclaim": 1, "model_life": 3,
 }  # fmt: skip

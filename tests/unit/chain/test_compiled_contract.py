@@ -25,7 +25,7 @@ def fresh() -> Iterator[Callable[[], abi.Interface]]:
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As if installed from a wheel: no checkout around the package. Returns where its data belongs."""
     monkeypatch.setattr(abi, "ROOT", tmp_path / "site-packages")
-    monkeypatch.setattr(abi, "PACKAGED", tmp_path / "PDFed.json")
+    monkeypatch.setattr(abi, "PACKAGED", tmp_path)
     return tmp_path / "PDFed.json"
 
 
@@ -34,20 +34,21 @@ def test_the_packages_data_is_what_ape_compiles(
 ) -> None:
     assert abi.in_checkout()
     here = fresh()
-    data = tmp_path / "PDFed.json"
-    monkeypatch.setattr(abi, "PACKAGED", data)
+    monkeypatch.setattr(abi, "PACKAGED", tmp_path)
     runpy.run_path(str(abi.ROOT / "setup" / "compiled.py"), run_name="__main__")
     assert "solc 0.8." in capsys.readouterr().out
     monkeypatch.setattr(abi, "ROOT", tmp_path)
-    monkeypatch.setattr(abi, "compile_contract", lambda: pytest.fail("Ape was asked outside a checkout"))
+    monkeypatch.setattr(abi, "compile_contract", lambda name: pytest.fail("Ape was asked outside a checkout"))
     assert not abi.in_checkout()
     there = fresh()
     assert (there.creation, there.runtime) == (here.creation, here.runtime)
     assert (there.functions, there.events, there.errors) == (here.functions, here.events, here.errors)
 
 
-def test_the_packages_data_is_up_to_date() -> None:
-    assert json.loads(abi.PACKAGED.read_text(encoding="utf-8")) == abi.compile_contract(), "run `make compiled`"
+@pytest.mark.parametrize("name", [abi.CONTRACT, abi.USE_CONTRACT])
+def test_the_packages_data_is_up_to_date(name: str) -> None:
+    packaged = json.loads((abi.PACKAGED / f"{name}.json").read_text(encoding="utf-8"))
+    assert packaged == abi.compile_contract(name), "run `make compiled`"
 
 
 @pytest.mark.parametrize("content", [None, "", "{"])
@@ -63,7 +64,7 @@ def test_a_checkout_does_not_use_the_packages_data(
     fresh: Callable[[], abi.Interface], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An old file would stand for a contract that was changed since."""
-    monkeypatch.setattr(abi, "PACKAGED", tmp_path / "PDFed.json")
+    monkeypatch.setattr(abi, "PACKAGED", tmp_path)
     (tmp_path / "PDFed.json").write_text("old")
     assert fresh().functions
 

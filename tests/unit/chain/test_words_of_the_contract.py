@@ -24,8 +24,9 @@ def selector(signature: str) -> bytes:
 
 
 def test_a_call_with_a_struct(abi: Interface) -> None:
-    data = abi.call_data("revealVote", (7, (1, 2, 3), b"\x05" * 32))
-    assert data == selector("revealVote(uint32,(uint64,uint64,uint32),bytes32)") + b"".join(map(word, (7, 1, 2, 3, b"\x05" * 32)))
+    data = abi.call_data("revealVote", (7, PERSON, (1, 2, 3), b"\x05" * 32))
+    words = b"".join(map(word, (7, PERSON, 1, 2, 3, b"\x05" * 32)))
+    assert data == selector("revealVote(uint32,address,(uint64,uint64,uint32),bytes32)") + words
 
 
 def test_an_event_with_topics_and_data_out_of_order(abi: Interface) -> None:

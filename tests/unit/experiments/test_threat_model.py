@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threat model and its annex of tests: every attack has a test, and every named test exists. Two limits, played."""
+"""The threat model and its annex of tests: every attack has a test, and every named test exists. A task without members."""
 
 from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pdfed.mechanism import Call, Mechanism, Role, Score, word
+from pdfed.mechanism import Call, Mechanism, MechanismError, Role, Score, word
 
-from .test_worked_example import ETHER, TERMS
+from .test_worked_example import DAY, ETHER, TERMS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
@@ -19,11 +20,12 @@ ANNEX = (ROOT / "docs" / "threat-model-tests.md").read_text(encoding="utf-8")
 LIMITS = PAGE[PAGE.index("## Known limits") :]
 TEST = re.compile(r"`(tests/[\w./-]+)::(\w+)`")
 NAMED = sorted(set(TEST.findall(ANNEX)))
-ATTACK = re.compile(r"^\| ([PVLN]\d+) \| (.*) \|$", re.MULTILINE)  # its number, and the rest of its row
+ATTACK = re.compile(r"^\| ([RPVLN]\d+) \| (.*) \|$", re.MULTILINE)  # its number, and the rest of its row
 LIMIT = re.compile(r"^\| (\d+) \| (.*) \|$", re.MULTILINE)
 
-SPONSOR, EVE, MALLORY, ADA, BEN = (f"0x{number:040x}" for number in range(1, 6))
-COLLUDERS, MEMBERS = (EVE, MALLORY), (ADA, BEN)
+SPONSOR, *ACCOUNTS = (f"0x{number:040x}" for number in range(1, 10))
+PAIR, FOUR, MEMBERS = tuple(ACCOUNTS[:2]), tuple(ACCOUNTS[:4]), tuple(ACCOUNTS[4:])
+GUARDED = replace(TERMS, electorate=400, enrolment=7 * DAY, pace=7 * DAY)  # as derived for five voters
 PRAISE, HONEST = Score(1_000_000, 1_999_000_000, 0), Score(80_000_000, 100_000_000, 0)
 
 
@@ -68,21 +70,22 @@ def test_tests_are_named_in_the_annex_alone():
 
 
 def test_every_attack_that_works_is_a_known_limit():
-    for topic in ("majority", "late content", "grind", "flood", "near-cop", "silent", "lazy"):
+    for topic in ("majority", "brib", "jury", "flood", "near-cop", "silent", "lazy", "electorate", "stolen key"):
         assert topic in LIMITS.lower(), topic
     working = [row for _, row in ATTACK.findall(PAGE) if "**works**" in row]
-    assert len(working) >= 5
+    assert len(working) >= 3
     assert [row for row in working if "[limit " not in row] == []
 
 
 class Colluders:
-    """Two accounts of the minimum stake that praise each other's models, in a task that nobody else has joined."""
+    """Accounts of the minimum stake that praise each other's models, in a task that nobody else has joined yet."""
 
-    def __init__(self, pool: int) -> None:
+    def __init__(self, accounts: tuple[str, ...], pool: int) -> None:
         self.now = 1_000_000
-        self.task = Mechanism(TERMS, Call(SPONSOR, self.now, pool))
+        self.accounts = accounts
+        self.task = Mechanism(GUARDED, Call(SPONSOR, self.now, pool))
         self.models = 0
-        self.join(*COLLUDERS)
+        self.join(*accounts)
 
     def call(self, account: str, value: int = 0) -> Call:
         self.now += 1
@@ -90,40 +93,55 @@ class Colluders:
 
     def join(self, *accounts: str) -> None:
         for account in accounts:
-            self.task.register(self.call(account, TERMS.min_stake), Role.TRAINER)
+            self.task.register(self.call(account, GUARDED.min_stake), Role.TRAINER)
 
-    def play(self, models: int, pair: tuple[str, str], score: Score) -> None:
-        """Submit, commit, reveal and settle; nobody waits, because all eligible weight votes."""
+    def play(self, models: int, accounts: tuple[str, ...], score: Score) -> None:
+        """Submit, commit, reveal and settle, each model to the end of its windows; each account in turn is the author."""
         task = self.task
         for number in range(models):
-            author, voter = pair[number % 2], pair[1 - number % 2]
+            author, *voters = accounts[number % len(accounts) :] + accounts[: number % len(accounts)]
             self.models += 1
-            id = task.submit(self.call(author, TERMS.submission_fee), word(self.models), (0,))
-            commitment = task.vote_commitment(id, voter, score, word(id))
-            task.commit_vote(self.call(voter), id, task.models[id].bundle, commitment, bytes(32))
-            task.reveal_vote(self.call(voter), id, score, word(id))
-            task.settle(self.call(voter), id)
+            id = task.submit(self.call(author, GUARDED.submission_fee), word(self.models), (0,))
+            model = task.models[id]
+            for voter in voters:
+                commitment = task.vote_commitment(id, voter, score, word(id))
+                task.commit_vote(self.call(voter), id, model.bundle, model.baseline, commitment, bytes(32))
+            self.now = model.submitted_at + GUARDED.commit_window
+            for voter in voters:
+                task.reveal_vote(self.call(voter), id, voter, score, word(id))
+            self.now = model.submitted_at + GUARDED.commit_window + GUARDED.reveal_window
+            task.settle(self.call(author), id)
 
 
-def test_two_accounts_empty_the_pool_of_a_task_without_members():
-    colluders = Colluders(pool=10 * ETHER)
-    colluders.play(20, COLLUDERS, PRAISE)
-    assert colluders.task.pool < 0.04 * ETHER
-    assert colluders.now < 1_000_000 + TERMS.commit_window  # no window had to pass
+def test_nobody_submits_before_the_members_could_join():
+    colluders = Colluders(PAIR, pool=10 * ETHER)
+    with pytest.raises(MechanismError, match="NotOpen"):
+        colluders.play(1, PAIR, PRAISE)
 
 
-def test_steps_taken_while_the_pool_is_empty_earn_royalties_from_later_payouts():
-    colluders = Colluders(pool=0)
-    colluders.play(20, COLLUDERS, PRAISE)
+def test_two_accounts_take_nothing_from_a_task_without_members():
+    colluders = Colluders(PAIR, pool=10 * ETHER)
+    colluders.now += GUARDED.enrolment
+    colluders.play(20, PAIR, PRAISE)
+    assert colluders.task.frontier == 0
+    assert colluders.task.pool == 10 * ETHER + 20 * GUARDED.submission_fee * 3 // 4  # a quarter of each fee paid their votes
+
+
+def test_more_than_half_of_the_electorate_owns_the_royalties_of_an_empty_pool():
+    colluders = Colluders(FOUR, pool=0)
+    colluders.now += GUARDED.enrolment
+    colluders.play(20, FOUR, PRAISE)
     task = colluders.task
-    assert task.frontier == 20 * 63
-    for account in COLLUDERS:
-        task.request_exit(colluders.call(account))
+    assert task.frontier == 20 * 63  # the pace limits payments, not the frontier
+    task.claim_royalties(colluders.call(SPONSOR), list(range(1, 21)))  # of the fees, all that the pool had until then
+    for account in FOUR:
+        task.request_exit(colluders.call(account), account)
+    colluders.now += GUARDED.pace
     task.fund(colluders.call(SPONSOR, 10 * ETHER))
     colluders.join(*MEMBERS)
     colluders.play(1, MEMBERS, HONEST)
     assert task.models[21].payout > 0
-    earned = sum(task.credits.get(account, 0) for account in COLLUDERS)
+    earned = sum(task.credits.get(account, 0) for account in FOUR)
     task.claim_royalties(colluders.call(SPONSOR), list(range(1, 21)))
-    royalty = task.models[21].payout * TERMS.royalty // 10_000
-    assert royalty - 21 <= sum(task.credits[account] for account in COLLUDERS) - earned <= royalty
+    royalty = task.models[21].payout * GUARDED.royalty // 10_000
+    assert royalty - 21 <= sum(task.credits[account] for account in FOUR) - earned <= royalty

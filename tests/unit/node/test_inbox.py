@@ -21,7 +21,7 @@ from pdfed.storage import ContentUnavailable, cid_from_digest
 
 DAY, FIND_SECONDS = 86_400, 30
 ME, JUNK, HONEST = (f"0x{character * 40}" for character in "123")
-TERMS = Terms(b"\x01" * 32, 10**17, 0, 0, 5000, 2500, 2, 0, 0, DAY, DAY, 2 * DAY, 0, ME)
+TERMS = Terms(b"\x01" * 32, 10**17, 0, 0, 5000, 2500, 2, 0, 0, DAY, DAY, 2 * DAY, 0, ME, 0, 0, 0)
 
 
 class Clock:
@@ -75,7 +75,7 @@ def ctx(clock: Clock, tmp_path: Path) -> Any:
         journal=Journal(":memory:"),
         store=Silent(clock),
         address=ME,
-        client=None,
+        client=SimpleNamespace(now=lambda: int(clock.now), chain_id=1, address=ME),
         bundle_folder=lambda digest: tmp_path / cid_from_digest(digest),
         task=SimpleNamespace(max_bundle_bytes=10**9),
     )
@@ -93,6 +93,26 @@ def test_content_that_never_comes_keeps_no_other_model_waiting(ledger: Ledger, c
             pass
     attempts = [ctx.store.tried[cid_from_digest(ledger.models[id].bundle)] for id in (1, 2, 3)]
     assert min(attempts) > 100 and max(attempts) - min(attempts) <= 3
+
+
+def test_a_champion_is_missing_once_it_was_not_found_for_a_window(ledger: Ledger, ctx: Any, clock: Clock) -> None:
+    for name, args in (
+        ("ModelSettled", {"id": 1, "scored": True, "gain": 30, "level": 30, "payout": 0, "paid": 30}),
+        ("ChampionChanged", {"id": 1, "frontier": 30}),
+    ):
+        ledger.apply(Event(name, args, 10, "0x", 0, "0x", 10))
+    inbox = Inbox(ctx)
+    assert inbox.missing(ledger, 10 * DAY) == set()  # nobody has looked for it
+    for _ in inbox.work(ledger.models[1], ledger):
+        pass
+    since = int(clock.now)
+    assert inbox.missing(ledger, since + DAY - 1) == set()
+    for again in (inbox, Inbox(ctx)):  # a restart keeps the time
+        assert again.missing(ledger, since + DAY) == {1}
+    ctx.bundle_folder(ledger.models[1].bundle).mkdir()
+    next(inbox.work(ledger.models[1], ledger), None)
+    assert inbox.missing(ledger, 9 * DAY) == {1}  # found, and rejected: an empty folder is no bundle
+    assert not ctx.journal.rows("SELECT * FROM inbox_missing")
 
 
 def test_a_first_attempt_that_fails_puts_a_model_behind_no_newer_one(ledger: Ledger, ctx: Any, clock: Clock) -> None:

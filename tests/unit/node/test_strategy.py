@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,22 +12,27 @@ from eth_utils.address import to_checksum_address
 from pdfed.chain.events import Event
 from pdfed.chain.ledger import Ledger
 from pdfed.mechanism import Role, Score, Terms
+from pdfed.node import strategy
 from pdfed.node.evaluation import OwnScore, vote
 from pdfed.node.inbox import models_to_score
 from pdfed.node.strategy import (
+    FALSE_STEPS,
     OPEN_PER_AUTHOR,
-    choose_parents,
+    Choice,
+    baselines,
     exceeds_alarm,
     flooding_authors,
     may_begin,
     opinion,
+    ranking,
     should_submit,
+    to_beat,
     vote_waits,
 )
 from pdfed.spec import NodeConfig
 
 ANN, BOB, CYD, ME = (to_checksum_address(f"0x{character * 40}") for character in "abcd")
-TERMS = Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, ANN)
+TERMS = Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, ANN, 0, 0, 0)
 
 
 def event(name: str, block: int, **args: Any) -> Event:
@@ -68,21 +74,36 @@ def config(**choices: Any) -> NodeConfig:
     return NodeConfig(data="digits", **choices)
 
 
+def level_of(model: int, ledger: Ledger, own: dict[int, OwnScore], config: NodeConfig) -> float | None:
+    return opinion(ledger.models[model], ledger, own, baselines(ledger, own), config)
+
+
+def choose_parents(ledger: Ledger, own: dict[int, OwnScore], config: NodeConfig) -> Choice | None:
+    return strategy.choose_parents(ledger, own, baselines(ledger, own), config)
+
+
+def crown(ledger: Ledger, model: int, gain: int) -> None:
+    """Settle a model as the new champion, with a gain over its baseline."""
+    level = ledger.models[ledger.models[model].baseline].level + gain
+    ledger.apply(event("ModelSettled", 600, id=model, scored=True, gain=gain, level=level, payout=0, paid=gain))
+    ledger.apply(event("ChampionChanged", 600, id=model, frontier=level))
+
+
 def test_a_level_is_counted_in_halvings_of_ones_own_measurement(ledger: Ledger) -> None:
     own = {0: score(80), 1: score(20)}
-    assert opinion(ledger.models[1], ledger, own, config(believe="self")) == pytest.approx(2.0)
-    assert opinion(ledger.models[2], ledger, own, config(believe="self")) is None
+    assert level_of(1, ledger, own, config(believe="self")) == pytest.approx(2.0)
+    assert level_of(2, ledger, own, config(believe="self")) is None
 
 
 def test_scores_of_others_count_as_ratios_so_their_scale_does_not_matter(ledger: Ledger) -> None:
     cast(ledger, CYD, 1, qn=500, baseline=1000)
-    assert opinion(ledger.models[1], ledger, {}, config()) == pytest.approx(1.0)
+    assert level_of(1, ledger, {}, config()) == pytest.approx(1.0)
 
 
 def test_the_median_bears_one_liar(ledger: Ledger) -> None:
     cast(ledger, CYD, 1, qn=40, baseline=80)
     cast(ledger, BOB, 1, qn=1, baseline=10**6)
-    assert opinion(ledger.models[1], ledger, {0: score(80), 1: score(40)}, config()) == pytest.approx(1.0)
+    assert level_of(1, ledger, {0: score(80), 1: score(40)}, config()) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +120,7 @@ def test_the_median_bears_one_liar(ledger: Ledger) -> None:
 def test_only_the_believed_are_heard(ledger: Ledger, choices: dict[str, Any], heard: float | None) -> None:
     cast(ledger, CYD, 1, qn=50, baseline=100)
     cast(ledger, BOB, 1, qn=200, baseline=100)
-    assert opinion(ledger.models[1], ledger, {}, config(**choices)) == (None if heard is None else pytest.approx(heard))
+    assert level_of(1, ledger, {}, config(**choices)) == (None if heard is None else pytest.approx(heard))
 
 
 def test_the_best_model_is_continued(ledger: Ledger) -> None:
@@ -138,18 +159,100 @@ def test_a_model_that_copies_is_left_alone_whoever_says_so(ledger: Ledger) -> No
 
 
 def test_only_what_beats_the_champion_is_submitted() -> None:
-    assert should_submit(score(39), score(40), config())
-    assert not should_submit(score(41), score(40), config())
-    assert not should_submit(score(30, memorized=500_000), score(40), config())
-    assert should_submit(score(41), score(40), config(submit_worse=True))
+    assert should_submit(score(39), 40_000_000, config())
+    assert not should_submit(score(41), 40_000_000, config())
+    assert not should_submit(score(30, memorized=500_000), 40_000_000, config())
+    assert should_submit(score(41), 40_000_000, config(submit_worse=True))
 
 
 def test_a_vote_carries_micro_units_and_never_zero() -> None:
-    assert vote(score(12.5, 7), score(0.0)) == Score(12_500_000, 1, 7)
+    assert vote(score(12.5, 7), score(0.0).micro) == Score(12_500_000, 1, 7)
 
 
-def submitted(ledger: Ledger, number: int, author: str) -> None:
-    facts = {"id": number, "author": author, "bundle": number.to_bytes(32, "big"), "parents": (0,), "baseline": 0}
+# A champion that is withheld or false
+
+
+def test_a_baseline_that_one_measured_and_trusts_is_ones_own_measurement(ledger: Ledger) -> None:
+    crown(ledger, 1, 64)
+    assert baselines(ledger, {0: score(80), 1: score(50)}) == {0: 80_000_000, 1: 50_000_000}
+    just = 80 / 2 ** ((64 - FALSE_STEPS) / 64)
+    assert baselines(ledger, {0: score(80), 1: score(just)})[1] == score(just).micro
+
+
+def test_a_false_champion_counts_as_what_the_chain_says_of_it(ledger: Ledger) -> None:
+    """The saw: junk becomes champion, then the model it replaced is a great gain over it."""
+    crown(ledger, 1, 60)
+    own = {0: score(80), 1: score(79)}
+    known = baselines(ledger, own)
+    assert known[1] == pytest.approx(80_000_000 / 2 ** (60 / 64), abs=1)
+    assert vote(score(79), known[1]).qn > known[1]  # what it replaced is no gain
+    assert [model for _, model in ranking(ledger, own, known, config())] == [0]
+
+
+def test_a_withheld_champion_stops_nothing(ledger: Ledger) -> None:
+    crown(ledger, 1, 32)
+    own = {0: score(80)}
+    assert baselines(ledger, own) == {0: 80_000_000}  # it may still come
+    known = baselines(ledger, own, missing={1})
+    assert known[1] == pytest.approx(80_000_000 / 2**0.5, abs=1)
+    assert to_beat(ledger, own, baselines(ledger, own), config()) is None
+    assert to_beat(ledger, own, known, config()) == 80_000_000
+    submitted(ledger, 3, CYD, baseline=1)
+    own |= {3: score(40)}
+    assert opinion(ledger.models[3], ledger, own, known, config()) == pytest.approx(1.0)
+    assert to_beat(ledger, own, known, config()) == 40_000_000  # progress goes on below the frontier
+
+
+def test_the_last_champion_that_one_trusts_is_the_measure(ledger: Ledger) -> None:
+    crown(ledger, 1, 40)
+    submitted(ledger, 3, BOB, baseline=1)
+    crown(ledger, 3, 60)
+    submitted(ledger, 4, ANN, baseline=3)
+    crown(ledger, 4, 20)
+    own = {0: score(80), 1: score(50), 3: score(90), 4: score(50 / 2 ** (80 / 64))}
+    known = baselines(ledger, own)
+    assert known[1] == 50_000_000
+    assert known[3] == pytest.approx(50_000_000 / 2 ** (60 / 64), abs=1)
+    assert known[4] == own[4].micro  # an honest model that passes the false one is trusted
+    assert to_beat(ledger, own, known, config()) == own[4].micro
+
+
+def test_a_member_with_other_pictures_does_not_vote_no_for_ever(ledger: Ledger) -> None:
+    """Regression: one honest champion that a member found false made all later ones false, by the imputed baselines."""
+    own = {0: score(200), 1: score(200 / 2 ** (26 / 64))}
+    crown(ledger, 1, 60)
+    for number in (3, 4):
+        submitted(ledger, number, BOB, baseline=number - 2 if number == 3 else 3)
+        crown(ledger, number, 10)
+        own[number] = score(own[max(own)].qn / 2 ** (11 / 64))
+    known = baselines(ledger, own)
+    assert [known[id] == own[id].micro for id in (0, 1, 3, 4)] == [True, False, False, True]
+    gain = 64 * math.log2(known[4] / score(own[4].qn / 2 ** (10 / 64)).micro)
+    assert gain == pytest.approx(10, abs=0.01)
+
+
+def test_a_false_champion_between_honest_ones_is_never_trusted(ledger: Ledger) -> None:
+    """A coalition crowns junk, then the model that it replaced, again and again: no two champions in a row agree."""
+    own = {0: score(80), 1: score(300)}
+    crown(ledger, 1, 60)
+    for number, qn in ((3, 80), (4, 300), (5, 80)):
+        submitted(ledger, number, BOB, baseline=1 if number == 3 else number - 1)
+        crown(ledger, number, 60)
+        own[number] = score(qn)
+    known = baselines(ledger, own)
+    assert [id for id in known if known[id] == own[id].micro] == [0]
+
+
+def test_a_newcomer_without_the_baselines_baseline_believes_its_measurement(ledger: Ledger) -> None:
+    crown(ledger, 1, 40)
+    submitted(ledger, 3, BOB, baseline=1)
+    crown(ledger, 3, 60)
+    assert baselines(ledger, {0: score(80), 3: score(70)}) == {0: 80_000_000, 3: 70_000_000}
+    assert baselines(ledger, {}, missing={1, 3}) == {}
+
+
+def submitted(ledger: Ledger, number: int, author: str, baseline: int = 0) -> None:
+    facts = {"id": number, "author": author, "bundle": number.to_bytes(32, "big"), "parents": (0,), "baseline": baseline}
     ledger.apply(event("ModelSubmitted", 10 + number, **facts, eligibleWeight=300))
 
 

@@ -15,7 +15,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from safetensors.numpy import save_file
 
-from pdfed.provenance import Claim, Identity, Parent, TrainingFacts, dataset_root, sign_model
+from pdfed.provenance import AuthorScore, Claim, Identity, Parent, TrainingFacts, dataset_root, sign_model
 
 CHAIN, CONTRACT = 31337, "0x" + "12" * 20
 FACTS = TrainingFacts(
@@ -58,7 +58,9 @@ class Person:
         save_file({"w": np.random.default_rng(seed).normal(size=8).astype(np.float16)}, file, metadata={"format": "pt"})
         return file
 
-    def make(self, title: str, parents: Sequence[Parent] = (), facts: TrainingFacts = FACTS) -> Parent:
+    def make(
+        self, title: str, parents: Sequence[Parent] = (), facts: TrainingFacts = FACTS, author_score: AuthorScore | None = None
+    ) -> Parent:
         """Sign a model, ready to be the parent of others."""
         file = self.weights(title)
         manifest = sign_model(
@@ -70,6 +72,7 @@ class Person:
             weights_cid=cid_of_digest(hashlib.sha256(file.read_bytes()).digest()),
             identity=self.identity,
             sign=self.sign,
+            author_score=author_score,
         )
         digest = hashlib.sha256(b"bundle of " + title.encode()).digest()
         return Parent(digest, cid_of_digest(digest), file, manifest, title)

@@ -18,7 +18,7 @@ from pdfed.report.local_scores import own_measurements, own_table
 from pdfed.scoring import Membership, PrivacyAudit
 
 CONTRACT, OWNER = "0x" + "c" * 40, "0x" + "a" * 40
-LEDGER = Ledger(Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, OWNER))
+LEDGER = Ledger(Terms(b"\x01" * 32, 10**17, 10**15, 10**15, 5000, 2500, 2, 0, 1000, 100, 100, 1000, 0, OWNER, 0, 0, 0))
 WEIGHTS = b"\x07" * 32
 AUDIT = PrivacyAudit(Membership(0.51, 0.02, 0.04), Membership(0.93, 0.4, 0.04), pictures=100, extracted=12, samples=500)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def test_the_page_is_up_to_date() -> None:
 def test_every_command_and_every_field_is_on_the_page() -> None:
     page = REFERENCE["page"]()
     for script in (ROOT / "scripts").glob("*.py"):
-        assert f"### ape run {script.stem}\n" in page
+        assert re.search(rf"^### ape run {script.stem}( \w+)?$", page, re.MULTILINE)
+    assert all(f"### ape run licence {name}\n" in page for name in ("offer", "buy", "use", "claim", "show"))
     for model in (NodeConfig, *models_below(TaskFile)):
         for field in describe(model):
             assert f"| `{field.name}` |" in page

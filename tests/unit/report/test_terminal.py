@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pdfed.audit import AuditReport, Check, CheckState, ModelAudit, Withdrawal
 from pdfed.inclusion import DataSetModels
-from pdfed.provenance import Claim, Credentials, InclusionProof, Record, TrainingFacts
+from pdfed.provenance import AuthorScore, Claim, Credentials, InclusionProof, Record, TrainingFacts
 from pdfed.report.facts import credentials_facts, inclusion_facts
 from pdfed.report.terminal import (
     LiveDisplay,
@@ -34,7 +34,7 @@ HOSTILE = ("[/x]", "[red]calm[/red]", "[link=https://a.example]b[/link]", ":smil
 def of_hostile(name: str) -> Credentials:
     """Credentials in which everything that can be named has this name."""
     facts = TrainingFacts(name, name, 1_000, 10, 0, name, 1, "ab" * 32, 0, None)
-    record = Record(Claim(WALLET, 1, WALLET, ()), facts, "bafy", bytes(32), name, (), bytes(32), bytes(32))
+    record = Record(Claim(WALLET, 1, WALLET, ()), facts, None, "bafy", bytes(32), name, (), bytes(32), bytes(32))
     return Credentials(name, name, "Valid", "bafy", name, (record,))
 
 
@@ -43,6 +43,15 @@ def test_names_in_credentials_are_text(name: str) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(credentials_table(of_hostile(name)))
     assert console.export_text().count(name) == 5  # title, its model, its signer; in the table title and objective
+
+
+def test_the_authors_score_is_in_the_facts_of_a_file() -> None:
+    known = of_hostile("a model")
+    assert credentials_facts(known)["lineage"][0]["author_score"] is None
+    score = AuthorScore(qn=90.5, fid=180.25, memorized=2_000, baseline=b"\x07" * 32, baseline_qn=101.0)
+    scored = replace(known, lineage=(replace(known.lineage[0], author_score=score),))
+    (entry,) = json.loads(json.dumps(credentials_facts(scored)))["lineage"]
+    assert (entry["author_score"]["qn"], entry["author_score"]["baseline"][:4]) == (90.5, "bafy")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -54,7 +63,7 @@ def test_what_a_live_display_tells_of_an_audit_is_text(name: str) -> None:
 
 def audited(detail: str, **changes: Any) -> ModelAudit:
     """A model of which one check failed, for this reason."""
-    found = ModelAudit(1, "bafy", WALLET, (0,), (Check("card", CheckState.FAILED, detail),), 2, 2, {WALLET: 1.0}, {})
+    found = ModelAudit(1, "bafy", WALLET, (0,), (Check("card", CheckState.FAILED, detail),), 2, 2, {WALLET: 1.0}, {}, None)
     return replace(found, **changes)
 
 

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Offers, buys, claims and lists licences of a federation's models, and payments for their use (`contracts/PDFedUse.sol`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_hash.auto import keccak
+
+from pdfed.chain.chain_errors import TransactionRefused
+from pdfed.chain.ledger import GENESIS, Ledger
+from pdfed.chain.use_client import Receipt, UseClient, UseTerms
+from pdfed.errors import PDFedError
+from pdfed.journal import Journal
+from pdfed.provenance import LicenceReceipt
+from pdfed.rewards import pay, send
+
+MAX_LICENCE = 1_000_000  # bytes of a licence's text
+USED_BATCH = 50  # used models per claim
+DEFAULTS = {"pool_share": 1_000, "genesis_steps": 64}  # a tenth for the pool; the genesis counts as one halving
+
+Say = Callable[[str], None]
+
+
+class LicenceUnreadable(PDFedError):
+    """The file of a licence's text can't be used."""
+
+
+class WrongReceipt(PDFedError):
+    """A receipt that does not exist, or licenses another model."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Wei that the author of model `champion` can claim of what was paid for the use of model `used`."""
+
+    champion: int
+    used: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """Units of a model's licence for the account `to`: at this price (wei per unit) and under this licence, or not at all."""
+
+    id: int
+    units: int
+    price: int
+    licence: bytes
+    to: str
+
+
+def licence_digest(path: Path) -> bytes:
+    """Keccak of a licence's text, byte for byte. Raises LicenceUnreadable."""
+    try:
+        size = path.stat().st_size
+        text = path.read_bytes() if 0 < size <= MAX_LICENCE else b""
+    except OSError as fault:
+        raise LicenceUnreadable(f"{path}: {fault.strerror}.", "Name the file of the licence's text with --licence.") from fault
+    if not text:
+        raise LicenceUnreadable(f"{path} has {size} bytes; a licence has 1 to {MAX_LICENCE}.", "Name the file of its text.")
+    return bytes(keccak(text))
+
+
+def offer(use: UseClient, account: Any, journal: Journal, id: int, price: int, licence: bytes) -> None:
+    """Set a model's price (wei per unit; 0: not for sale) and licence. Raises PaymentFailed, Unfunded."""
+    send(use, account, journal, "offer", (id, price, licence))
+
+
+def buy(use: UseClient, account: Any, journal: Journal, wish: Purchase, say: Say) -> int:
+    """Buy, once however often it is stopped; returns the receipt's number.
+
+    Raises PaymentFailed where the author changed price or licence, EarlierPayment, Unfunded.
+    """
+    call = (wish.id, wish.units, wish.licence, wish.to)
+    key = f"buy:{wish.id}:{wish.units}:{wish.licence.hex()}:{wish.to}"
+    outcome = pay(use, account, journal, "buy", wish.price * wish.units, say, call, key)
+    return next(int(event.args["receipt"]) for event in outcome.events if event.name == "Licensed")
+
+
+def tip(use: UseClient, account: Any, journal: Journal, id: int, amount: int, memo: bytes, say: Say) -> None:
+    """Pay wei for the use of a model without a licence. Raises PaymentFailed, EarlierPayment, Unfunded."""
+    pay(use, account, journal, "use", amount, say, (id, memo), f"use:{id}:{memo.hex()}")
+
+
+def shares(use: UseClient, ledger: Ledger, account: str) -> list[Share]:
+    """Find all that the models of `account`, and the genesis if that is its payee, can claim now."""
+    paid = [id for id in ledger.models if use.income_of(id)[0] > use.income_of(id)[1]]
+    own = [id for id, model in ledger.models.items() if id != GENESIS and model.author == account]
+    if use.terms().genesis_payee == account:
+        own.insert(0, GENESIS)
+    found = (Share(champion, used, use.claimable(champion, used)) for champion in own for used in paid)
+    return [share for share in found if share.amount]
+
+
+def claim(use: UseClient, account: Any, journal: Journal, owner: str, due: list[Share], say: Say) -> int:
+    """Claim shares for `owner`, of `shares`, and withdraw its credit to the account; returns the wei withdrawn.
+
+    Anyone may claim for an account; only its payee withdraws. Raises PaymentFailed, Unfunded.
+    """
+    for champion in dict.fromkeys(share.champion for share in due):
+        used = [share.used for share in due if share.champion == champion]
+        for start in range(0, len(used), USED_BATCH):
+            batch = tuple(used[start : start + USED_BATCH])
+            say(f"claim: share of model {champion} in the use of {', '.join(map(str, batch))}")
+            send(use, account, journal, "claim", (champion, batch), key=f"claim:{champion}:{batch}")
+    credit, payee = use.credit(owner), use.fed.payee(owner)
+    if not credit:
+        return 0
+    if payee != str(account.address):
+        say(f"{credit} wei of {owner} stay in the contract: only {payee} may withdraw them")
+        return 0
+    send(use, account, journal, "withdraw", (owner, payee), key=f"withdraw:{owner}")
+    return credit
+
+
+def forward(use: UseClient, account: Any, journal: Journal) -> int:
+    """Pay what is owed to the task's pool into it; returns the wei, 0 if nothing is owed. Raises PaymentFailed, Unfunded."""
+    owed = use.use_ledger()[1]
+    if owed:
+        send(use, account, journal, "forward")
+    return owed
+
+
+def licence_receipt(use: UseClient, number: int, model: int, holder: str) -> LicenceReceipt:
+    """Return what a picture by `model` states of a purchase for `holder`. Raises WrongReceipt where there is none, or another."""
+    try:
+        receipt = use.receipt(number)
+    except TransactionRefused as fault:
+        raise WrongReceipt(f"{use.address} has no receipt {number}.", "`ape run licence show` lists the receipts.") from fault
+    if receipt.id != model:
+        raise WrongReceipt(
+            f"Receipt {number} is of model {receipt.id}, and the pictures are by model {model}.",
+            f"Draw with --model {receipt.id}, or buy a licence of model {model}.",
+        )
+    if receipt.to != holder:
+        raise WrongReceipt(
+            f"Receipt {number} was bought for {receipt.to}, and the account is {holder}.",
+            "Name its holder's account with --account, or buy a licence for this one.",
+        )
+    return LicenceReceipt(number, use.chain_id, use.address, receipt.id, receipt.to, receipt.licence.hex())
+
+
+def receipts_of(use: UseClient, holder: str | None = None) -> dict[int, Receipt]:
+    """Purchases by number, of one account or all."""
+    all_ = ((number, use.receipt(number)) for number in range(1, use.receipt_count() + 1))
+    return {number: receipt for number, receipt in all_ if holder in (None, receipt.to)}
+
+
+def proposed_terms(payee: str) -> UseTerms:
+    """Terms that `ape run deploy --use` proposes."""
+    return UseTerms(genesis_payee=payee, **DEFAULTS)
