@@ -21,7 +21,7 @@ from pdfed.spec import Images, Scoring
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("real", help="folder of real pictures, one sub-folder per class or none; or an .npz")
+    arguments.add_argument("real", help="folder of real pictures, one sub-folder per class or none; or a data set (docs/data.md)")
     arguments.add_argument("generated", help="folder of generated pictures, the same classes")
     arguments.add_argument("--scorers", type=Path, default=Path(".pdfed/scorers"), help="folder of the scoring models")
     arguments.add_argument("--size", type=int, default=32, help="side in pixels at which pictures are compared")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train a task's scoring models on public pictures: `ape run train-scorers --data ./public --out scorers`."""
 
-import re
 from pathlib import Path
 
 import click
@@ -11,11 +10,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pdfed.cli import FriendlyCommand, NumberRange, threads_option
 from pdfed.spec.task import MAX_SEED
 
-CLASSES = tuple(str(label) for label in range(1000))  # the most that a task may have, so the labels of any .npz fit
+CLASSES = tuple(str(label) for label in range(1000))  # the most that a task may have, so the labels of any data set fit
 
 
 @click.command(cls=FriendlyCommand)
-@click.option("--data", required=True, help="Pictures that are not private: a folder, an .npz, digits or digits:a-b/n.")
+@click.option(
+    "--data", required=True, help="Pictures that are not private: a folder, a data set (docs/data.md), digits or digits:a-b/n."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the scoring models.")
 @click.option("--task", default=None, help="Preset or YAML file of the task. Default: digits if --data is digits, else art64.")
 @click.option(
@@ -37,13 +38,14 @@ def cli(data: str, out: Path, task: str | None, images: int | None, held_out: fl
 
     To resume a stopped run, give the same command again: the result is the same.
     """
+    from pdfed.data import has_numbered_classes
     from pdfed.genesis import complete_task
     from pdfed.spec import read_task_file
 
     preset = task or ("digits" if data.partition(":")[0] == "digits" else "art64")
     completed = complete_task(read_task_file(preset).model_copy(update={"public": data}))
     spec = completed.task.images
-    if task is None and re.search(r"\.npz(:\d+-\d+/\d+)?$", data):
+    if task is None and has_numbered_classes(data):
         spec = spec.model_copy(update={"classes": CLASSES})
     scoring = completed.task.scoring
     scoring = scoring.model_copy(update={"training_images": images or scoring.training_images})

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets: load labelled pictures (folder, .npz, digits), split and partition them, leave memorised ones out (dedup)."""
+"""Data sets: load labelled pictures as they are distributed, split and partition them, leave memorised ones out (dedup)."""
 
 from pdfed.data.data_errors import NoPictures, SourceUnreadable, TooFewPictures, UnknownClass
 from pdfed.data.exclusions import Exclusions
 from pdfed.data.images import ImageSet, SkippedFile
-from pdfed.data.loading import classes_in, load
-from pdfed.data.parts import partition, split
+from pdfed.data.loading import classes_in, has_numbered_classes, load
+from pdfed.data.parts import partition, partition_by_quantity, split
 
 __all__ = [
     "Exclusions",
@@ -16,7 +16,9 @@ __all__ = [
     "TooFewPictures",
     "UnknownClass",
     "classes_in",
+    "has_numbered_classes",
     "load",
     "partition",
+    "partition_by_quantity",
     "split",
 ]

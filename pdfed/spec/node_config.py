@@ -23,7 +23,9 @@ class NodeConfig(Frozen):
     data: Annotated[
         str,
         Field(
-            title="source", description="Private pictures: a folder, an .npz file, digits or digits:a-b/n (parts a to b−1 of n)."
+            title="source",
+            description="Private pictures: a folder, a data set as distributed, or digits; :test names a split, "
+            ":a-b/n takes parts a to b−1 of n (docs/data.md).",
         ),
     ]
     store: Annotated[

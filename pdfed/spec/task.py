@@ -260,7 +260,9 @@ class TaskFile(Frozen):
     public: Annotated[
         str,
         Field(
-            title="source", description="Public pictures: a folder, an .npz file, digits or digits:a-b/n (parts a to b−1 of n)."
+            title="source",
+            description="Public pictures: a folder, a data set as distributed, or digits; :test names a split, "
+            ":a-b/n takes parts a to b−1 of n (docs/data.md).",
         ),
     ]
     genesis_images: Annotated[int, Field(ge=64, description="Images seen when the genesis is trained; at least 4 batches.")] = (

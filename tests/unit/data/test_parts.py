@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdfed.data import ImageSet, TooFewPictures, partition, split
+from pdfed.data import ImageSet, TooFewPictures, partition, partition_by_quantity, split
 from pdfed.data.images import image_set
 
 NAMES = ("a", "b", "c")
@@ -80,3 +80,38 @@ def test_a_small_alpha_is_less_equal_than_a_large_one() -> None:
 def test_more_nodes_than_pictures_are_refused() -> None:
     with pytest.raises(TooFewPictures):
         partition(pictures([(0, 0), (1, 1)]), 3, alpha=None, seed=0)
+
+
+@given(st.integers(1, 8), st.sampled_from([0.01, 0.5, 5.0]), st.integers(0, 50), st.integers(8, 90))
+def test_a_partition_by_quantity_deals_out_everything_once_and_keeps_the_mix(
+    parts: int, alpha: float, seed: int, count: int
+) -> None:
+    whole = pictures([(index, min(index % 4, 2)) for index in range(count)])
+    sets = partition_by_quantity(whole, parts, alpha=alpha, seed=seed)
+    assert len(sets) == parts and all(len(part) for part in sets)
+    assert sorted(kind for part in sets for kind in contents(part)) == sorted(contents(whole))
+    assert [part.hashes for part in partition_by_quantity(whole, parts, alpha=alpha, seed=seed)] == [part.hashes for part in sets]
+    for part in sets:
+        for label in range(3):
+            share = (whole.labels == label).mean()
+            # At either end of the part, each of the three classes is up to half a picture off its place.
+            assert abs((part.labels == label).sum() - share * len(part)) <= 1 + 3 * share + 1e-9
+
+
+def test_sizes_are_less_equal_with_a_small_alpha() -> None:
+    whole = pictures([(index % 250, index % 3) for index in range(600)])
+
+    def inequality(alpha: float) -> float:
+        sizes = [list(map(len, partition_by_quantity(whole, 4, alpha=alpha, seed=seed))) for seed in range(20)]
+        return float(np.std(sizes, axis=1).mean())
+
+    # Standard deviation of one of 4 shares: √(3/16 / (4 alpha + 1)), so 0.37 for 0.1 and 0.07 for 10.
+    assert inequality(0.1) > 2 * inequality(10.0) > 0
+
+
+def test_another_seed_gives_other_sizes_and_more_nodes_than_pictures_are_refused() -> None:
+    whole = pictures([(index, 0) for index in range(100)])
+    sizes = [[len(part) for part in partition_by_quantity(whole, 5, alpha=1.0, seed=seed)] for seed in range(2)]
+    assert sizes[0] != sizes[1]
+    with pytest.raises(TooFewPictures):
+        partition_by_quantity(pictures([(0, 0), (1, 1)]), 3, alpha=1.0, seed=0)
