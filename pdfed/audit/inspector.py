@@ -16,6 +16,7 @@ from pdfed.chain.client import ContractClient
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.errors import PDFedError
 from pdfed.provenance import (
+    MERGE,
     AncestorAltered,
     IngredientsDiffer,
     Provenance,
@@ -116,6 +117,8 @@ class Inspector:
         yield from (Check(name, CheckState.OK) for name in _MANIFEST_CHECKS)
         yield self._weights_check(folder)
         yield self._card_check(model, bundle)
+        if self._provenance[model.id].facts.objective == MERGE:
+            yield self._merge_check(model, bundle)
 
     def _weights_check(self, folder: Path) -> Check:
         """Check that the weights fit the task's network, and are finite and of plausible size."""
@@ -128,6 +131,28 @@ class Inspector:
         except PDFedError as fault:
             return Check("weights", CheckState.FAILED, fault.cause)
         return Check("weights", CheckState.OK)
+
+    def _merge_check(self, model: ModelFacts, bundle: bundles.Bundle) -> Check:
+        """Check that a model without training is the mean of its parents, which are fetched again."""
+        if self._task is None:
+            return Check("merge", CheckState.UNAVAILABLE, _NO_TASK)
+        from pdfed.diffusion import load_weights, merge, nearly_equal
+
+        parents = []
+        try:
+            for id in model.parents:
+                folder = self._scratch / f"parent-{id}"
+                limit = bundles.MAX_GENESIS_BYTES if id == GENESIS else self._task.max_bundle_bytes
+                self._store.fetch(cid_from_digest(self._ledger.models[id].bundle), folder, limit, FETCH_SECONDS)
+                parents.append(load_weights(folder / bundles.WEIGHTS, self._task))
+                shutil.rmtree(folder)
+            merged = merge(parents, self._provenance[model.id].facts.coefficients)
+            same = nearly_equal(load_weights(bundle.weights, self._task), merged)
+        except StoreFull:
+            raise
+        except PDFedError as fault:
+            return Check("merge", CheckState.UNAVAILABLE, f"A parent could not be read: {fault.cause}")
+        return check_that(same, "merge", "it is signed as a merge, and is not the mean of its parents")
 
     def _card_check(self, model: ModelFacts, bundle: bundles.Bundle) -> Check:
         if self._task is None:

@@ -5,7 +5,7 @@ from pdfed.diffusion.network import Weights, build_network, initial_weights
 from pdfed.diffusion.sampling import balanced_labels, grid, sample_all, samples
 from pdfed.diffusion.schema import schema
 from pdfed.diffusion.training import CheckpointUnreadable, Progress, TrainingDiverged, TrainingRun
-from pdfed.diffusion.weights import WeightsRejected, load_weights, merge, save_weights, weights_distance
+from pdfed.diffusion.weights import WeightsRejected, load_weights, merge, nearly_equal, save_weights, weights_distance
 
 __all__ = [
     "CheckpointUnreadable",
@@ -20,6 +20,7 @@ __all__ = [
     "initial_weights",
     "load_weights",
     "merge",
+    "nearly_equal",
     "sample_all",
     "samples",
     "save_weights",

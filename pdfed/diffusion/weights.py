@@ -70,6 +70,18 @@ def merge(states: Sequence[Weights], coefficients: Sequence[float]) -> Weights:
     return merged
 
 
+def nearly_equal(ours: Weights, theirs: Weights) -> bool:
+    """True if no value differs by more than one step of the file's fp16: a sum is rounded differently on other processors."""
+    step = torch.finfo(FILE_DTYPE)
+    least = step.eps * step.smallest_normal  # between two values near 0
+
+    def close(one: Tensor, other: Tensor) -> bool:
+        size = torch.maximum(one.abs(), other.abs())
+        return bool(((one - other).abs() <= step.eps * size + least).all())
+
+    return all(close(ours[name], value) for name, value in theirs.items())
+
+
 def weights_distance(ours: Weights, theirs: Weights) -> float:
     """Return ‖ours − theirs‖₂ / ‖theirs‖₂ over all tensors, ≥ 0: 0 for equal weights, about 1 for unrelated ones."""
     difference = math.sqrt(sum(float((ours[name] - theirs[name]).square().sum()) for name in theirs))

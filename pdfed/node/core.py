@@ -295,7 +295,8 @@ class Node:
         """Continue the current draft, or begin one if the node is a trainer (a validator trains nothing) and may begin."""
         if not self.training or self._leaving():
             return None
-        known = self._baselines(self.ctx.client.now())
+        now = self.ctx.client.now()
+        known = self._baselines(now)
         if self.ledger.champion not in known:
             return None
         draft = self.submissions.current()
@@ -305,10 +306,10 @@ class Node:
                 return None
             if not may_begin(self.ledger, self.ctx.address):
                 return None
-            if not self.submissions.begin(self.ledger, self._scores_on_disk(), known):
+            if not self.submissions.begin(self.ledger, self._scores_on_disk(), known, now):
                 return None
             draft = self.submissions.current()
-        if draft is None or draft.stage not in (Stage.TRAIN, Stage.JUDGE, Stage.SIGN):
+        if draft is None or draft.stage not in (Stage.TRAIN, Stage.MERGE, Stage.JUDGE, Stage.SIGN):
             return None
         return self.submissions.work(draft, self._to_beat, self._baseline)
 

@@ -99,6 +99,7 @@ class Evaluator:
         self._ruler = ruler
         self._noise = noise
         self._journal = journal
+        self.images_sampled = 0  # by this process
         self._cache = None if journal.path == ":memory:" else Path(journal.path).parent / "samples"
         journal.declare(_TABLES)
 
@@ -139,6 +140,7 @@ class Evaluator:
                 cache.append(batch)
             batches.append(batch)
             done += len(batch)
+            self.images_sampled += len(batch)
             yield f"sampling {done}/{count}"
         return np.concatenate(batches)
 

@@ -20,13 +20,14 @@ from typing import Any
 from pdfed import bundle as bundles
 from pdfed.bundle import parents_of, submitted
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
-from pdfed.diffusion import Weights, WeightsRejected, load_weights, weights_distance
+from pdfed.diffusion import Weights, WeightsRejected, load_weights, merge, nearly_equal, weights_distance
 from pdfed.journal import Journal
 from pdfed.node.context import NodeContext
 from pdfed.node.evaluation import OwnScore, known_score, weights_key
+from pdfed.node.parent_rules import may_merge
 from pdfed.node.privacy_audit import auditing, keep_audit, known_audit
 from pdfed.node.strategy import flooding_authors, vote_waits
-from pdfed.provenance import ProvenanceError
+from pdfed.provenance import MERGE, ProvenanceError
 from pdfed.storage import (
     ContentCorrupt,
     ContentRefused,
@@ -51,6 +52,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS inbox_model (
     submission BLOB PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', weights BLOB
 );
+CREATE TABLE IF NOT EXISTS inbox_merge (submission BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS inbox_missing (submission BLOB PRIMARY KEY, since INTEGER NOT NULL);
 """
 
@@ -81,6 +83,7 @@ class Inbox:
         self._failures: Counter[bytes] = Counter()
         ctx.journal.declare(_TABLES)
         self._missing_since: dict[bytes, int] = dict(ctx.journal.rows("SELECT submission, since FROM inbox_missing"))
+        self._merges: set[bytes] = {row[0] for row in ctx.journal.rows("SELECT submission FROM inbox_merge")}
         rows = ctx.journal.rows("SELECT submission, state, reason, weights FROM inbox_model")
         self._entries = {submission: InboxEntry(EntryState(state), *columns) for submission, state, *columns in rows}
         for submission, entry in self._entries.items():
@@ -101,6 +104,10 @@ class Inbox:
                 if score is not None:
                     scores[model.id] = score
         return scores
+
+    def merged(self, ledger: Ledger) -> frozenset[int]:
+        """Return the ids of the models that are known to be merges, with nothing trained."""
+        return frozenset(model.id for model in ledger.models.values() if key_of(model, ledger) in self._merges)
 
     def missing(self, ledger: Ledger, now: int) -> set[int]:
         """Return the champions whose content can't be had: rejected, or not found for a commit window (block times)."""
@@ -142,7 +149,7 @@ class Inbox:
             yield from self._fetch(model)
             self._found(key)
             if key not in self._entries:
-                yield from self._verify(model, key, submitted(model, ledger, self._ctx.client))
+                yield from self._verify(model, key, ledger)
             yield from self._score(model, key)
         except STORE_FAULTS as fault:
             self._retry_at[key] = time.monotonic() + RETRY_SECONDS * 2 ** min(self._failures[key], MAX_DOUBLINGS)
@@ -153,9 +160,12 @@ class Inbox:
             self._record(key, EntryState.REJECTED, fault.cause)
             yield f"model {model.id} rejected: {fault.cause}"
 
-    def adopt(self, bundle: bytes, parents: Sequence[bytes], weights: bytes) -> None:
+    def adopt(self, bundle: bytes, parents: Sequence[bytes], weights: bytes, merged: bool) -> None:
         """Record the node's own bundle, already scored as a candidate. weights: sha256 of the weights file."""
-        self._record(submission_key(self._ctx.address, bundle, parents), EntryState.SCORED, "", weights)
+        key = submission_key(self._ctx.address, bundle, parents)
+        self._record(key, EntryState.SCORED, "", weights)
+        if merged:
+            self._record_merge(key)
 
     def _not_found(self, key: bytes) -> None:
         """Store the block time from which a content is missing."""
@@ -183,16 +193,37 @@ class Inbox:
             yield "" if received == before else f"fetching model {model.id}: {received / 1e6:.1f} MB"
             before = received
 
-    def _verify(self, model: ModelFacts, key: bytes, expected: bundles.Submitted) -> Iterator[str]:
+    def _verify(self, model: ModelFacts, key: bytes, ledger: Ledger) -> Iterator[str]:
         """Verify a bundle's manifest against the chain and screen its weights."""
         ctx = self._ctx
-        bundle = bundles.open_bundle(ctx.bundle_folder(model.bundle))
-        bundles.verify_bundle(bundle, expected)
+        bundle, expected = bundles.open_bundle(ctx.bundle_folder(model.bundle)), submitted(model, ledger, ctx.client)
+        facts = bundles.verify_bundle(bundle, expected).facts
         yield f"model {model.id}: manifest verified"
         weights = load_weights(bundle.weights, ctx.task)
-        note = self._near_duplicate(weights, expected.parents)
+        if facts.objective == MERGE:
+            self._check_merge(model, weights, facts.coefficients, ledger)
+            note = "merge"
+            self._record_merge(key)
+        else:
+            note = self._near_duplicate(weights, expected.parents)
         self._record(key, EntryState.HERE, note, weights_key(bundle.weights))
         yield f"model {model.id}: weights screened{', ' + note if note else ''}"
+
+    def _check_merge(self, model: ModelFacts, weights: Weights, coefficients: Sequence[float], ledger: Ledger) -> None:
+        """Raise BundleRejected for a merge out of turn, or of other weights than its parents' (as far as those are on disk)."""
+        parents = [ledger.models[id] for id in model.parents]
+        if not may_merge(parents, model.author, model.submitted_at, ledger):
+            raise bundles.BundleRejected("It is a merge, and another author's turn.", bundles.REMEDY)
+        files = [self._ctx.bundle_folder(parent.bundle) / bundles.WEIGHTS for parent in parents]
+        if all(file.is_file() for file in files):
+            merged = merge([load_weights(file, self._ctx.task) for file in files], coefficients)
+            if not nearly_equal(weights, merged):
+                raise bundles.BundleRejected("It is signed as a merge, and is not the mean of its parents.", bundles.REMEDY)
+
+    def _record_merge(self, key: bytes) -> None:
+        with self._ctx.journal.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO inbox_merge VALUES (?)", (key,))
+        self._merges.add(key)
 
     def _near_duplicate(self, weights: Weights, parents: Sequence[bytes]) -> str:
         """Return a note if the weights hardly differ from a parent's, else "". A note only: such a model gains nothing."""

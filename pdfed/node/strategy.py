@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's local strategy: whose votes to believe, which models to continue from, whether to submit. Pure functions of the
-ledger, the node's own scores and its config; no rule of the protocol.
+"""A node's local strategy: whose votes to believe, how good each model is, what to vote on, whether to submit. Pure functions of
+the ledger, the node's own scores and its config; no rule of the protocol. `parent_rules` choose what to continue from.
 
 Q-N of different nodes is measured on different data and never compared directly. Models are compared by *level*: halvings of
 Q-N below the genesis. A model's level is its baseline's plus log2(Q-N of the baseline / Q-N of the model), both measured by
@@ -13,7 +13,6 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
 from pdfed.mechanism import STEPS_PER_HALVING, BallotState, Role
@@ -24,14 +23,6 @@ FALSE_STEPS = 32  # a champion is false for a node whose own gain of it is so ma
 AGREEING = 2  # champions in a row whose gain a node measures as the chain does: the level behind them is the federation's
 MAX_QN = 2**64 - 1  # micro-units of a vote
 OPEN_PER_AUTHOR = 8  # a node's open votes on models of one author: the limit of the bonds and time that a flood of junk takes
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The parents to train from: model ids (genesis 0) and their coefficients in the merge."""
-
-    parents: tuple[int, ...]
-    coefficients: tuple[float, ...]
 
 
 def believes(voter: str, ledger: Ledger, config: NodeConfig) -> bool:
@@ -147,24 +138,6 @@ def ranking(
     return sorted(ranked, key=lambda entry: (-entry[0], entry[1]))
 
 
-def choose_parents(
-    ledger: Ledger, own_scores: Mapping[int, OwnScore], baselines: Mapping[int, int], config: NodeConfig
-) -> Choice | None:
-    """Choose the models to continue from; None while this node has scored none.
-
-    With the config's `parent`: "best", the highest level; "mean", the `top` highest, each with a coefficient in proportion to
-    2^level, so that half the Q-N counts double.
-    """
-    ranked = ranking(ledger, own_scores, baselines, config)
-    if not ranked:
-        return None
-    if config.parent == "mean":
-        top = ranked[: config.top]
-        weights = [2.0**level for level, _ in top]
-        return Choice(tuple(i for _, i in top), tuple(w / sum(weights) for w in weights))
-    return Choice((ranked[0][1],), (1.0,))
-
-
 def flooding_authors(ledger: Ledger, me: str) -> set[str]:
     """Return the authors on whose models `me` has OPEN_PER_AUTHOR votes or more committed and not revealed."""
     votes = ((model.author, model.ballots.get(me)) for model in ledger.unsettled())
@@ -183,9 +156,9 @@ def may_begin(ledger: Ledger, me: str) -> bool:
     return sum(model.author == me for model in ledger.unsettled()) < OPEN_PER_AUTHOR
 
 
-def should_submit(candidate: OwnScore, least: int, config: NodeConfig) -> bool:
-    """True if the candidate beats the Q-N `least` (micro-units, of `to_beat`) and does not exceed the alarm, or with
-    `submit_worse`."""
+def should_submit(candidate: OwnScore, least: int | None, config: NodeConfig) -> bool:
+    """True if the candidate does not exceed the alarm and beats the Q-N `least` (micro-units, of `to_beat`; None: no gate), or
+    with `submit_worse`."""
     if config.submit_worse:
         return True
-    return candidate.micro < least and candidate.memorized <= config.alarm
+    return (least is None or candidate.micro < least) and candidate.memorized <= config.alarm

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's own next submission, from the choice of its parents to the published bundle.
 
-    train → judge → sign → submit → publish → published | given up
+    train | merge → judge → sign → submit → publish → published | given up
 
 One draft at a time; every stage can be killed and run again. The choice of parents is stored before training, the signed
 bundle before its transaction. The bundle is published only after its transaction is mined, so an observer of the mempool
@@ -17,18 +17,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pdfed import bundle as bundles
 from pdfed.atomic import OWNER_ONLY, write_atomic
 from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.ledger import Ledger
 from pdfed.data import ImageSet
-from pdfed.diffusion import TrainingRun, load_weights, merge, save_weights
+from pdfed.diffusion import TrainingRun, Weights, load_weights, merge, save_weights
 from pdfed.node.context import NodeContext
 from pdfed.node.evaluation import MICRO, OwnScore, author_score, weights_key
 from pdfed.node.inbox import Inbox, paced, score_weights
-from pdfed.node.strategy import choose_parents, should_submit
-from pdfed.provenance import AuthorScore, Claim, TrainingFacts, dataset_root
+from pdfed.node.parent_rules import Outlook, merge_due, rule_of
+from pdfed.node.strategy import ranking, should_submit
+from pdfed.provenance import MERGE, AuthorScore, Claim, TrainingFacts, dataset_root
 from pdfed.storage import StoreUnreachable, cid_from_digest, digest_of
 
 SLICE_SECONDS = 0.5  # of training per step
@@ -46,6 +48,7 @@ class Stage(StrEnum):
     """Stage of a draft; the journal stores the value."""
 
     TRAIN = "train"
+    MERGE = "merge"  # the mean of the parents, with nothing trained
     JUDGE = "judge"  # score the candidate on the node's own data
     SIGN = "sign"
     SUBMIT = "submit"  # signed and stored; the transaction is not mined yet
@@ -74,7 +77,9 @@ class Submissions:
     def __init__(self, ctx: NodeContext, inbox: Inbox) -> None:
         self._ctx = ctx
         self._inbox = inbox
+        self._rule = rule_of(ctx.config)
         self._run: tuple[TrainingRun, Path] | None = None  # the open run and its draft's folder
+        self.images_trained = 0  # by this process
         self.publish_after = 0.0  # time.monotonic() of the next attempt to publish
         ctx.journal.declare(_TABLES)
 
@@ -93,14 +98,20 @@ class Submissions:
         """Count the submissions that this node has published."""
         return int(self._ctx.journal.rows("SELECT count(*) FROM draft WHERE stage = ?", (Stage.PUBLISHED,))[0][0])
 
-    def begin(self, ledger: Ledger, own_scores: dict[int, OwnScore], baselines: dict[int, int]) -> bool:
-        """Choose the parents and open a draft; False while the node has scored no model. baselines: of `strategy.baselines`."""
-        choice = choose_parents(ledger, own_scores, baselines, self._ctx.config)
-        if choice is None:
+    def begin(self, ledger: Ledger, own_scores: dict[int, OwnScore], baselines: dict[int, int], now: int) -> bool:
+        """Choose the parents and open a draft; False while the node has scored no model.
+
+        baselines: of `strategy.baselines`. now: block time.
+        """
+        ranked = ranking(ledger, own_scores, baselines, self._ctx.config)
+        if not ranked:
             return False
+        outlook = Outlook(ledger, self._ctx.config, self._ctx.address, self._inbox.merged(ledger))
+        choice = self._rule.choose(ranked, outlook)
         parents = [(ledger.models[i].bundle.hex(), c) for i, c in zip(choice.parents, choice.coefficients, strict=True)]
+        stage = Stage.MERGE if self._rule.merges and merge_due(choice, outlook, now) else Stage.TRAIN
         with self._ctx.journal.transaction() as db:
-            db.execute("INSERT INTO draft (stage, parents) VALUES (?, ?)", (Stage.TRAIN, json.dumps(parents)))
+            db.execute("INSERT INTO draft (stage, parents) VALUES (?, ?)", (stage, json.dumps(parents)))
         return True
 
     def work(
@@ -114,12 +125,15 @@ class Submissions:
         if draft.stage == Stage.TRAIN:
             yield from self._train(draft)
             draft = replace(draft, stage=Stage.JUDGE)
+        if draft.stage == Stage.MERGE:
+            yield self._merge(draft)
+            draft = replace(draft, stage=Stage.JUDGE)
         if draft.stage == Stage.JUDGE:
             score = yield from score_weights(self._ctx, self._folder(draft) / bundles.WEIGHTS, "candidate")
-            least = to_beat()
-            if least is None:
+            least = to_beat() if self._rule.gated else None
+            if least is None and self._rule.gated:
                 return  # the node opens this job again once it is known
-            figures = f"Q-N {score.qn:.2f}, to beat {least / MICRO:.2f} on own data"
+            figures = f"Q-N {score.qn:.2f}" + (f", to beat {least / MICRO:.2f} on own data" if least is not None else "")
             if not should_submit(score, least, self._ctx.config):
                 self._end(draft, Stage.GIVEN_UP)
                 yield f"candidate given up: {figures}"
@@ -170,23 +184,46 @@ class Submissions:
         self._run = run, folder
         saved = time.monotonic()
         while run.images_seen < run.budget:
+            before = run.images_seen
             progress = run.step(SLICE_SECONDS)
+            self.images_trained += run.images_seen - before
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save(folder / "training")
                 saved = time.monotonic()
             speed = f"{progress.images_per_second:.0f} images/s"
             yield f"training {run.images_seen}/{run.budget} images, {speed}, loss {progress.loss:.4f}"
         self._run = None
-        save_weights(run.ema(), folder / bundles.WEIGHTS, ctx.task)
-        facts = {
-            "images_seen": run.images_seen,
-            "steps": run.steps,
-            "private_images": len(pictures),
-            "excluded": len(ctx.train) - len(pictures),
-            "dataset_root": dataset_root(ctx.train.hashes, ctx.secret.dataset_salt()).hex(),
-        }
+        self._finish(
+            draft,
+            run.ema(),
+            objective=ctx.config.objective,
+            optimiser="AdamW",
+            images_seen=run.images_seen,
+            steps=run.steps,
+            private_images=len(pictures),
+            excluded=len(ctx.train) - len(pictures),
+            dataset_root=dataset_root(ctx.train.hashes, ctx.secret.dataset_salt()).hex(),
+        )
+
+    def _merge(self, draft: Draft) -> str:
+        """Make the mean of the parents the candidate: nothing is trained, no private picture is used."""
+        self._folder(draft).mkdir(parents=True, exist_ok=True)
+        nothing = dataset_root([], self._ctx.secret.dataset_salt()).hex()
+        counts = {"images_seen": 0, "steps": 0, "private_images": 0, "excluded": 0}
+        self._finish(draft, self._start(draft), objective=MERGE, optimiser="none", dataset_root=nothing, **counts)
+        return f"merged {len(draft.parents)} models"
+
+    def _finish(self, draft: Draft, weights: Weights, **facts: Any) -> None:
+        """Store a candidate and the facts to sign with it; move the draft on to its judgement."""
+        folder = self._folder(draft)
+        save_weights(weights, folder / bundles.WEIGHTS, self._ctx.task)
         write_atomic(folder / "facts.json", json.dumps(facts), mode=OWNER_ONLY)
         self._move(draft, Stage.JUDGE)
+
+    def _start(self, draft: Draft) -> Weights:
+        """Return the merge of the draft's parents."""
+        paths = [self._ctx.bundle_folder(parent) / bundles.WEIGHTS for parent, _ in draft.parents]
+        return merge([load_weights(path, self._ctx.task) for path in paths], [coefficient for _, coefficient in draft.parents])
 
     def _pictures(self, draft: Draft) -> ImageSet:
         """Return the draft's training pictures; with the objective "qn+dedup" without the excluded ones (`Exclusions`).
@@ -213,15 +250,11 @@ class Submissions:
         ctx, folder = self._ctx, self._folder(draft)
         if TrainingRun.has_checkpoint(folder / "training"):
             return TrainingRun.resume(folder / "training", ctx.task, pictures.images, pictures.labels)
-        start = merge(
-            [load_weights(ctx.bundle_folder(parent) / bundles.WEIGHTS, ctx.task) for parent, _ in draft.parents],
-            [coefficient for _, coefficient in draft.parents],
-        )
         return TrainingRun(
             ctx.task,
             pictures.images,
             pictures.labels,
-            start,
+            self._start(draft),
             seed=self._seed(draft),
             budget=ctx.config.images_per_submission,
         )
@@ -229,18 +262,10 @@ class Submissions:
     def _sign(self, draft: Draft, own: AuthorScore) -> str:
         """Write the bundle, signed with the node's own score, store it under its CID, and move the draft on to submission."""
         ctx, folder = self._ctx, self._folder(draft)
-        training = json.loads((folder / "facts.json").read_text())
+        stored = json.loads((folder / "facts.json").read_text())
+        coefficients = tuple(coefficient for _, coefficient in draft.parents)
         facts = TrainingFacts(
-            objective=ctx.config.objective,
-            optimiser="AdamW",
-            images_seen=training["images_seen"],
-            steps=training["steps"],
-            seed=self._seed(draft),
-            exchange=ctx.task.exchange,
-            private_images=training["private_images"],
-            dataset_root=training["dataset_root"],
-            excluded=training["excluded"],
-            epsilon=None,
+            **stored, seed=self._seed(draft), exchange=ctx.task.exchange, epsilon=None, coefficients=coefficients
         )
         parents = [bundles.open_bundle(ctx.bundle_folder(digest)).as_parent(digest) for digest, _ in draft.parents]
         claim = Claim(ctx.address, ctx.client.chain_id, ctx.client.address, tuple(digest for digest, _ in draft.parents))
@@ -262,7 +287,7 @@ class Submissions:
             laid_out.rename(target)
         with ctx.journal.transaction() as db:
             db.execute("UPDATE draft SET stage = ?, bundle = ? WHERE number = ?", (Stage.SUBMIT, digest_of(cid), draft.number))
-            self._inbox.adopt(digest_of(cid), claim.parents, weights_key(target / bundles.WEIGHTS))
+            self._inbox.adopt(digest_of(cid), claim.parents, weights_key(target / bundles.WEIGHTS), facts.objective == MERGE)
         return f"signed {cid}"
 
     def _seed(self, draft: Draft) -> int:

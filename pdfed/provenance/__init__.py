@@ -2,6 +2,7 @@
 """C2PA manifests of models and pictures: authors, parents, training facts, and proofs by the authors' wallets."""
 
 from pdfed.provenance.claims import (
+    MERGE,
     AuthorScore,
     Claim,
     Ingredient,
@@ -36,6 +37,7 @@ from pdfed.provenance.provenance_errors import (
 __all__ = [
     "CONVERTED",
     "MAX_PROOF_BYTES",
+    "MERGE",
     "AncestorAltered",
     "AuthorScore",
     "Claim",

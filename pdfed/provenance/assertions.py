@@ -14,13 +14,13 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from pdfed.provenance.claims import AuthorScore, Claim, LicenceReceipt, TrainingFacts
+from pdfed.provenance.claims import MERGE, AuthorScore, Claim, LicenceReceipt, TrainingFacts
 from pdfed.provenance.provenance_errors import DO_NOT_USE, ManifestInvalid
 
 ACTIONS, ASSET_TYPE, ASSET_REF = "c2pa.actions.v2", "c2pa.asset-type.v2", "c2pa.asset-ref"
 DISCLOSURE, MINING = "c2pa.ai-disclosure", "cawg.training-mining"
 TRAINING, WALLET, AUTHOR_SCORE = "org.pdfed.training", "org.pdfed.wallet", "org.pdfed.author-score"
-LICENCE = "org.pdfed.licence"
+LICENCE, COEFFICIENTS = "org.pdfed.licence", "org.pdfed.coefficients"
 
 GENERATOR = {"name": "PDFed", "version": "0.1.0"}
 MODEL_TYPE = "c2pa.types.model.pytorch"
@@ -36,6 +36,7 @@ _MAX_WORD = 64
 _MAX_COUNT = 2**63 - 1
 _MAX_SCORE = 2**64 / 10**6  # Q-N that a vote can carry
 _PPM = 1_000_000
+_ROUNDING = 1e-6  # of the sum of coefficients
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{130}")
@@ -63,7 +64,7 @@ def model_assertions(
         ASSET_REF: {"references": [{"description": "the weights", "reference": {"uri": f"ipfs://{weights_cid}"}}]},
         DISCLOSURE: {"modelType": MODEL_TYPE, "modelName": title},
         MINING: {"entries": {use: {"use": "constrained", "constraint_info": LICENCE_NOTE} for use in MINING_USES}},
-        TRAINING: asdict(facts),
+        TRAINING: {name: value for name, value in asdict(facts).items() if name != "coefficients"},
         WALLET: {
             "author": to_checksum_address(claim.author),
             "chain_id": claim.chain_id,
@@ -72,10 +73,16 @@ def model_assertions(
             "signature": signature.hex(),
         },
     }
+    if facts.coefficients:
+        if len(facts.coefficients) != len(claim.parents):
+            raise _invalid(f"it has {len(claim.parents)} parents and {len(facts.coefficients)} coefficients")
+        content[COEFFICIENTS] = {p.hex(): value for p, value in zip(claim.parents, facts.coefficients, strict=True)}
+        read_coefficients(content[COEFFICIENTS], claim)
     if author_score is not None:
         content[AUTHOR_SCORE] = {**asdict(author_score), "baseline": author_score.baseline.hex()}
         read_author_score(content[AUTHOR_SCORE])
     read_facts(content[TRAINING])
+    check_merge(facts)
     read_claim(content[WALLET])
     read_weights_cid(content[ASSET_REF])
     return [{"label": label, "data": data, "created": True} for label, data in content.items()]
@@ -110,7 +117,7 @@ def read_title(manifest: Mapping[str, Any]) -> str:
 
 def read_facts(data: Mapping[str, Any]) -> TrainingFacts:
     """Read training facts and check type and range of each. Raises ManifestInvalid."""
-    check_fields(data, TRAINING, {field.name for field in fields(TrainingFacts)})
+    check_fields(data, TRAINING, {field.name for field in fields(TrainingFacts)} - {"coefficients"})
     epsilon = data["epsilon"]
     if epsilon is not None:
         if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not math.isfinite(epsilon) or epsilon <= 0:
@@ -128,6 +135,25 @@ def read_facts(data: Mapping[str, Any]) -> TrainingFacts:
         excluded=read_count(data, "excluded"),
         epsilon=epsilon,
     )
+
+
+def read_coefficients(data: Mapping[str, Any], claim: Claim) -> tuple[float, ...]:
+    """Read the coefficients of a merge in the order of the claim's parents: 0..1, together 1. Raises ManifestInvalid.
+
+    By the parent's digest: the C2PA library's reports lose a list of floats.
+    """
+    names = [parent.hex() for parent in claim.parents]
+    check_fields(data, COEFFICIENTS, set(names))
+    values = [data[name] for name in names]
+    if not all(type(value) in (int, float) and 0 <= value <= 1 for value in values) or abs(sum(values) - 1) > _ROUNDING:
+        raise _invalid("its coefficients are not numbers from 0 to 1 with the sum 1")
+    return tuple(map(float, values))
+
+
+def check_merge(facts: TrainingFacts) -> None:
+    """Raise ManifestInvalid for a merge that was trained, or that names no coefficients."""
+    if facts.objective == MERGE and (facts.images_seen or facts.steps or facts.private_images or not facts.coefficients):
+        raise _invalid("it is a merge that was trained, or without coefficients")
 
 
 def read_author_score(data: Mapping[str, Any]) -> AuthorScore:

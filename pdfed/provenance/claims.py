@@ -17,6 +17,7 @@ from eth_utils.address import to_checksum_address
 from pdfed.provenance.provenance_errors import DO_NOT_USE, WalletProofInvalid
 
 SIGNATURE_BYTES = 65
+MERGE = "merge"  # objective of a model that is the merge of its parents, with nothing trained
 
 WalletSigner = Callable[[dict[str, Any]], bytes]
 """Signs EIP-712 typed data (types, domain, primaryType, message) and returns 65 bytes r ‖ s ‖ v."""
@@ -42,7 +43,8 @@ class TrainingFacts:
 
     images_seen, steps: of this training alone, without the parents'. private_images: pictures used in training, without the
     `excluded` ones, which the model was found to copy. dataset_root: hex of the salted Merkle root of all training pictures,
-    excluded ones too. epsilon: of differential privacy, None without it.
+    excluded ones too. epsilon: of differential privacy, None without it. coefficients: of the parents in the merge that the
+    training started from, or that a model with objective MERGE is; empty where not stated.
     """
 
     objective: str
@@ -55,6 +57,7 @@ class TrainingFacts:
     dataset_root: str
     excluded: int
     epsilon: float | None
+    coefficients: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

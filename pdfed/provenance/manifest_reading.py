@@ -190,6 +190,10 @@ def read_record(report: Report, label: str) -> Record:
     claim, signature = assertions.read_claim(assertions.assertion_data(manifest, assertions.WALLET))
     facts = assertions.read_facts(assertions.assertion_data(manifest, assertions.TRAINING))
     stated = assertions.has_assertion(manifest, assertions.AUTHOR_SCORE)
+    if assertions.has_assertion(manifest, assertions.COEFFICIENTS):
+        data = assertions.assertion_data(manifest, assertions.COEFFICIENTS)
+        facts = replace(facts, coefficients=assertions.read_coefficients(data, claim))
+    assertions.check_merge(facts)
     weights_hash = _asset_hash(report.details[label])
     if signed.name.lower() != claim.author.lower():
         raise WalletProofInvalid(

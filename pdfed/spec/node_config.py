@@ -74,8 +74,14 @@ class NodeConfig(Frozen):
         ),
     ] = 200_000
     parent: Annotated[
-        Literal["best", "mean"],
-        Field(description="Continue from the best model, or from the weighted mean of the `top` best."),
+        str,
+        Field(
+            pattern=r"^(best|mean|authors|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+            title="rule",
+            description="What to continue from. best: the best model; mean: the weighted mean of the `top` best; authors: the "
+            "mean of every author's newest model, without a gate before a submission; module:Class: a rule of your own "
+            "(docs/strategy.md).",
+        ),
     ] = "best"
     top: Annotated[int, Field(ge=1, le=8, description="Models merged by `parent: mean`.")] = 3
     submit_worse: Annotated[

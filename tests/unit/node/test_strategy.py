@@ -12,13 +12,12 @@ from eth_utils.address import to_checksum_address
 from pdfed.chain.events import Event
 from pdfed.chain.ledger import Ledger
 from pdfed.mechanism import Role, Score, Terms
-from pdfed.node import strategy
 from pdfed.node.evaluation import OwnScore, vote
 from pdfed.node.inbox import models_to_score
+from pdfed.node.parent_rules import Choice, Outlook, rule_of
 from pdfed.node.strategy import (
     FALSE_STEPS,
     OPEN_PER_AUTHOR,
-    Choice,
     baselines,
     exceeds_alarm,
     flooding_authors,
@@ -78,8 +77,9 @@ def level_of(model: int, ledger: Ledger, own: dict[int, OwnScore], config: NodeC
     return opinion(ledger.models[model], ledger, own, baselines(ledger, own), config)
 
 
-def choose_parents(ledger: Ledger, own: dict[int, OwnScore], config: NodeConfig) -> Choice | None:
-    return strategy.choose_parents(ledger, own, baselines(ledger, own), config)
+def choose_parents(ledger: Ledger, own: dict[int, OwnScore], config: NodeConfig) -> Choice:
+    ranked = ranking(ledger, own, baselines(ledger, own), config)
+    return rule_of(config).choose(ranked, Outlook(ledger, config, ME))
 
 
 def crown(ledger: Ledger, model: int, gain: int) -> None:
@@ -126,23 +126,20 @@ def test_only_the_believed_are_heard(ledger: Ledger, choices: dict[str, Any], he
 def test_the_best_model_is_continued(ledger: Ledger) -> None:
     own = {0: score(80), 1: score(40), 2: score(30)}
     choice = choose_parents(ledger, own, config())
-    assert choice is not None
     assert (choice.parents, choice.coefficients) == ((2,), (1.0,))
 
 
 def test_the_genesis_is_continued_while_everything_is_worse(ledger: Ledger) -> None:
     choice = choose_parents(ledger, {0: score(80), 1: score(90), 2: score(100)}, config())
-    assert choice is not None
     assert choice.parents == (0,)
 
 
 def test_nothing_is_chosen_before_anything_was_scored(ledger: Ledger) -> None:
-    assert choose_parents(ledger, {}, config()) is None
+    assert ranking(ledger, {}, {}, config()) == []
 
 
 def test_a_mean_weighs_better_models_more(ledger: Ledger) -> None:
     choice = choose_parents(ledger, {0: score(80), 1: score(40), 2: score(20)}, config(parent="mean", top=2))
-    assert choice is not None
     assert choice.parents == (2, 1)
     assert choice.coefficients == pytest.approx((2 / 3, 1 / 3))
 
@@ -154,7 +151,6 @@ def test_a_model_that_copies_is_left_alone_whoever_says_so(ledger: Ledger) -> No
     assert exceeds_alarm(1, ledger, own, config())
     assert not exceeds_alarm(1, ledger, own, config(deny=(CYD,)))
     choice = choose_parents(ledger, own, config())
-    assert choice is not None
     assert choice.parents == (0,)
 
 

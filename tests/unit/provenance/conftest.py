@@ -68,7 +68,7 @@ class Person:
             title=title,
             claim=self.claim(parents),
             parents=parents,
-            facts=replace(facts, images_seen=facts.images_seen + len(title)),
+            facts=replace(facts, images_seen=facts.images_seen + len(title)) if facts.images_seen else facts,
             weights_cid=cid_of_digest(hashlib.sha256(file.read_bytes()).digest()),
             identity=self.identity,
             sign=self.sign,
