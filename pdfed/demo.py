@@ -29,12 +29,12 @@ from pdfed.deployment import calendar, contract_terms
 from pdfed.diffusion import grid, load_weights, sample_all
 from pdfed.genesis import make_genesis
 from pdfed.journal import Journal
-from pdfed.licences import Purchase, buy, claim, forward, licence_digest, offer, proposed_terms, shares
+from pdfed.licences import Purchase, buy, claim, forward, licence_digest, offer, shares, use_terms
 from pdfed.mechanism import BallotState
 from pdfed.node import Activity, Node, open_context
 from pdfed.node.inbox import measurements
 from pdfed.rewards import collect
-from pdfed.spec import NodeConfig, TaskFile, TaskSpec, read_task_file
+from pdfed.spec import NodeConfig, TaskFile, TaskSpec, UseSpec, read_task_file
 from pdfed.spec.money import ETHER
 from pdfed.storage import LocalStore
 
@@ -230,7 +230,7 @@ def _sell_licence(
     seats: list[Seat], client: ContractClient, sponsor: Any, buyer: Any, home: Path, watcher: Watcher
 ) -> dict[str, Any]:
     """Sell a licence of the champion for 1 ETH, and let everyone who made it claim; return who got what, in wei."""
-    use = UseClient.deploy(client, proposed_terms(str(sponsor.address)), sponsor)
+    use = UseClient.deploy(client, use_terms(UseSpec(), str(sponsor.address)), sponsor)
     ledger = _caught_up(seats[0].node)
     champion = ledger.models[ledger.champion]
     author = next((seat.node.ctx.account for seat in seats if seat.node.ctx.address == champion.author), sponsor)

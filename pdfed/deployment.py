@@ -123,7 +123,8 @@ def calendar(terms: Terms, opens_at: int) -> list[str]:
 class DeploymentRecord:
     """Facts of a deployment, for the sponsor's own records. Money in wei, as str; times in Unix seconds.
 
-    `code_hash`: keccak of the code at the address; `ape run verify` rebuilds it. All of it is public and on the chain.
+    `code_hash`: keccak of the code at the address; `ape run verify` rebuilds it. `use`: address of the PDFedUse contract that
+    was deployed with it, or "". All of it is public and on the chain.
     """
 
     network: str
@@ -137,9 +138,12 @@ class DeploymentRecord:
     genesis_cid: str
     code_hash: str
     terms: dict[str, str | int]
+    use: str = ""
 
 
-def record_of(client: ContractClient, network: str, deployer: str, pool: int, genesis_cid: str) -> DeploymentRecord:
+def record_of(
+    client: ContractClient, network: str, deployer: str, pool: int, genesis_cid: str, use: str = ""
+) -> DeploymentRecord:
     """Build the record of the contract that `client` deployed. `pool`: wei sent along, 0 if it is paid later."""
     block = client.deployment_block
     return DeploymentRecord(
@@ -154,6 +158,7 @@ def record_of(client: ContractClient, network: str, deployer: str, pool: int, ge
         genesis_cid=genesis_cid,
         code_hash="0x" + keccak(client.code()).hex(),
         terms=terms_facts(client.terms()),
+        use=use,
     )
 
 
@@ -163,17 +168,21 @@ def terms_facts(terms: Terms) -> dict[str, str | int]:
     return facts | {"genesis": "0x" + terms.genesis.hex()}
 
 
-def note_path(home: Path, chain_id: int, deployer: str) -> Path:
-    """Path of the note of an unfinished deployment by this account: it exists from the signature until `write_record`."""
-    return home / "deployments" / f"unfinished-{chain_id}-{deployer}.json"
+def note_path(home: Path, chain_id: int, owner: str) -> Path:
+    """Path of the note of an unfinished deployment: it exists from the signature until `write_record`.
+
+    `owner`: address of the deployer; for a PDFedUse contract, of the task's contract.
+    """
+    return home / "deployments" / f"unfinished-{chain_id}-{owner}.json"
 
 
 def write_record(home: Path, record: DeploymentRecord) -> Path:
     """Write a record to deployments/<network>/<address>.json under `home`; returns its path.
 
-    Deletes the note of the unfinished deployment: the next one by this account is a new one.
+    Deletes the notes of the unfinished deployments: the next one by this account is a new one.
     """
     path = home / "deployments" / record.network / f"{record.address}.json"
     write_atomic(path, json.dumps(asdict(record), indent=1) + "\n")
-    note_path(home, record.chain_id, record.deployer).unlink(missing_ok=True)
+    for owner in (record.deployer, record.address):  # in this order: a stop between them leaves a note that nobody looks for
+        note_path(home, record.chain_id, owner).unlink(missing_ok=True)
     return path

@@ -17,10 +17,10 @@ from pdfed.errors import PDFedError
 from pdfed.journal import Journal
 from pdfed.provenance import LicenceReceipt
 from pdfed.rewards import pay, send
+from pdfed.spec import UseSpec
 
 MAX_LICENCE = 1_000_000  # bytes of a licence's text
 USED_BATCH = 50  # used models per claim
-DEFAULTS = {"pool_share": 1_000, "genesis_steps": 64}  # a tenth for the pool; the genesis counts as one halving
 
 Say = Callable[[str], None]
 
@@ -150,6 +150,6 @@ def receipts_of(use: UseClient, holder: str | None = None) -> dict[int, Receipt]
     return {number: receipt for number, receipt in all_ if holder in (None, receipt.to)}
 
 
-def proposed_terms(payee: str) -> UseTerms:
-    """Terms that `ape run deploy --use` proposes."""
-    return UseTerms(genesis_payee=payee, **DEFAULTS)
+def use_terms(spec: UseSpec, deployer: str) -> UseTerms:
+    """Complete the constructor's terms of PDFedUse. `deployer`: address, the default payee of the genesis."""
+    return UseTerms(spec.pool_share, spec.genesis_steps, spec.genesis_payee or deployer)

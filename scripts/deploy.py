@@ -3,6 +3,7 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,10 +13,11 @@ from pdfed.cli import (
     account_option,
     field_option,
     home_option,
+    options_of,
     store_option,
     threads_option,
 )
-from pdfed.spec import PRESETS, NodeConfig, SpecError, TaskFile, TermsSpec, read_task_file, wei
+from pdfed.spec import PRESETS, NodeConfig, SpecError, TaskFile, TermsSpec, UseSpec, read_task_file, wei
 from pdfed.spec.money import ETHER
 
 
@@ -33,6 +35,7 @@ from pdfed.spec.money import ETHER
 )
 @click.option("--pool-now", is_flag=True, help="Pay the pool with the deployment, although nobody has joined yet.")
 @click.option("--use", is_flag=True, help="Deploy a PDFedUse contract too, which sells licences of the models (docs/revenue.md).")
+@options_of(UseSpec)
 @account_option()
 @store_option()
 @home_option()
@@ -60,13 +63,16 @@ def cli(
     min_gain: int | None,
     threads: int,
     dinov2: str,
+    flags: dict[str, Any],
 ) -> None:
     """Start a task: build its genesis and deploy its contract.
 
     Trains the scoring models and the genesis on public pictures, measures the noise of a vote for min_gain, publishes the
-    genesis bundle to the store, and deploys. A stopped run resumes, and pays the pool once. Prints the contract's address, its
-    calendar, and what to send to participants.
+    genesis bundle to the store, and deploys. A stopped run resumes, deploys each contract once, and pays the pool once. Prints
+    the addresses, the calendar, and what to send to participants.
     """
+    if flags and not use:
+        raise click.UsageError(f"--{next(iter(flags)).replace('_', '-')} is a term of the second contract: name --use too.")
     task_file = read_task_file(task)
     if public is not None:
         task_file = task_file.model_copy(update={"public": public})
@@ -88,7 +94,7 @@ def cli(
     from pdfed.chain.use_client import UseClient
     from pdfed.deployment import calendar, contract_terms, note_path, record_of, terms_before_genesis, write_record
     from pdfed.genesis import make_genesis
-    from pdfed.licences import proposed_terms
+    from pdfed.licences import use_terms
     from pdfed.node.terms_check import hostile_terms
     from pdfed.report.progress import show_bytes
     from pdfed.storage import open_store
@@ -122,14 +128,16 @@ def cli(
         client = ContractClient.deploy(terms, first_pool, sponsor, note, click.echo)
         click.echo(f"Deployed on chain {chain_id}: {client.address}")
         click.echo(f"Genesis bundle: ipfs://{genesis.cid}")
+        use_contract = ""
         if use:
-            terms_of_use = proposed_terms(address)
-            use_contract = UseClient.deploy(client, terms_of_use, sponsor, click.echo).address
+            chosen = use_terms(UseSpec(**flags), address)
+            use_note = note_path(home, chain_id, client.address)
+            use_contract = UseClient.deploy(client, chosen, sponsor, use_note, click.echo).address
             click.echo(
-                f"Income from use: {use_contract} ({terms_of_use.pool_share / 100:g} % to the pool; the genesis counts as "
-                f"{terms_of_use.genesis_steps} steps of {address})"
+                f"Income from use: {use_contract} ({chosen.pool_share / 100:g} % to the pool; the genesis counts as "
+                f"{chosen.genesis_steps} steps of {chosen.genesis_payee})"
             )
-        record = record_of(client, network_name(), address, first_pool, genesis.cid)
+        record = record_of(client, network_name(), address, first_pool, genesis.cid, use_contract)
         click.echo(f"Recorded: {write_record(home, record)}")
         click.echo("\nCalendar:")
         for line in calendar(terms, client.opens_at()):

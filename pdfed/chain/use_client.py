@@ -7,6 +7,7 @@ Addresses are checksummed str, digests bytes, money in wei. Transactions go thro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eth_abi.exceptions import DecodingError
@@ -72,12 +73,17 @@ class UseClient:
         return client
 
     @classmethod
-    def deploy(cls, fed: ContractClient, terms: UseTerms, account: Any, say: Say = lambda line: None) -> UseClient:
-        """Deploy a contract for the task. Raises TransactionRefused, Unfunded, NotMined."""
+    def deploy(
+        cls, fed: ContractClient, terms: UseTerms, account: Any, note: Path | None = None, say: Say = lambda line: None
+    ) -> UseClient:
+        """Deploy a contract for the task. `note`: as for `ContractClient.deploy`.
+
+        Raises TransactionRefused, Unfunded, NotMined.
+        """
         client = cls(fed, fed.address)
         data = client._creation(terms)
         try:
-            receipt = deploy_once(client.rpc, client.ecosystem, client.chain_id, account, data, 0, None, say)
+            receipt = deploy_once(client.rpc, client.ecosystem, client.chain_id, account, data, 0, note, say)
         except RpcRefused as refused:
             if not refused.reverted:
                 raise

@@ -18,6 +18,7 @@ from pdfed.spec.task import (
     TermsSpec,
     Training,
 )
+from pdfed.spec.use import UseSpec
 
 __all__ = [
     "DINOV2",
@@ -33,6 +34,7 @@ __all__ = [
     "TaskVersionError",
     "TermsSpec",
     "Training",
+    "UseSpec",
     "read_node_config",
     "read_task_file",
     "read_task_json",

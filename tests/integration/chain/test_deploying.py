@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rlp
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from eth_hash.auto import keccak
 
 from pdfed.chain import fees
@@ -20,7 +20,11 @@ from pdfed.chain.chain_errors import NotMined, TransactionRefused
 from pdfed.chain.client import ContractClient
 from pdfed.chain.deployment_tx import contract_address, read_note
 from pdfed.chain.networks import connected
+from pdfed.chain.use_client import UseClient
 from pdfed.deployment import note_path, record_of, write_record
+from pdfed.genesis import Genesis
+from pdfed.spec import read_task_file
+from pdfed.storage import cid_from_digest
 from tests.unit.chain.journey import TERMS
 
 from .conftest import SEPOLIA, Chain, Proxy, send
@@ -213,3 +217,70 @@ def test_impossible_terms_are_refused_before_anything_is_trained(chain: Chain, t
         "SpecError: The contract would refuse these terms: commit_bond 0.075 ether is above min_stake 0.01 ether" in done.output
     )
     assert "public pictures" not in done.output and not (tmp_path / "genesis").exists()
+
+
+@pytest.fixture
+def deploy_command(chain: Chain, proxied: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`ape run deploy` with a genesis that was trained before."""
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "task.json").write_text("{}")
+    trained = Genesis(tmp_path / "bundle", cid_from_digest(b"\x07" * 32), read_task_file("digits").task, 2.0)
+    monkeypatch.setattr("pdfed.genesis.make_genesis", lambda *args, **more: trained)
+    command = runpy.run_path("scripts/deploy.py")["cli"]
+    network = f"ethereum:sepolia:http://127.0.0.1:{proxied.server_port}"
+    plain = ["--network", network, "--account", "test:0", "--home", str(tmp_path), "--store", f"local:{tmp_path}/store"]
+    return lambda *more: CliRunner().invoke(command, [*plain, *more])
+
+
+def nonce(chain: Chain) -> int:
+    return int(chain.rpc.call("eth_getTransactionCount", str(chain.people[0].address), "latest"), 16)
+
+
+@pytest.mark.parametrize(
+    ("method", "sent"), [("eth_estimateGas", 1), ("eth_sendRawTransaction", 1), ("eth_getTransactionReceipt", 2)]
+)
+def test_a_deployment_that_stopped_at_its_second_contract_is_finished_by_a_rerun(
+    chain: Chain, proxied: Proxy, deploy_command: Callable[..., Result], tmp_path: Path, method: str, sent: int
+) -> None:
+    """Regression: the second contract was not noted, and a rerun deployed another one."""
+    begun = nonce(chain)
+    proxied.edit = lambda call: BUSY if call["method"] == method and nonce(chain) == begun + sent else None
+    wish = ("--use", "--pool-share", "250", "--genesis-steps", "32", "--genesis-payee", str(chain.people[3].address).lower())
+    stopped = deploy_command(*wish)
+    assert stopped.exit_code == 1 and "Deployed on chain" in stopped.output, stopped.output
+    proxied.edit = lambda call: None
+    if method != "eth_estimateGas":  # then it is signed
+        other = deploy_command("--use", "--pool-share", "251")
+        assert other.exit_code == 1 and "is not finished" in other.output, other.output
+    done = deploy_command(*wish)
+    assert done.exit_code == 0, done.output
+    assert nonce(chain) == begun + 2
+    (file,) = (tmp_path / "deployments" / "sepolia").glob("*.json")
+    record = json.loads(file.read_text())
+    use = UseClient.at(ContractClient.at(record["address"]), record["use"])
+    assert use.address == contract_address(str(chain.people[0].address), begun + 1)
+    assert astuple(use.terms()) == (250, 32, chain.people[3].address)
+    assert not list((tmp_path / "deployments").glob("*.json")), "a note was left"
+    assert f"Income from use: {use.address} (2.5 % to the pool" in done.output
+
+
+def test_a_deployment_without_a_second_contract_records_none(deploy_command: Callable[..., Result], tmp_path: Path) -> None:
+    done = deploy_command()
+    assert done.exit_code == 0 and "Income from use" not in done.output, done.output
+    (file,) = (tmp_path / "deployments" / "sepolia").glob("*.json")
+    assert json.loads(file.read_text())["use"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--pool-share", "1000"), "--pool-share is a term of the second contract"),
+        (("--genesis-steps", "64"), "--genesis-steps is a term of the second contract"),
+        (("--use", "--pool-share", "10001"), "'--pool-share'"),
+        (("--use", "--genesis-steps", "65536"), "'--genesis-steps'"),
+        (("--use", "--genesis-payee", "0x" + "00" * 20), "'--genesis-payee': address 0 can claim nothing"),
+    ],
+)
+def test_terms_of_the_second_contract_are_checked_before_anything_is_trained(words: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(runpy.run_path("scripts/deploy.py")["cli"], ["--account", "test:0", *words])
+    assert done.exit_code == 2 and said in " ".join(done.output.split()), done.output

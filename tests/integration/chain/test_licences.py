@@ -16,9 +16,10 @@ from pdfed.chain.feed import read_ledger
 from pdfed.chain.outbox import Outbox
 from pdfed.chain.use_client import UseClient
 from pdfed.journal import Journal
-from pdfed.licences import Purchase, buy, claim, forward, licence_digest, offer, proposed_terms, receipts_of, shares, tip
+from pdfed.licences import Purchase, buy, claim, forward, licence_digest, offer, receipts_of, shares, tip, use_terms
 from pdfed.mechanism import Score
 from pdfed.rewards import PaymentFailed
+from pdfed.spec import UseSpec
 from tests.unit.chain.journey import ETHER, TERMS
 
 from .conftest import Chain, register, send
@@ -60,7 +61,7 @@ def sold(chain: Chain, deploy: Callable[..., ContractClient]) -> tuple[UseClient
     chain.advance(TERMS.enrolment + 1)
     first = advance(chain, contract, ada, [ben, cleo], b"a" * 32, 32)
     second = advance(chain, contract, ben, [ada, cleo], b"b" * 32, 16)
-    return UseClient.deploy(contract, proposed_terms(sponsor.address), sponsor), first, second
+    return UseClient.deploy(contract, use_terms(UseSpec(), sponsor.address), sponsor), first, second
 
 
 def test_a_licence_pays_the_pool_the_genesis_and_all_champions_before_it(

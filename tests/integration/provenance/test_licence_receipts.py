@@ -15,7 +15,7 @@ from pdfed.chain.accounts import wallet_signer
 from pdfed.chain.use_client import UseClient
 from pdfed.generate import own_identity
 from pdfed.journal import Journal
-from pdfed.licences import Purchase, buy, licence_digest, licence_receipt, offer, proposed_terms
+from pdfed.licences import Purchase, buy, licence_digest, licence_receipt, offer, use_terms
 from pdfed.provenance import (
     LicenceReceipt,
     ManifestInvalid,
@@ -26,6 +26,7 @@ from pdfed.provenance import (
     verify_picture,
 )
 from pdfed.public import Public
+from pdfed.spec import UseSpec
 from tests.integration.provenance.conftest import Command, World
 
 PRICE = 10**15
@@ -39,7 +40,7 @@ def use(world: World, tmp_path: Path) -> UseClient:
     text = tmp_path / "licence.txt"
     text.write_text("For one exhibition.\n")
     sponsor, buyer = federation.chain.account(0), federation.chain.account(HOLDER)
-    use = UseClient.deploy(federation.client, proposed_terms(str(sponsor.address)), sponsor)
+    use = UseClient.deploy(federation.client, use_terms(UseSpec(), str(sponsor.address)), sponsor)
     journal = Journal(":memory:")
     for author, model in ((people.bob, 2), (people.ann, 1)):
         offer(use, author.account, journal, model, PRICE, licence_digest(text))
