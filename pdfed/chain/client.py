@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eth_abi.exceptions import DecodingError, EncodingError
-from eth_utils.address import is_address
-
-from pdfed.chain.abi import Interface, checksummed, from_hex, interface, same_but_metadata
-from pdfed.chain.chain_errors import ContractError, NodeUnreachable, NotPDFed, TransactionRefused
-from pdfed.chain.deployment_tx import Say, deploy_once
-from pdfed.chain.rpc import Rpc, RpcRefused
+from pdfed.chain.abi import CONTRACT, Interface, checksummed, interface
+from pdfed.chain.chain_errors import NodeUnreachable, NotPDFed
+from pdfed.chain.contract_view import ContractView, create
+from pdfed.chain.deployment_tx import Say
+from pdfed.chain.rpc import Rpc
 from pdfed.mechanism import BallotState, Books, Phase, Role, Terms, vote_commitment
 
 __all__ = ["BallotRecord", "ContractClient", "Head", "ModelRecord", "NodeRecord", "vote_commitment"]
@@ -80,50 +78,27 @@ class BallotRecord:
     state: BallotState
 
 
-class ContractClient:
+class ContractClient(ContractView):
     """One contract on the chain that Ape is connected to (`networks.connected`)."""
 
+    NAME, NOT_OURS = CONTRACT, NotPDFed
+
     def __init__(self, address: str, chain_id: int, rpc: Rpc, ecosystem: Any, abi: Interface) -> None:
-        """Call `at` or `deploy` instead. `ecosystem`: Ape's, which builds the transactions that its accounts sign."""
-        self.address = address
-        self.chain_id = chain_id
-        self.rpc = rpc
-        self.ecosystem = ecosystem
-        self.abi = abi
+        """Call `at` or `deploy` instead."""
+        super().__init__(address, chain_id, rpc, ecosystem, abi)
         self._head: tuple[float, Head] | None = None
         self._deployment_block: int | None = None
-        self._asked_at = "latest"
         self.deployment: str | None = None  # hash of the creating transaction, if this client sent it
 
     @classmethod
     def at(cls, address: str) -> ContractClient:
         """Open the contract at an address. Raises NotPDFed, NodeUnreachable."""
-        if not is_address(address):
-            raise NotPDFed(address, "this is no address (0x and 40 hexadecimal digits)")
-        client = cls(checksummed(address), *_connection(), interface())
-        code = from_hex(client.rpc.call("eth_getCode", client.address, "latest"))
-        if not code:
-            raise NotPDFed(client.address, f"chain {client.chain_id} has no contract there")
-        if not client._is_ours(code):
-            raise NotPDFed(client.address, "the code there is not this version's")
+        client = cls(cls._checked(address), *_connection(), interface())
+        client._check_code("the code there is not this version's")
         return client
 
-    def _is_ours(self, code: bytes) -> bool:
-        """True if `code` is what our constructor returns for the terms that the contract reports (checked by `eth_call`).
-
-        That covers every copy of every immutable, but not the storage: see `creation_check`.
-        """
-        if len(code) != len(self.abi.runtime):
-            return False
-        try:
-            expected = self.rpc.call("eth_call", {"data": "0x" + self.abi.creation_data(self.terms()).hex()}, "latest")
-        except (NotPDFed, TransactionRefused):
-            return False
-        except RpcRefused as refused:
-            if not refused.reverted:
-                raise
-            return False
-        return same_but_metadata(code, from_hex(expected))
+    def _reported(self) -> tuple[Any, ...]:
+        return (self.terms(),)
 
     @classmethod
     def deploy(
@@ -134,20 +109,9 @@ class ContractClient:
         `note`: file that holds the signed deployment until the caller deletes it, so that a rerun finishes it and pays once.
         Raises TransactionRefused, Unfunded, NotMined, NodeUnreachable.
         """
-        abi = interface()
-        chain_id, rpc, ecosystem = _connection()
-        try:
-            receipt = deploy_once(rpc, ecosystem, chain_id, account, abi.creation_data(terms), pool_wei, note, say)
-        except EncodingError as fault:
-            raise TransactionRefused("the deployment", ContractError(text=" ".join(str(fault).split())[:200])) from fault
-        except RpcRefused as refused:
-            if not refused.reverted:
-                raise
-            raise TransactionRefused("the deployment", abi.decode_error(refused.data, refused.message)) from refused
-        if int(receipt["status"], 16) != 1:
-            error = ContractError(text=f"transaction {receipt['transactionHash']} reverted")
-            raise TransactionRefused("the deployment", error, "Its gas is spent, the pool is not. Run the command again.")
-        client = cls(checksummed(receipt["contractAddress"]), chain_id, rpc, ecosystem, abi)
+        connection, abi = _connection(), interface()
+        receipt = create(connection, abi, account, (terms,), pool_wei, note, say)
+        client = cls(checksummed(receipt["contractAddress"]), *connection, abi)
         client._deployment_block = int(receipt["blockNumber"], 16)
         client.deployment = str(receipt["transactionHash"])
         return client
@@ -197,10 +161,6 @@ class ContractClient:
         """Time of the newest block, which is what the contract sees."""
         return self.head().timestamp
 
-    def code(self) -> bytes:
-        """The code at the address, immutables filled in."""
-        return from_hex(self.rpc.call("eth_getCode", self.address, "latest"))
-
     def balance(self, account: str) -> int:
         """Balance in wei."""
         return int(self.rpc.call("eth_getBalance", account, self._asked_at), 16)
@@ -238,20 +198,11 @@ class ContractClient:
 
     def model(self, id: int) -> ModelRecord:
         """Record of a model. Raises TransactionRefused (UnknownModel) for an unknown id."""
-        author, *values, phase = self._view("model", id)[0]
-        return ModelRecord(*(checksummed(author), *values, Phase(phase)))
+        return _model_record(*self._view("model", id)[0])
 
     def models(self, ids: Sequence[int]) -> list[ModelRecord]:
         """Records of several models, in few requests. Raises as `model`."""
-        calls = [{"to": self.address, "data": "0x" + self.abi.call_data("model", (id,)).hex()} for id in ids]
-        records = []
-        for id, answer in zip(ids, self.rpc.batch([("eth_call", (call, self._asked_at)) for call in calls]), strict=True):
-            if isinstance(answer, RpcRefused):
-                records.append(self.model(id))  # which says why
-                continue
-            author, *values, phase = self.abi.decode_outputs("model", from_hex(answer))[0]
-            records.append(ModelRecord(*(checksummed(author), *values, Phase(phase))))
-        return records
+        return [_model_record(*record) for (record,) in self._views("model", [(id,) for id in ids])]
 
     def ballot(self, id: int, voter: str) -> BallotRecord:
         """Record of a voter's ballot on a model, empty if there is none."""
@@ -310,17 +261,10 @@ class ContractClient:
         """Split of the contract's balance by owner, wei."""
         return Books(*self._view("ledger")[0])
 
-    def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
-        call = {"to": self.address, "data": "0x" + self.abi.call_data(name, arguments).hex()}
-        try:
-            return self.abi.decode_outputs(name, from_hex(self.rpc.call("eth_call", call, self._asked_at)))
-        except RpcRefused as refused:
-            if not refused.reverted:
-                raise
-            error = self.abi.decode_error(refused.data, refused.message)
-            raise TransactionRefused(f"the view {name}{arguments}", error) from refused
-        except DecodingError as fault:
-            raise NotPDFed(self.address, f"its view {name} does not return what PDFed's does") from fault
+
+def _model_record(author: str, *values: Any) -> ModelRecord:
+    *figures, phase = values
+    return ModelRecord(*(checksummed(author), *figures, Phase(phase)))
 
 
 def _connection() -> tuple[int, Rpc, Any]:

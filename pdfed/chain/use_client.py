@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eth_abi.exceptions import DecodingError
-from eth_utils.address import is_address
-
-from pdfed.chain.abi import USE_CONTRACT, checksummed, from_hex, interface, same_but_metadata
-from pdfed.chain.chain_errors import ContractError, NotPDFedUse, TransactionRefused
+from pdfed.chain.abi import USE_CONTRACT, checksummed, interface
+from pdfed.chain.chain_errors import NotPDFedUse, TransactionRefused
 from pdfed.chain.client import ContractClient, Head
-from pdfed.chain.deployment_tx import Say, deploy_once
-from pdfed.chain.rpc import RpcRefused
+from pdfed.chain.contract_view import ContractView, create
+from pdfed.chain.deployment_tx import Say
 
 
 @dataclass(frozen=True)
@@ -49,27 +46,21 @@ class UseTerms:
     genesis_payee: str
 
 
-class UseClient:
+class UseClient(ContractView):
     """A PDFedUse contract beside its task's. Has what the outbox needs of a client."""
+
+    NAME, NOT_OURS = USE_CONTRACT, NotPDFedUse
 
     def __init__(self, fed: ContractClient, address: str) -> None:
         """Call `at` or `deploy` instead."""
+        super().__init__(address, fed.chain_id, fed.rpc, fed.ecosystem, interface(USE_CONTRACT))
         self.fed = fed
-        self.address = address
-        self.chain_id, self.rpc, self.ecosystem = fed.chain_id, fed.rpc, fed.ecosystem
-        self.abi = interface(USE_CONTRACT)
 
     @classmethod
     def at(cls, fed: ContractClient, address: str) -> UseClient:
         """Open the contract at an address. Raises NotPDFedUse: no contract, other code, or of another task."""
-        if not is_address(address):
-            raise NotPDFedUse(address, "this is no address (0x and 40 hexadecimal digits)")
-        client = cls(fed, checksummed(address))
-        code = from_hex(client.rpc.call("eth_getCode", client.address, "latest"))
-        if not code:
-            raise NotPDFedUse(client.address, f"chain {client.chain_id} has no contract there")
-        if not client._is_ours(code):
-            raise NotPDFedUse(client.address, f"the code there is not this version's, for the task {fed.address}")
+        client = cls(fed, cls._checked(address))
+        client._check_code(f"the code there is not this version's, for the task {fed.address}")
         return client
 
     @classmethod
@@ -80,33 +71,12 @@ class UseClient:
 
         Raises TransactionRefused, Unfunded, NotMined.
         """
-        client = cls(fed, fed.address)
-        data = client._creation(terms)
-        try:
-            receipt = deploy_once(client.rpc, client.ecosystem, client.chain_id, account, data, 0, note, say)
-        except RpcRefused as refused:
-            if not refused.reverted:
-                raise
-            raise TransactionRefused("the deployment", client.abi.decode_error(refused.data, refused.message)) from refused
-        if int(receipt["status"], 16) != 1:
-            error = ContractError(text=f"transaction {receipt['transactionHash']} reverted")
-            raise TransactionRefused("the deployment", error, "Its gas is spent. Run the command again.")
+        connection = fed.chain_id, fed.rpc, fed.ecosystem
+        receipt = create(connection, interface(USE_CONTRACT), account, _arguments(fed, terms), 0, note, say)
         return cls(fed, checksummed(receipt["contractAddress"]))
 
-    def _creation(self, terms: UseTerms) -> bytes:
-        return self.abi.creation_data(self.fed.address, terms.pool_share, terms.genesis_steps, terms.genesis_payee, "")
-
-    def _is_ours(self, code: bytes) -> bool:
-        """True if `code` is what our constructor returns for this task and the terms that the contract reports."""
-        try:
-            expected = self.rpc.call("eth_call", {"data": "0x" + self._creation(self.terms()).hex()}, "latest")
-        except (NotPDFedUse, TransactionRefused):
-            return False
-        except RpcRefused as refused:
-            if not refused.reverted:
-                raise
-            return False
-        return same_but_metadata(code, from_hex(expected))
+    def _reported(self) -> tuple[Any, ...]:
+        return _arguments(self.fed, self.terms())
 
     def head(self) -> Head:
         """The newest block."""
@@ -161,17 +131,10 @@ class UseClient:
         """Units of a model's licence that were bought for an account."""
         return int(self._view("balanceOf", account, id)[0])
 
-    def _view(self, name: str, *arguments: Any) -> tuple[Any, ...]:
-        call = {"to": self.address, "data": "0x" + self.abi.call_data(name, arguments).hex()}
-        try:
-            return self.abi.decode_outputs(name, from_hex(self.rpc.call("eth_call", call, "latest")))
-        except RpcRefused as refused:
-            if not refused.reverted:
-                raise
-            error = self.abi.decode_error(refused.data, refused.message)
-            raise TransactionRefused(f"the view {name}{arguments}", error) from refused
-        except DecodingError as fault:
-            raise NotPDFedUse(self.address, f"its view {name} does not return what PDFedUse's does") from fault
+
+def _arguments(fed: ContractClient, terms: UseTerms) -> tuple[Any, ...]:
+    """The constructor's arguments; the receipts have no metadata."""
+    return fed.address, terms.pool_share, terms.genesis_steps, terms.genesis_payee, ""
 
 
 AnyClient = ContractClient | UseClient  # what the outbox can send to
