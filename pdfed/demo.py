@@ -243,7 +243,7 @@ def _sell_licence(
     shared = {}
     for name, account in [("the genesis's payee", sponsor), *((seat.who.name, seat.node.ctx.account) for seat in seats)]:
         address = str(account.address)
-        amount = claim(use, account, Journal(":memory:"), address, shares(use, ledger, address), lambda line: None)
+        amount = claim(use, account, Journal(":memory:"), address, shares(use, address), lambda line: None)
         if amount:
             shared[address] = str(amount)
             watcher.say(f"{name} withdrew {amount / ETHER:.6f} ETH of it")

@@ -11,8 +11,8 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from pdfed.chain.chain_errors import TransactionRefused
-from pdfed.chain.ledger import GENESIS, Ledger
-from pdfed.chain.use_client import Receipt, UseClient, UseTerms
+from pdfed.chain.ledger import GENESIS
+from pdfed.chain.use_client import Income, Offer, UseClient, UseTerms
 from pdfed.errors import PDFedError
 from pdfed.journal import Journal
 from pdfed.provenance import LicenceReceipt
@@ -35,11 +35,22 @@ class WrongReceipt(PDFedError):
 
 @dataclass(frozen=True)
 class Share:
-    """Wei that the author of model `champion` can claim of what was paid for the use of model `used`."""
+    """Wei that `author`, of model `champion`, can claim of what was paid for the use of model `used`."""
 
     champion: int
+    author: str
     used: int
     amount: int
+
+
+@dataclass(frozen=True)
+class Sale:
+    """Model `id`: its offer, what its use brought, and who can claim how much of that now."""
+
+    id: int
+    offer: Offer
+    income: Income
+    shares: list[Share]
 
 
 @dataclass(frozen=True)
@@ -86,14 +97,32 @@ def tip(use: UseClient, account: Any, journal: Journal, id: int, amount: int, me
     pay(use, account, journal, "use", amount, say, (id, memo), f"use:{id}:{memo.hex()}")
 
 
-def shares(use: UseClient, ledger: Ledger, account: str) -> list[Share]:
+def sales(use: UseClient) -> list[Sale]:
+    """List the models that are for sale or were paid for. A request carries many models, however many there are."""
+    ids = range(use.fed.model_count() + 1)
+    offers, incomes = use.offers(ids), use.incomes(ids)
+    due = _shares(use, incomes, None)
+    listed = [Sale(id, offers[id], incomes[id], [share for share in due if share.used == id]) for id in ids]
+    return [sale for sale in listed if sale.offer.price or sale.income.paid]
+
+
+def shares(use: UseClient, account: str) -> list[Share]:
     """Find all that the models of `account`, and the genesis if that is its payee, can claim now."""
-    paid = [id for id in ledger.models if use.income_of(id)[0] > use.income_of(id)[1]]
-    own = [id for id, model in ledger.models.items() if id != GENESIS and model.author == account]
-    if use.terms().genesis_payee == account:
-        own.insert(0, GENESIS)
-    found = (Share(champion, used, use.claimable(champion, used)) for champion in own for used in paid)
-    return [share for share in found if share.amount]
+    return _shares(use, use.incomes(range(use.fed.model_count() + 1)), account)
+
+
+def _shares(use: UseClient, incomes: list[Income], account: str | None) -> list[Share]:
+    """Find what `account` can claim, or everyone. `incomes`: of all models, by id."""
+    models = use.fed.models(range(len(incomes)))
+    authors = [use.terms().genesis_payee, *(model.author for model in models[1:])]
+    champions = [id for id, model in enumerate(models) if id == GENESIS or model.advance]
+    pairs = []
+    for used, income in enumerate(incomes):
+        sharing = [id for id in champions if id <= used] if used in champions else [used]
+        if income.paid > income.claimed:
+            pairs += [(champion, used) for champion in sharing if account in (None, authors[champion])]
+    found = zip(pairs, use.claimable(pairs), strict=True)
+    return [Share(champion, authors[champion], used, amount) for (champion, used), amount in found if amount]
 
 
 def claim(use: UseClient, account: Any, journal: Journal, owner: str, due: list[Share], say: Say) -> int:
@@ -142,12 +171,6 @@ def licence_receipt(use: UseClient, number: int, model: int, holder: str) -> Lic
             "Name its holder's account with --account, or buy a licence for this one.",
         )
     return LicenceReceipt(number, use.chain_id, use.address, receipt.id, receipt.to, receipt.licence.hex())
-
-
-def receipts_of(use: UseClient, holder: str | None = None) -> dict[int, Receipt]:
-    """Purchases by number, of one account or all."""
-    all_ = ((number, use.receipt(number)) for number in range(1, use.receipt_count() + 1))
-    return {number: receipt for number, receipt in all_ if holder in (None, receipt.to)}
 
 
 def use_terms(spec: UseSpec, deployer: str) -> UseTerms:

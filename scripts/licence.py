@@ -23,11 +23,25 @@ from pdfed.cli import (
 )
 from pdfed.spec.money import ETHER
 
+MEMO_BYTES = 32
+
 model_option = click.option("--model", "id", type=click.IntRange(0), required=True, help="Number of the model; 0: the genesis.")
 use_option = click.option("--use", "use_address", type=AddressType(), required=True, help="Address of the PDFedUse contract.")
 licence_option = click.option(
     "--licence", type=click.Path(path_type=Path), required=True, help="File of the licence's text. Its keccak digest is on chain."
 )
+
+
+class MemoType(click.ParamType):
+    """Text as the 32 bytes of a memo, filled up with zeros."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        data = str(value).encode(errors="surrogateescape")
+        if len(data) > MEMO_BYTES:
+            self.fail(f"{len(data)} bytes of UTF-8; {MEMO_BYTES} fit.", param, ctx)
+        return data.ljust(MEMO_BYTES, b"\0")
 
 
 def sending(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,13 +152,24 @@ def buy(
 @cli.command(cls=FriendlyCommand)
 @model_option
 @amount_option()
+@click.option("--memo", type=MemoType(), help="Public note to the payment, at most 32 bytes of UTF-8.")
 @sending
-def use(id: int, amount: int, network: str, contract: str, use_address: str, account: str, home: Path, as_json: bool) -> None:
+def use(
+    id: int,
+    amount: int,
+    memo: bytes | None,
+    network: str,
+    contract: str,
+    use_address: str,
+    account: str,
+    home: Path,
+    as_json: bool,
+) -> None:
     """Pay for the use of a model without a licence: a tip, or per generation."""
     from pdfed.licences import tip
 
     with opened(network, contract, use_address, account, home) as (contract_, wallet, journal):
-        tip(contract_, wallet, journal, id, amount, bytes(32), say)
+        tip(contract_, wallet, journal, id, amount, memo or bytes(MEMO_BYTES), say)
     tell({"model": id, "paid": str(amount)}, as_json, f"Paid {amount / ETHER:g} ether for the use of model {id}.")
 
 
@@ -153,13 +178,12 @@ def use(id: int, amount: int, network: str, contract: str, use_address: str, acc
 @sending
 def claim(owner: str | None, network: str, contract: str, use_address: str, account: str, home: Path, as_json: bool) -> None:
     """Claim your models' shares of what was paid for uses, withdraw them, and pass the pool's part on."""
-    from pdfed.chain.feed import read_ledger
     from pdfed.licences import claim as claim_shares
     from pdfed.licences import forward, shares
 
     with opened(network, contract, use_address, account, home) as (use, wallet, journal):
         whose = owner or str(wallet.address)
-        due = shares(use, read_ledger(use.fed), whose)
+        due = shares(use, whose)
         withdrawn = claim_shares(use, wallet, journal, whose, due, say)
         forwarded = forward(use, wallet, journal)
     found = [{"champion": share.champion, "used": share.used, "amount": str(share.amount)} for share in due]
@@ -174,37 +198,33 @@ def claim(owner: str | None, network: str, contract: str, use_address: str, acco
 @use_option
 @json_option()
 def show(network: str, contract: str, use_address: str, as_json: bool) -> None:
-    """Show what is for sale, the receipts, and what was paid for each model. Needs no account."""
+    """Show what is for sale, the receipts, what was paid for each model, and who can claim how much of it. Needs no account."""
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
     from pdfed.chain.use_client import UseClient
-    from pdfed.licences import receipts_of
+    from pdfed.licences import sales
 
     with connected(network):
-        fed = ContractClient.at(contract)
-        use = UseClient.at(fed, use_address)
-        terms, models, lines = use.terms(), [], []
-        for id in range(fed.model_count() + 1):
-            offered, (paid, claimed) = use.offer_of(id), use.income_of(id)
-            if not offered.price and not paid:
-                continue
-            figures = {"price": str(offered.price), "paid": str(paid), "claimed": str(claimed)}
-            models.append({"model": id, "licence": offered.licence.hex(), **figures})
-            price = f"{offered.price / ETHER:g} ether per unit, licence {offered.licence.hex()}"
-            sale = price if offered.price else "not for sale"
-            lines.append(f"Model {id}: {sale}; paid {paid / ETHER:.6f} ETH, claimed {claimed / ETHER:.6f} ETH")
-        receipts = receipts_of(use)
-    bought = [
-        {"receipt": number, **asdict(receipt), "price": str(receipt.price), "licence": receipt.licence.hex()}
-        for number, receipt in receipts.items()
-    ]
-    facts = {
-        "pool_share": terms.pool_share,
-        "genesis_steps": terms.genesis_steps,
-        "genesis_payee": terms.genesis_payee,
-        "models": models,
-        "receipts": bought,
-    }
-    lines += [f"Receipt {number}: {each.units} units of model {each.id} for {each.to}" for number, each in receipts.items()]
+        use = UseClient.at(ContractClient.at(contract), use_address)
+        terms, listed, numbers = use.terms(), sales(use), range(1, use.receipt_count() + 1)
+        receipts = use.receipts(numbers)
+    models, bought, lines = [], [], []
+    for sale in listed:
+        offered, income = sale.offer, sale.income
+        unclaimed = income.paid - income.claimed
+        due = [{"champion": share.champion, "author": share.author, "amount": str(share.amount)} for share in sale.shares]
+        figures = {"paid": str(income.paid), "claimed": str(income.claimed), "unclaimed": str(unclaimed)}
+        licence = offered.licence.hex()
+        models.append({"model": sale.id, "price": str(offered.price), "licence": licence, **figures, "claimable": due})
+        price = f"{offered.price / ETHER:g} ether per unit, licence {licence}" if offered.price else "not for sale"
+        paid = f"paid {income.paid / ETHER:.6f} ETH, claimed {income.claimed / ETHER:.6f} ETH"
+        lines.append(f"Model {sale.id}: {price}; {paid}, unclaimed {unclaimed / ETHER:.6f} ETH")
+        for share in sale.shares:
+            lines.append(f"  {share.amount / ETHER:.6f} ETH for {share.author}, by model {share.champion}")
+    for number, receipt in zip(numbers, receipts, strict=True):
+        words = {"price": str(receipt.price), "licence": receipt.licence.hex()}
+        bought.append({"receipt": number, **asdict(receipt), **words})
+        lines.append(f"Receipt {number}: {receipt.units} units of model {receipt.id} for {receipt.to}")
+    facts = {**asdict(terms), "models": models, "receipts": bought}
     terms_line = f"{terms.pool_share / 100:g} % to the pool; the genesis counts as {terms.genesis_steps} steps"
     tell(facts, as_json, f"{terms_line}, of {terms.genesis_payee}", *(lines or ["Nothing was offered or paid yet."]))

@@ -6,12 +6,13 @@ Addresses are checksummed str, digests bytes, money in wei. Transactions go thro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pdfed.chain.abi import USE_CONTRACT, checksummed, interface
-from pdfed.chain.chain_errors import NotPDFedUse, TransactionRefused
+from pdfed.chain.chain_errors import NotPDFedUse
 from pdfed.chain.client import ContractClient, Head
 from pdfed.chain.contract_view import ContractView, create
 from pdfed.chain.deployment_tx import Say
@@ -34,6 +35,14 @@ class Receipt:
     units: int
     price: int
     licence: bytes
+
+
+@dataclass(frozen=True)
+class Income:
+    """Wei paid for a model's use without the pool's part, and wei of it that was claimed."""
+
+    paid: int
+    claimed: int
 
 
 @dataclass(frozen=True)
@@ -93,30 +102,31 @@ class UseClient(ContractView):
         payee = checksummed(self._view("genesisPayee")[0])
         return UseTerms(int(self._view("poolShare")[0]), int(self._view("genesisSteps")[0]), payee)
 
-    def offer_of(self, id: int) -> Offer:
-        """Price and licence of a model in force; zeros if it was never offered."""
-        return Offer(*self._view("offerOf", id)[0])
+    def offers(self, ids: Sequence[int]) -> list[Offer]:
+        """Price and licence in force of each model, in few requests; zeros if it was never offered."""
+        return [Offer(*offer) for (offer,) in self._views("offerOf", [(id,) for id in ids])]
 
     def receipt(self, number: int) -> Receipt:
         """A purchase by its number. Raises TransactionRefused (UnknownReceipt)."""
-        id, to, units, price, licence = self._view("receiptOf", number)[0]
-        return Receipt(id, checksummed(to), units, price, licence)
+        return self.receipts([number])[0]
+
+    def receipts(self, numbers: Sequence[int]) -> list[Receipt]:
+        """Purchases by number, in few requests. Raises as `receipt`."""
+        found = self._views("receiptOf", [(number,) for number in numbers])
+        return [Receipt(id, checksummed(to), units, price, licence) for ((id, to, units, price, licence),) in found]
 
     def receipt_count(self) -> int:
         """Number of purchases, which is the newest receipt's number."""
         return int(self._view("receiptCount")[0])
 
-    def income_of(self, id: int) -> tuple[int, int]:
-        """Wei paid for a model's use without the pool's part, and wei of it that was claimed."""
-        paid, claimed = self._view("incomeOf", id)[0]
-        return int(paid), int(claimed)
+    def incomes(self, ids: Sequence[int]) -> list[Income]:
+        """What each model's use brought, in few requests."""
+        return [Income(*income) for (income,) in self._views("incomeOf", [(id,) for id in ids])]
 
-    def claimable(self, champion: int, used: int) -> int:
-        """Wei that `claim` would credit to a model's author for the use of another; 0 where it shares nothing."""
-        try:
-            return int(self._view("claimable", champion, used)[0])
-        except TransactionRefused:
-            return 0
+    def claimable(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
+        """Wei that `claim` would credit to a champion's author for the use of a model, for each pair (champion, used), in few
+        requests; 0 where it shares nothing."""
+        return [int(amount) for (amount,) in self._views("claimable", pairs, refused=(0,))]
 
     def credit(self, account: str) -> int:
         """Wei that an account's payee can withdraw."""
@@ -126,10 +136,6 @@ class UseClient(ContractView):
         """Split of the contract's balance, wei: credits, owed to the pool, locked."""
         credits, owed, locked = self._view("useLedger")[0]
         return int(credits), int(owed), int(locked)
-
-    def units_of(self, account: str, id: int) -> int:
-        """Units of a model's licence that were bought for an account."""
-        return int(self._view("balanceOf", account, id)[0])
 
 
 def _arguments(fed: ContractClient, terms: UseTerms) -> tuple[Any, ...]:

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pdfed.chain.abi import from_hex
 from pdfed.chain.chain_errors import NotPDFedUse
 from pdfed.chain.client import ContractClient, vote_commitment
-from pdfed.chain.feed import read_ledger
 from pdfed.chain.outbox import Outbox
-from pdfed.chain.use_client import UseClient
+from pdfed.chain.rpc import BATCH, Rpc
+from pdfed.chain.use_client import Receipt, UseClient
 from pdfed.journal import Journal
-from pdfed.licences import Purchase, buy, claim, forward, licence_digest, offer, receipts_of, shares, tip, use_terms
+from pdfed.licences import Purchase, buy, claim, forward, licence_digest, offer, sales, shares, tip, use_terms
 from pdfed.mechanism import Score
 from pdfed.rewards import PaymentFailed
 from pdfed.spec import UseSpec
@@ -72,16 +76,15 @@ def test_a_licence_pays_the_pool_the_genesis_and_all_champions_before_it(
     digest = licence_digest(licence)
     offer(use, ben, journal, second, ETHER // 10, digest)
     number = buy(use, buyer, journal, Purchase(second, 10, ETHER // 10, digest, buyer.address), print)
-    assert use.receipt(number).units == use.units_of(buyer.address, second) == 10
-    assert receipts_of(use, buyer.address) == {number: use.receipt(number)} and receipts_of(use, ada.address) == {}
-    found = {account.address: shares(use, read_ledger(use.fed), account.address)[0].amount for account in (sponsor, ada, ben)}
+    assert use.receipt(number) == Receipt(second, buyer.address, 10, ETHER // 10, digest)
+    found = {account.address: shares(use, account.address)[0].amount for account in (sponsor, ada, ben)}
     told = [
         round(float(row) * 10**6) for row in re.findall(r"^\| (?:pool|genesis|Ada|Ben)\b.* ([0-9.]+) \|$", PAGE, re.MULTILINE)
     ]
     assert told == [100_000, *(amount // 10**12 for amount in found.values())]  # in millionths of an ether
     pool = use.fed.pool()
     for account in (sponsor, ada, ben):
-        due = shares(use, read_ledger(use.fed), account.address)
+        due = shares(use, account.address)
         assert claim(use, account, Journal(":memory:"), account.address, due, print) == found[account.address]
     assert forward(use, buyer, journal) == ETHER // 10 and use.fed.pool() == pool + ETHER // 10
     credits, owed, dust = use.use_ledger()
@@ -93,8 +96,8 @@ def test_uses_of_an_older_champion_owe_nothing_to_a_later_one(
 ) -> None:
     use, first, _ = sold
     tip(use, chain.people[4], journal, first, ETHER, bytes(32), print)
-    assert [share.used for share in shares(use, read_ledger(use.fed), chain.people[1].address)] == [first]
-    assert shares(use, read_ledger(use.fed), chain.people[2].address) == []
+    assert [share.used for share in shares(use, chain.people[1].address)] == [first]
+    assert shares(use, chain.people[2].address) == []
 
 
 def test_a_purchase_that_was_stopped_is_made_once(
@@ -138,7 +141,7 @@ def test_wrong_input_is_refused_by_name_and_nothing_is_sent(
     refused("ERC1155InvalidReceiver", lambda: buy(use, buyer, journal, replace(wish, to=use.fed.address), print))
     refused("UnknownModel", lambda: tip(use, buyer, journal, 99, ETHER, bytes(32), print))
     assert use.balance(buyer.address) == before and use.receipt_count() == 0
-    assert claim(use, buyer, journal, buyer.address, shares(use, read_ledger(use.fed), buyer.address), print) == 0
+    assert claim(use, buyer, journal, buyer.address, shares(use, buyer.address), print) == 0
     assert forward(use, buyer, journal) == 0
 
 
@@ -155,3 +158,70 @@ def test_only_this_tasks_contract_is_taken_for_one(
     ):
         with pytest.raises(NotPDFedUse):
             UseClient.at(fed, address)
+
+
+def licence_command(chain: Chain, use: UseClient, *words: str) -> dict:
+    """Run `ape run licence`; returns what it prints for programs."""
+    of = ("--network", f"ethereum:sepolia:{chain.url}", "--contract", use.fed.address, "--use", use.address, "--json")
+    done = CliRunner().invoke(runpy.run_path("scripts/licence.py")["cli"], [*words, *of])
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout))
+
+
+def test_show_tells_what_can_still_be_claimed_and_by_whom(
+    chain: Chain, sold: tuple[UseClient, int, int], journal: Journal
+) -> None:
+    use, first, second = sold
+    sponsor, ada, ben, buyer = chain.people[0], chain.people[1], chain.people[2], chain.people[4]
+    other = advance(chain, use.fed, ada, [ben, chain.people[3]], b"c" * 32, 0)  # settled, and no champion
+    for id in (first, second, other):
+        tip(use, buyer, journal, id, ETHER, bytes(32), print)
+
+    def shown() -> dict[int, dict[int, tuple[str, int]]]:
+        models = licence_command(chain, use, "show")["models"]
+        for model in models:
+            left = int(model["paid"]) - int(model["claimed"])
+            assert int(model["unclaimed"]) == left
+            assert 0 <= left - sum(int(share["amount"]) for share in model["claimable"]) < 3  # less than a wei for each
+        return {
+            model["model"]: {share["champion"]: (share["author"], int(share["amount"])) for share in model["claimable"]}
+            for model in models
+        }
+
+    paid = 9 * ETHER // 10
+    of_first = {0: (sponsor.address, paid * 64 // 96), first: (ada.address, paid * 32 // 96)}
+    by_second = {0: (sponsor.address, 64), first: (ada.address, 32), second: (ben.address, 16)}
+    of_second = {id: (author, paid * steps // 112) for id, (author, steps) in by_second.items()}
+    assert shown() == {first: of_first, second: of_second, other: {other: (ada.address, paid)}}
+    claim(use, ada, journal, ada.address, shares(use, ada.address), print)
+    assert shown() == {first: {0: of_first[0]}, second: {0: of_second[0], second: of_second[second]}, other: {}}
+
+
+def test_many_models_and_receipts_take_few_requests(
+    chain: Chain, sold: tuple[UseClient, int, int], licence: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: each model and each receipt took requests of its own."""
+    use, _, second = sold
+    ben, digest = chain.people[2], licence_digest(licence)
+    offer(use, ben, journal, second, 1, digest)
+    buy(use, ben, journal, Purchase(second, 1, 1, digest, ben.address), print)
+    asked = []
+    request = Rpc._request
+    monkeypatch.setattr(Rpc, "_request", lambda rpc, send: (asked.append(send), request(rpc, send))[1])
+    assert use.receipts([1] * 10 * BATCH) == [use.receipt(1)] * 10 * BATCH
+    assert len(asked) == 10 + 1
+    asked.clear()
+    assert [sale.id for sale in sales(use)] == [second]
+    assert len(asked) <= 9  # of which five are batches
+
+
+def test_a_payment_for_use_carries_a_memo(chain: Chain, sold: tuple[UseClient, int, int], tmp_path: Path) -> None:
+    use, first, _ = sold
+    words = ("use", "--model", str(first), "--amount", "1 gwei", "--account", "test:4", "--home", str(tmp_path), "--memo")
+    text = "für 3 Bilder, 2026-12, Nr. 1234"  # 32 bytes
+    licence_command(chain, use, *words, text)
+    (log,) = use.rpc.call("eth_getLogs", {"address": use.address, "fromBlock": "0x0"})
+    _, told = use.abi.decode_event([from_hex(topic) for topic in log["topics"]], from_hex(log["data"])) or ("", {})
+    assert told["memo"] == text.encode()
+    refused = CliRunner().invoke(runpy.run_path("scripts/licence.py")["cli"], [*words, text + "5", "--contract", "0x"])
+    assert refused.exit_code == 2 and "33 bytes of UTF-8; 32 fit" in refused.output
