@@ -60,6 +60,18 @@ OURS = {
         "claimStake": "claimStake",
         "retire": "retire",
     },
+    "Income from use": {
+        "PDFedUse: offer, first": "offer, the first of a model",
+        "PDFedUse: offer": "offer, a later one",
+        "PDFedUse: buy, first": "buy, the first of the contract",
+        "PDFedUse: buy": "buy, a later one",
+        "PDFedUse: use, first of a model": "use, the first of a model",
+        "PDFedUse: use": "use, a later one",
+        "PDFedUse: claim": "claim, one used model",
+        "PDFedUse: claim, 50": "claim, 50 used models",
+        "PDFedUse: withdraw": "withdraw",
+        "PDFedUse: forward": "forward",
+    },
 }
 
 HEAD = """# Gas
@@ -74,12 +86,20 @@ Figures of other projects are for calls that do something comparable, not the sa
 stays hidden until all have committed, so it takes two calls. They were measured on those projects' own contracts.
 
 The contract's code has {size:,} bytes (the limit of the EVM is 24,576, ours is 22,000); deploying it costs {deployment:,}.
+The code of `PDFedUse`, whose calls are under [Income from use](#income-from-use), has {use_size:,} bytes; deploying it costs
+{use_deployment:,}.
 """
 
 
 def table(measured: dict[str, int]) -> str:
     """The page. `measured`: gas by label, as in gas.json."""
-    parts = [HEAD.format(size=measured["runtime size, bytes"], deployment=measured["deployment"])]
+    head = HEAD.format(
+        size=measured["runtime size, bytes"],
+        deployment=measured["deployment"],
+        use_size=measured["PDFedUse: runtime size, bytes"],
+        use_deployment=measured["PDFedUse: deployment"],
+    )
+    parts = [head]
     for topic, ours in OURS.items():
         rows = [(f"**{words}**", f"{measured[label]:,}") for label, words in ours.items()] + PEERS.get(topic, [])
         parts.append(
