@@ -160,12 +160,12 @@ def test_only_this_tasks_contract_is_taken_for_one(
             UseClient.at(fed, address)
 
 
-def licence_command(chain: Chain, use: UseClient, *words: str) -> dict:
-    """Run `ape run licence`; returns what it prints for programs."""
-    of = ("--network", f"ethereum:sepolia:{chain.url}", "--contract", use.fed.address, "--use", use.address, "--json")
+def licence_command(chain: Chain, use: UseClient, *words: str) -> str:
+    """Run `ape run licence`; returns what it prints."""
+    of = ("--network", f"ethereum:sepolia:{chain.url}", "--contract", use.fed.address, "--use", use.address)
     done = CliRunner().invoke(runpy.run_path("scripts/licence.py")["cli"], [*words, *of])
     assert done.exit_code == 0, done.output
-    return dict(json.loads(done.stdout))
+    return done.stdout
 
 
 def test_show_tells_what_can_still_be_claimed_and_by_whom(
@@ -178,7 +178,7 @@ def test_show_tells_what_can_still_be_claimed_and_by_whom(
         tip(use, buyer, journal, id, ETHER, bytes(32), print)
 
     def shown() -> dict[int, dict[int, tuple[str, int]]]:
-        models = licence_command(chain, use, "show")["models"]
+        models = json.loads(licence_command(chain, use, "show", "--json"))["models"]
         for model in models:
             left = int(model["paid"]) - int(model["claimed"])
             assert int(model["unclaimed"]) == left
@@ -195,6 +195,9 @@ def test_show_tells_what_can_still_be_claimed_and_by_whom(
     assert shown() == {first: of_first, second: of_second, other: {other: (ada.address, paid)}}
     claim(use, ada, journal, ada.address, shares(use, ada.address), print)
     assert shown() == {first: {0: of_first[0]}, second: {0: of_second[0], second: of_second[second]}, other: {}}
+    said = licence_command(chain, use, "show")
+    assert f"Model {second}: not for sale; paid 0.900000 ETH, claimed 0.257143 ETH, unclaimed 0.642857 ETH" in said
+    assert f"  0.128571 ETH for {ben.address}, by model {second}" in said
 
 
 def test_many_models_and_receipts_take_few_requests(
