@@ -13,7 +13,7 @@ from pdfed.audit.findings import Check, check_that
 from pdfed.chain.client import ContractClient, ModelRecord
 from pdfed.chain.creation_check import creation_fault
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
-from pdfed.mechanism import gain_of, quorum_met
+from pdfed.mechanism import gain_of, payout_of, quorum_met
 from pdfed.public import NoSuchModel
 
 
@@ -71,8 +71,13 @@ def _settlement_faults(ledger: Ledger, model: ModelFacts) -> Iterator[str]:
     level = ledger.models[model.baseline].level + gain if scored else 0
     if (gain, level) != (model.gain, model.level):
         yield f"the votes give gain {gain} and level {level}, it has {model.gain} and {model.level}"
-    if model.paid > model.advance:
-        yield f"{model.paid} steps are paid for an advance of {model.advance}"
+    paid = min(model.advance, model.payable)
+    payout = payout_of(model.pool_before, paid, ledger.terms.release)
+    if (paid, payout) != (model.paid, model.payout):
+        yield (
+            f"an advance of {model.advance} steps, {model.payable} of them payable, pays {paid} steps and {payout} wei; it was "
+            f"paid {model.paid} steps and {model.payout} wei"
+        )
 
 
 def lineage(ledger: Ledger, ids: Sequence[int]) -> list[int]:

@@ -75,6 +75,7 @@ class ModelFacts:
 
     `ballots`: by voter; `block`: of its submission; `jury_seed`: empty until drawn; `phase_settled`: NONE until settled;
     `advance`: steps by which it moved the frontier, 0 if it did not; `paid`: those of them that the pace allowed to pay;
+    `payable`, `pool_before`: steps that the pace allowed, and wei in the pool, when it was settled;
     `royalty_mark`: royalties per step that its author has claimed already.
     """
 
@@ -98,6 +99,8 @@ class ModelFacts:
     payout: int = 0
     advance: int = 0
     paid: int = 0
+    payable: int = 0
+    pool_before: int = 0
     royalty_mark: int = 0
 
     @property
@@ -314,6 +317,7 @@ class Ledger:
         model = self.models[id]
         model.phase_settled = Phase.SCORED if scored else Phase.UNSCORED
         model.gain, model.level, model.payout, model.paid = gain, level, payout, paid
+        model.payable, model.pool_before = self.payable_steps(event.timestamp), self.pool
         if paid:
             self._pace_clock = max(self._pace_clock, event.timestamp) + paid * seconds_per_step(self.terms.pace)
         fee, revealed, eligible = self.terms.submission_fee, model.revealed_weight, model.eligible_weight

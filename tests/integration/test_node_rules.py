@@ -46,13 +46,18 @@ def address(federation: Federation, index: int) -> str:
     return str(federation.chain.account(index).address)
 
 
+def commit_by_hand(federation: Federation, voter: int, id: int, bundle: bytes, score: Score) -> None:
+    client, baseline = federation.client, federation.client.model(id).baseline
+    words = (client.chain_id, client.address, id, baseline, address(federation, voter), score, SALT)
+    by_hand(federation, voter, "commitVote", id, bundle, baseline, vote_commitment(*words), bytes(32))
+
+
 def settle_by_hand(federation: Federation, author: int, voter: int, bundle: bytes, score: Score) -> int:
     """Submit a bundle that nobody publishes, vote on it and settle it; returns its id."""
     client, chain = federation.client, federation.chain
     by_hand(federation, author, "submit", bundle, (0,), value=client.terms().submission_fee)
-    id, baseline = client.model_count(), client.champion()
-    words = (client.chain_id, client.address, id, baseline, address(federation, voter), score, SALT)
-    by_hand(federation, voter, "commitVote", id, bundle, baseline, vote_commitment(*words), bytes(32))
+    id = client.model_count()
+    commit_by_hand(federation, voter, id, bundle, score)
     chain.advance(WINDOW)
     by_hand(federation, voter, "revealVote", id, address(federation, voter), astuple(score), SALT)
     chain.advance(WINDOW)
@@ -165,5 +170,86 @@ def test_a_champion_whose_content_never_comes_stops_neither_votes_nor_training(
     imputed = bob.own_scores[0].micro * 2 ** (-ann.ledger.models[false].level / 64)
     assert vote.score.baseline_qn == round(imputed) == baselines(bob.ledger, bob.own_scores, {false})[false]
     assert read_ledger(federation.client).balance_sheet() == federation.client.ledger()
+    for node in (ann, bob):
+        node.close()
+
+
+def test_a_false_champion_misleads_neither_votes_nor_training(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> None:
+    """Nine tenths of the stake crown a model that is hardly better than the genesis: honest nodes go on below the frontier."""
+    federation = deploy(chain, genesis, tmp_path)
+    ann, bob = federation.node(1, max_submissions=2), federation.node(2, role="validator")
+    for index, times in ((3, 1), (4, 27)):
+        by_hand(federation, index, "register", 1, value=times * ann.ctx.terms.min_stake)
+    federation.join(ann, bob)
+    lie = Score(1_000_000, 2_600_000, 0)  # 1.4 halvings
+
+    def submitted(id: int) -> bool:
+        return ann.ledger.model_count >= id and id in bob.own_scores
+
+    federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1)
+    ann.training = False
+    federation.run(ann, bob, until=lambda: submitted(1))
+    bundle = ann.ledger.models[1].bundle
+    commit_by_hand(federation, 4, 1, bundle, lie)
+    chain.advance(WINDOW)
+    by_hand(federation, 4, "revealVote", 1, address(federation, 4), astuple(lie), SALT)
+    chain.advance(WINDOW)
+    federation.run(ann, bob, until=lambda: ann.ledger.champion == bob.ledger.champion == 1)
+    level = bob.ledger.models[1].level
+    assert level > 60 and bob.own_scores[1].micro > bob.own_scores[0].micro / 1.5  # bob measured no such thing
+
+    ann.training = True
+    federation.run(ann, bob, until=lambda: submitted(2) and bob.ctx.address in ann.ledger.models[2].ballots)
+    assert ann.ledger.models[2].baseline == 1
+    commit_by_hand(federation, 4, 2, ann.ledger.models[2].bundle, Score(1_000_000, 1_000_000, 0))
+    chain.advance(WINDOW)
+    federation.run(ann, bob, until=lambda: bool(ann.ledger.votes.get(2)))
+    (vote,) = ann.ledger.votes[2]
+    assert vote.score.baseline_qn == round(bob.own_scores[0].micro * 2 ** (-level / 64)) < bob.own_scores[1].micro
+    for node in (ann, bob):
+        node.close()
+
+
+def test_a_vote_on_another_baseline_is_cast_again(chain: LocalChain, genesis: Genesis, tmp_path: Path) -> None:
+    """A reorg gives a model another baseline between a node's commit and its block: BaselineMismatch, and a new commit."""
+    federation = deploy(chain, genesis, tmp_path)
+    ann, bob = federation.node(1, max_submissions=1), federation.node(2, role="validator")
+    for index, times in ((3, 1), (4, 27)):
+        by_hand(federation, index, "register", 1, value=times * ann.ctx.terms.min_stake)
+    federation.join(ann, bob)
+    federation.run(ann, bob, until=lambda: ann.ledger.model_count == 1 and 1 in bob.own_scores)
+    first = ann.ledger.models[1]
+    good = Score(1_000_000, 1_100_000, 0)
+    commit_by_hand(federation, 4, 1, first.bundle, good)
+    chain.advance(WINDOW)
+    before = chain.rpc.call("evm_snapshot")
+
+    second = b"\x07" * 32  # a copy of the first, by another wallet: bob has its weights, and scores it at once
+    by_hand(federation, 3, "submit", second, (0,), value=federation.client.terms().submission_fee)
+    bob.follow()
+    assert bob.ledger.models[2].baseline == 0
+    bob.own_scores[2] = bob.own_scores[1]
+    queued = bob.ballots.queue(bob.ledger.models[2], bob.ledger, bob.own_scores, {0: bob.own_scores[0].micro}, 0)
+    assert queued is not None and "commit" in queued
+
+    chain.rpc.call("evm_revert", before)
+    by_hand(federation, 4, "revealVote", 1, address(federation, 4), astuple(good), SALT)
+    chain.advance(WINDOW)
+    by_hand(federation, 4, "settle", 1)
+    by_hand(federation, 3, "submit", second, (0,), value=federation.client.terms().submission_fee)
+    assert federation.client.model(2).baseline == 1
+    outcome = None
+    while outcome is None:
+        activity = bob.step()
+        outcome = activity.text if "BaselineMismatch" in activity.text else None
+    assert bob.outbox.state(f"commit:2:{second.hex()}") is None  # forgotten, so that it is cast again
+    bob.own_scores[2] = bob.own_scores[1]
+    assert bob.ledger.models[2].baseline == 1
+    known = {id: bob.own_scores[id].micro for id in (0, 1)}
+    again = bob.ballots.queue(bob.ledger.models[2], bob.ledger, bob.own_scores, known, 0)
+    assert again is not None and "commit" in again
+    while bob.ctx.address not in bob.ledger.models[2].ballots:
+        bob.step()
+    assert federation.client.ballot(2, bob.ctx.address).commitment
     for node in (ann, bob):
         node.close()

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pdfed.audit.chain_checks import model_checks
+from pdfed.audit.findings import CheckState
 from pdfed.chain.client import ContractClient
 from pdfed.chain.feed import EventFeed
 from pdfed.chain.ledger import Ledger
@@ -105,6 +107,7 @@ def assert_equal(ledger: Ledger, client: ContractClient, people: list[str]) -> N
         for field in fields + (["submitted_at", "reveals_open_at"] if id else []):
             assert getattr(facts_of, field) == getattr(said, field), (id, field)
         assert ledger.histogram(id) == client.histogram(id)
+        assert [check.detail for check in model_checks(said, ledger, facts_of) if check.state != CheckState.OK] == []
         if id:
             assert facts_of.parents[0] == said.parent
         for person in people:

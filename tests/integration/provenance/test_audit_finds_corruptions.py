@@ -320,6 +320,15 @@ def test_a_settlement_with_other_figures(world: World) -> None:
     expect(report, 2, "chain record", "gain: log 40, contract 63")
 
 
+@pytest.mark.parametrize("change", [{"paid": -1}, {"payout": 1}, {"payout": -1}])
+def test_a_settlement_that_pays_other_steps_or_money(world: World, change: dict[str, int]) -> None:
+    """Regression: only more steps than the advance were found."""
+    report = audited(
+        world, retold(world, "ModelSettled", lambda args: args | {name: args[name] + by for name, by in change.items()})
+    )
+    expect(report, 2, "settlement", "it was paid")
+
+
 def test_a_vote_with_another_score(world: World) -> None:
     def worse(args: dict) -> dict:
         return args | {"score": replace(args["score"], qn=9_999_999)}
