@@ -4,25 +4,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.integration.conftest import Sepolia, check_audit_and_pay, rpc
 
 SETTLED = 6
 MINUTES = 8
+PARTS = {"ann": "digits:4-6/12", "bob": "digits:6-8/12", "cyd": "digits:8-10/12"}
 Running = tuple[subprocess.Popen[bytes], Path]  # a node and its log
 
 
-def start_node(sepolia: Sepolia, contract: str, alias: str, part: str) -> Running:
+def start_node(sepolia: Sepolia, contract: str, alias: str, submissions: int = 2, settled: int = SETTLED) -> Running:
     log = sepolia.work / f"{alias}.log"
     process = sepolia.start(
         log,
-        "run", "node", "--network", "sepolia", "--contract", contract, "--account", alias, "--data", part,
+        "run", "node", "--network", "sepolia", "--contract", contract, "--account", alias, "--data", PARTS[alias],
         "--store", f"local:{sepolia.work}/store", "--home", str(sepolia.work / alias), "--images-per-submission", "2000",
-        "--submit-worse", "--max-submissions", "2", "--until-settled", str(SETTLED),
+        "--submit-worse", "--max-submissions", str(submissions), "--until-settled", str(settled),
     )  # fmt: skip
     return process, log
 
@@ -54,15 +58,15 @@ def wait_for_all(running: dict[str, Running], end: float, limit: str) -> None:
         raise AssertionError(f"not settled in {limit}:\n{logs}") from fault
 
 
+@pytest.mark.timeout(1800)  # two waits of MINUTES, on a busy machine
 def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, deployed: str) -> None:
-    parts = {"ann": "digits:4-6/12", "bob": "digits:6-8/12", "cyd": "digits:8-10/12"}
-    running = {alias: start_node(sepolia, deployed, alias, part) for alias, part in parts.items()}
+    running = {alias: start_node(sepolia, deployed, alias) for alias in PARTS}
     process, log = running["bob"]
     # Regression: a node logs its training every two seconds, and a fast training is over before; a submission is always logged.
     wait_until(log, ("train: training", "chain: submitting"), process, 240)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    running["bob"] = start_node(sepolia, deployed, "bob", parts["bob"])
+    running["bob"] = start_node(sepolia, deployed, "bob")
     end = time.monotonic() + MINUTES * 60
     try:
         wait_for_all(running, end, f"{MINUTES} minutes")
@@ -79,7 +83,40 @@ def test_three_nodes_settle_six_models_and_survive_a_kill(sepolia: Sepolia, depl
 
     check_audit_and_pay(sepolia, deployed, f"local:{sepolia.work}/store", "ann")
     check_licences(sepolia, deployed, found)
+    check_withheld_champion(sepolia, deployed, found)
     check_leaving(sepolia, deployed)
+
+
+def check_withheld_champion(sepolia: Sepolia, contract: str, found: dict) -> None:
+    """The champion's bundle vanishes from the store and from every folder, and one node loses its disk: all three go on."""
+    champion = found["champion"]
+    assert champion, found
+    cid = found["models"][champion]["bundle"]
+    shutil.rmtree(sepolia.work / "cyd")
+    copies = list(sepolia.work.rglob(cid))
+    assert len(copies) >= 3  # of ann, of bob, and the store's block
+    for copy in copies:
+        shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
+    running = {alias: start_node(sepolia, contract, alias, submissions=3, settled=SETTLED + 2) for alias in PARTS}
+    try:
+        wait_until(running["cyd"][1], (f"{cid} is not in",), running["cyd"][0], 120)
+        advance(sepolia, 700)  # beyond a commit window, after which content counts as missing
+        wait_for_all(running, time.monotonic() + 60 * MINUTES, f"{MINUTES} minutes without the champion's bundle")
+    finally:
+        for process, _ in running.values():
+            process.kill()
+    later = status(sepolia, contract)
+    new = [model for model in later["models"][len(found["models"]) :] if model["phase"] == "scored"]
+    voters = {vote["voter"] for vote in later["votes"] if vote["model"] in {model["id"] for model in new}}
+    assert new and len(voters) >= 2 and not any(champion in model["parents"] for model in new), later
+    assert not any("Traceback" in log.read_text() for _, log in running.values())
+
+
+def advance(sepolia: Sepolia, seconds: int) -> None:
+    """Move the chain's clock forward and mine a block."""
+    now = int(rpc(sepolia.url, "eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    rpc(sepolia.url, "evm_setNextBlockTimestamp", now + seconds)
+    rpc(sepolia.url, "anvil_mine", "0x1")
 
 
 def check_licences(sepolia: Sepolia, contract: str, found: dict) -> None:
@@ -125,23 +162,29 @@ def check_licences(sepolia: Sepolia, contract: str, found: dict) -> None:
 def check_leaving(sepolia: Sepolia, contract: str) -> None:
     """A node leaves with all its money, step by step; another adds to its stake; what is too early, or not theirs, is refused."""
 
+    def flags_of(alias: str) -> tuple[str, ...]:
+        return "--network", "sepolia", "--contract", contract, "--account", alias, "--home", str(sepolia.work / alias)
+
     def command(name: str, alias: str, *more: str) -> subprocess.CompletedProcess[str]:
-        flags = ("--network", "sepolia", "--contract", contract, "--account", alias, "--home", str(sepolia.work / alias))
-        return sepolia.ape("run", name, *flags, *more)
+        return sepolia.ape("run", name, *flags_of(alias), *more)
 
     def facts(done: subprocess.CompletedProcess[str]) -> dict:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout[done.stdout.index("{") :])
 
     stakes = {node["address"]: int(node["stake"]) for node in status(sepolia, contract)["nodes"]}
+    waiting = sepolia.start(sepolia.work / "leaving.log", "run", "leave", *flags_of("cyd"))
+    wait_until(sepolia.work / "leaving.log", ("stake can be claimed",), waiting, 60)
+    waiting.send_signal(signal.SIGKILL)  # the request is on chain: the next run goes on there
+    waiting.wait()
     first = facts(command("leave", "cyd", "--no-wait", "--json"))
     again = facts(command("leave", "cyd", "--no-wait", "--json"))
     cyd = first["account"]
     assert first["state"] == "exiting" and again["claim_at"] == first["claim_at"] > 0
     early = command("reclaim", "ann")
     assert early.returncode == 1 and "SunsetNotReached" in early.stderr and "→" in early.stderr
-    rpc(sepolia.url, "evm_setNextBlockTimestamp", again["claim_at"])
-    rpc(sepolia.url, "anvil_mine", "0x1")
+    now = int(rpc(sepolia.url, "eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    advance(sepolia, again["claim_at"] - now)
     left = facts(command("leave", "cyd", "--json"))
     earlier = int(first["withdrawn"]) + int(again["withdrawn"])
     assert left["state"] == "left" and stakes[cyd] <= int(left["withdrawn"]) + earlier

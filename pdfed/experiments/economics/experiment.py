@@ -19,7 +19,7 @@ from pdfed.experiments.economics.figures import draw
 from pdfed.experiments.economics.game import Course
 from pdfed.experiments.economics.players import COALITIONS, SINGLE, Condemners, Honest, Validator
 from pdfed.experiments.economics.voters import RULES, copied_commit, lazy_panel, voter_pay
-from pdfed.experiments.economics.world import HIGHEST, Conditions
+from pdfed.experiments.economics.world import DAY, HIGHEST, Conditions
 from pdfed.experiments.record import ProgressBar, Record
 
 Row = dict[str, Any]
@@ -357,6 +357,10 @@ def guard_rules(settings: Settings, record: Record) -> None:
             bar.advance()
     record.table("turnout", table)
     whole = guards.guarded(conditions, 5)
-    cases = [(conditions, 2), (whole, 2), (whole, 3), (whole, 4), (replace(whole, pace=0), 4)]
+    alone = [replace(conditions, **{guard: getattr(whole, guard)}) for guard in ("electorate", "enrolment", "pace")]
+    cases = [(terms, 2) for terms in (conditions, *alone, whole)] + [(whole, 3), (whole, 4), (replace(whole, pace=0), 4)]
     record.table("launch", [guards.launch(terms, accounts) for terms, accounts in cases])
+    paces = [replace(conditions, pace=days * DAY) for days in (0, 1, 7, 28)]
+    record.table("pace", [guards.pace(terms, share) for share in (0.45, 0.6) for terms in paces])
+    record.table("saw", [guards.saw(conditions, share, imputed) for share in (0.3, 0.45, 0.6) for imputed in (False, True)])
     record.table("retirement", [guards.retirement(conditions, seeds, heard) for heard in (8, 16)])

@@ -64,10 +64,52 @@ def launch(conditions: Conditions, accounts: int, models: int = 20) -> Row:
     return {
         "accounts": accounts,
         "electorate": conditions.electorate,
+        "enrolment, days": conditions.enrolment / DAY,
         "pace, days": conditions.pace / DAY,
         "pool left": world.task.pool / ETHER,
         "after, days": (world.now - start) / DAY,
         "frontier": world.task.frontier,
+    }
+
+
+def pace(conditions: Conditions, share: float, days: Sequence[int] = (1, 7, 28)) -> Row:
+    """Let a coalition with `share` of the stake praise its worthless copies, four a day; tell what is left of the pool."""
+    cast = Cast(conditions, 0, share, claim=HIGHEST)
+    world = cast.world
+    start, left = world.now, {}
+    for quarter in range(4 * max(days) + 1):
+        world.wait_until(start + quarter * DAY // 4)
+        if quarter and quarter % 4 == 0 and quarter // 4 in days:
+            left[f"pool left after {quarter // 4} d"] = world.task.pool / ETHER
+        cast.submit_copies(1)
+    return {"stake, %": 100 * share, "pace, days": conditions.pace / DAY, **left}
+
+
+def saw(conditions: Conditions, share: float, imputed: bool, rounds: int = 5) -> Row:
+    """Let a coalition crown a worthless model, then submit a copy of the one that it replaced, again and again.
+
+    Honest members measure a model against the champion: the copy beats a worthless champion by far. imputed: they take such a
+    champion for what the chain says of it (`strategy.baselines`). No noise.
+    """
+    world = World(conditions, 0)
+
+    def honest(id: int) -> float:
+        baseline = world.task.models[id].baseline
+        return world.truth[id] - (world.task.models[baseline].level if imputed else world.truth[baseline])
+
+    for _ in range(conditions.voters):
+        world.join(1.0, honest)
+    units = conditions.voters * share / (1 - share)
+    author = world.join(0.1, honest)
+    ally = world.join(max(0.1, units - 0.1), lambda id: HIGHEST if world.task.models[id].author == author else honest(id))
+    for _ in range(rounds):
+        for level in (-2 * HIGHEST, 0.0):
+            world.settle(world.submit(author, level))
+    return {
+        "stake, %": 100 * share,
+        "honest members measure against": "what they trust" if imputed else "the champion",
+        "advances": sum(model.advance > 0 for model in world.task.models),
+        "income": world.income(author) + world.income(ally),
     }
 
 

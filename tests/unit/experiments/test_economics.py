@@ -330,6 +330,8 @@ def test_the_page_of_tables_has_what_the_rules_give(player, name, share):
 
 # Guards of the pool
 
+GUARDS = ("electorate", "enrolment", "pace")
+
 
 def test_absence_helps_no_minority_and_costs_honest_authors():
     """A contract that counted revealed votes only paid 40 % of the stake 8 of 10 ETH at a turnout of 80 %."""
@@ -352,6 +354,26 @@ def test_the_pace_is_all_that_slows_most_of_the_electorate():
     assert fast["pool left"] < 0.05 < 1 < slow["pool left"]
     halvings = 1 + slow["after, days"] / (conditions.pace / 86_400)
     assert slow["pool left"] > BASE.pool * (1 - BASE.release / 10_000) ** halvings
+
+
+def test_the_electorate_alone_keeps_two_accounts_from_the_pool():
+    whole = guards.guarded(BASE, 5)
+    left = {name: guards.launch(replace(BASE, **{name: getattr(whole, name)}), 2)["pool left"] for name in GUARDS}
+    assert left["electorate"] >= BASE.pool and left["enrolment"] < 0.05
+    assert left["pace"] == pytest.approx(BASE.pool * (1 - BASE.release / 10_000), rel=0.01)
+
+
+def test_a_pace_bounds_what_a_majority_takes():
+    slow, fast = (guards.pace(replace(BASE, pace=days * 86_400), 0.6, (1, 8)) for days in (8, 1))
+    assert slow["pool left after 8 d"] > BASE.pool * (1 - BASE.release / 10_000) ** 2 > fast["pool left after 8 d"]
+    assert guards.pace(BASE, 0.6, (1, 2))["pool left after 2 d"] < slow["pool left after 8 d"]
+
+
+def test_a_saw_needs_a_majority_who_needs_no_saw():
+    """Rules that counted revealed votes only paid 4.3 of 10, half of it by honest votes."""
+    for imputed in (True, False):
+        assert guards.saw(BASE, 0.45, imputed)["income"] < 0 and guards.saw(BASE, 0.45, imputed)["advances"] == 0
+    assert guards.saw(BASE, 0.6, True)["advances"] == 10
 
 
 def test_early_retirement_of_the_silent_saves_honest_models():
