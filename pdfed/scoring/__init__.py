@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from pdfed.scoring.membership_audit import Membership, PrivacyAudit, membership
     from pdfed.scoring.metrics.auth_pct import auth_pct
     from pdfed.scoring.metrics.ct_score import ct_score
+    from pdfed.scoring.metrics.extraction import Extraction, extraction
+    from pdfed.scoring.metrics.fid_infinity import fid_infinity
     from pdfed.scoring.metrics.fld import fld
     from pdfed.scoring.metrics.frechet import frechet_distance
+    from pdfed.scoring.metrics.gap_ratio import f_mem
     from pdfed.scoring.metrics.inception_score import inception_score
+    from pdfed.scoring.metrics.kernel_distance import kernel_distance
     from pdfed.scoring.metrics.overfit_gaussians import overfit_gaussians_pct
     from pdfed.scoring.metrics.precision_recall import Manifolds, precision_recall
     from pdfed.scoring.qn import Pair, QNScore, qn_score
@@ -44,9 +48,13 @@ _EXPORTS = {
     "membership_audit": ("Membership", "PrivacyAudit", "membership"),
     "metrics.auth_pct": ("auth_pct",),
     "metrics.ct_score": ("ct_score",),
+    "metrics.extraction": ("Extraction", "extraction"),
+    "metrics.fid_infinity": ("fid_infinity",),
     "metrics.fld": ("fld",),
     "metrics.frechet": ("frechet_distance",),
+    "metrics.gap_ratio": ("f_mem",),
     "metrics.inception_score": ("inception_score",),
+    "metrics.kernel_distance": ("kernel_distance",),
     "metrics.overfit_gaussians": ("overfit_gaussians_pct",),
     "metrics.precision_recall": ("Manifolds", "precision_recall"),
     "qn": ("Pair", "QNScore", "qn_score"),
@@ -68,6 +76,7 @@ __all__ = [
     "BadPictures",
     "CheckpointUnfit",
     "Dinov2",
+    "Extraction",
     "Fingerprinter",
     "Manifolds",
     "Membership",
@@ -85,9 +94,13 @@ __all__ = [
     "Verifier",
     "auth_pct",
     "ct_score",
+    "extraction",
+    "f_mem",
+    "fid_infinity",
     "fld",
     "frechet_distance",
     "inception_score",
+    "kernel_distance",
     "make_scorers",
     "membership",
     "noise_fid_scale",

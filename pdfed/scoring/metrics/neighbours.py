@@ -38,6 +38,11 @@ def nearest(
     return np.sqrt(squared), positions
 
 
+def distinct(rows: np.ndarray) -> np.ndarray:
+    """Return the positions, int64 ascending, of the first of equal rows [n,d]."""
+    return _groups(rows + 0.0)[0]  # −0 becomes 0
+
+
 def _groups(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Group equal rows: return each group's first position, in order, and each row's group."""
     ids: dict[bytes, int] = {}

@@ -25,9 +25,12 @@ from pdfed.scoring import (
     MetricUndefined,
     auth_pct,
     ct_score,
+    f_mem,
+    fid_infinity,
     fld,
     frechet_distance,
     inception_score,
+    kernel_distance,
     overfit_gaussians_pct,
     precision_recall,
 )
@@ -144,7 +147,7 @@ def sets(n: int = 60, d: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 THREE = [fld, overfit_gaussians_pct, ct_score]
-TWO = [frechet_distance, auth_pct, precision_recall]
+TWO = [frechet_distance, auth_pct, precision_recall, f_mem, kernel_distance, fid_infinity]
 
 
 @pytest.mark.parametrize("metric", THREE + TWO)
