@@ -57,6 +57,8 @@ def test_every_score_moves_towards_memorisation_as_the_pool_is_replaced(home: Pa
         assert nothing["auth"] > some["auth"] > everything["auth"] == 0
         assert nothing["ct"] > everything["ct"] and nothing["overfit"] < everything["overfit"]
         assert nothing["fld_gap"] > some["fld_gap"]
+        for column in ("f_mem", "extracted"):
+            assert nothing[column] < some[column] < everything[column] == 1
 
 
 def test_copies_drawn_farther_away_are_recognised_less(home: Path) -> None:
