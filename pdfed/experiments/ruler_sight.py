@@ -171,7 +171,8 @@ def _row(name: str, distances: np.ndarray, union: np.ndarray, least: float) -> d
     over voters and noises. neighbours: over pairs of neighbouring checkpoints only; of medians: the same of the voters' median
     gain, as the contract takes it. right: share of these pairs in which gain and union have one sign. noise: standard deviation
     of a gain over the sampling seeds, steps, root mean square over voters and pairs; signal / noise: standard deviation over the
-    pairs of the voters' mean gains, by the noise. clipped: share of distances.
+    pairs of the voters' mean gains, by the noise. slope: of the gains over the union's, a line through 0; below 1, the distance
+    flattens gains. clipped: share of distances.
     """
     gains = np.stack([_gains(of_voter, least) for of_voter in distances])  # [voters,pairs,noises]
     earlier, later = np.triu_indices(distances.shape[1], 1)
@@ -188,6 +189,7 @@ def _row(name: str, distances: np.ndarray, union: np.ndarray, least: float) -> d
         "right": float((np.sign(votes) == np.sign(union))[:, neighbours].mean()),
         "noise": noise,
         "signal / noise": float(gains.mean(axis=(0, 2)).std() / max(noise, 1e-9)),
+        "slope": float((votes * union).mean() / (union**2).mean()),
         "clipped": float((distances < least).mean()),
     }
 

@@ -48,6 +48,7 @@ def test_summary_by_hand() -> None:
     row = ruler_sight._row("FID", np.array([seen, blind]), union, 150.0)
     assert row["clipped"] == pytest.approx(2 / 12)
     assert row["right"] == 6 / 8  # 100 is clipped to 150, still a gain; no gain at all is not right
+    assert 0 < row["slope"] < 1
     assert row["noise"] == pytest.approx(np.sqrt((64**2 / 2) * 2 / 3))
     assert ruler_sight._row("FID", np.full((2, 3, 2), 7.0), union, 1.0)["rank correlation"] == 0
 
