@@ -9,7 +9,7 @@ compared with those of the Fréchet distance to a large set of held-out pictures
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -77,7 +77,9 @@ def run(settings: Settings, record: Record) -> None:
     union = fingerprints(splits.held_out.images)
     levels = np.array([task.scoring.fid_scale * frechet_distance(union, features) for features in of_union])
     record.table("models", [{"images seen": at, "union FID": fid} for at, fid in zip(settings.models, levels, strict=True)])
-    gains = _gains(levels[:, None], settings.least)[:, 0]
+    union_floor = task.scoring.fid_scale * floor(union, settings.union_samples)
+    record.fact("floor of the union FID", union_floor)
+    targets = _gains(levels, settings.least), _gains(levels - union_floor, settings.least)
     rulers = _rulers(task, scorers, splits.scorers)
     rows: list[dict[str, Any]] = []
     test, total = fingerprints(splits.test.images), len(settings.mixes) * len(settings.test) * settings.voters
@@ -91,7 +93,7 @@ def run(settings: Settings, record: Record) -> None:
                     measured[name].append(np.array([[ruler(own, features) for features in of] for of in samples]))
                 bar.advance()
             for name, distances in measured.items():
-                row = _row(name, np.stack(distances), gains, settings.least)
+                row = _row(name, np.stack(distances), *targets, settings.least)
                 rows.append({"mix": mix or "IID", "test pictures": count, **row})
             record.table("sight", rows)
     _draw(rows, record)
@@ -164,40 +166,41 @@ def _gains(distances: np.ndarray, least: float) -> np.ndarray:
     return gains
 
 
-def _row(name: str, distances: np.ndarray, union: np.ndarray, least: float) -> dict[str, Any]:
-    """Summarise one distance. distances: [voters,models,noises]; union: gains [pairs], steps.
+def _row(name: str, distances: np.ndarray, union: np.ndarray, bare: np.ndarray, least: float) -> dict[str, Any]:
+    """Summarise one distance. distances: [voters,models,noises]; union, bare: gains [pairs], steps; bare: less the union's floor.
 
     rank correlation: Spearman's, of one vote's gains with the union's over all pairs of models, mean and standard deviation
-    over voters and noises. neighbours: over pairs of neighbouring checkpoints only; of medians: the same of the voters' median
-    gain, as the contract takes it. right: share of these pairs in which gain and union have one sign. noise: standard deviation
-    of a gain over the sampling seeds, steps, root mean square over voters and pairs; signal / noise: standard deviation over the
-    pairs of the voters' mean gains, by the noise. slope: of the gains over the union's, a line through 0; below 1, the distance
-    flattens gains. clipped: share of distances.
+    over voters and noises; with bare: of two distances with a floor, one ranks gains like the other. neighbours: over pairs of
+    neighbouring checkpoints only; of medians: the same of the voters' median gain, as the contract takes it. right: share of
+    these pairs in which gain and union have one sign. noise: standard deviation of a gain over the sampling seeds, steps, root
+    mean square over voters and pairs; signal / noise: standard deviation over the pairs of the voters' mean gains, by the noise.
+    slope: of the gains over bare, a line through 0; below 1, the distance flattens gains. clipped: share of distances.
     """
     gains = np.stack([_gains(of_voter, least) for of_voter in distances])  # [voters,pairs,noises]
     earlier, later = np.triu_indices(distances.shape[1], 1)
-    neighbours = later == earlier + 1
-    votes = gains.swapaxes(1, 2).reshape(-1, len(union))
+    near = later == earlier + 1
+    votes, medians = gains.swapaxes(1, 2).reshape(-1, len(union)), np.median(gains, axis=0).T
     noise = float(np.sqrt(gains.var(axis=2, ddof=1).mean()))
-    correlations = list(_correlations(votes, union))
+    correlations = _correlations(votes, union)
     return {
         "distance": name,
-        "rank correlation": float(np.mean(correlations)),
-        "rank correlation ±": float(np.std(correlations)),
-        "neighbours": float(np.mean(list(_correlations(votes[:, neighbours], union[neighbours])))),
-        "of medians": float(np.mean(list(_correlations(np.median(gains, axis=0).T[:, neighbours], union[neighbours])))),
-        "right": float((np.sign(votes) == np.sign(union))[:, neighbours].mean()),
+        "rank correlation": float(correlations.mean()),
+        "rank correlation ±": float(correlations.std()),
+        "with bare": float(_correlations(votes, bare).mean()),
+        "neighbours": float(_correlations(votes[:, near], union[near]).mean()),
+        "neighbours, bare": float(_correlations(votes[:, near], bare[near]).mean()),
+        "of medians": float(_correlations(medians[:, near], union[near]).mean()),
+        "right": float((np.sign(votes) == np.sign(union))[:, near].mean()),
         "noise": noise,
         "signal / noise": float(gains.mean(axis=(0, 2)).std() / max(noise, 1e-9)),
-        "slope": float((votes * union).mean() / (union**2).mean()),
+        "slope": float((votes * bare).mean() / (bare**2).mean()),
         "clipped": float((distances < least).mean()),
     }
 
 
-def _correlations(votes: np.ndarray, union: np.ndarray) -> Iterator[float]:
-    """Yield Spearman's correlation of each row of votes [n,pairs] with the union's; 0 for a row that never varies."""
-    for row in votes:
-        yield 0.0 if np.ptp(row) == 0 else float(spearmanr(row, union).statistic)
+def _correlations(votes: np.ndarray, union: np.ndarray) -> np.ndarray:
+    """Return Spearman's correlation of each row of votes [n,pairs] with union [pairs], float64 [n]; 0 for a constant row."""
+    return np.array([0.0 if np.ptp(row) == 0 else spearmanr(row, union).statistic for row in votes])
 
 
 def _draw(rows: list[dict[str, Any]], record: Record) -> None:

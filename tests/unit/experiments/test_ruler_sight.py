@@ -45,12 +45,12 @@ def test_summary_by_hand() -> None:
     seen, blind = [[800.0, 400.0], [200.0, 200.0], [100.0, 100.0]], [[800.0, 400.0], [200.0, 200.0], [200.0, 200.0]]
     union = ruler_sight._gains(np.array([800.0, 200.0, 100.0]), 1.0)
     assert union == pytest.approx([128, 192, 64])  # pairs: 0–1, 0–2, 1–2
-    row = ruler_sight._row("FID", np.array([seen, blind]), union, 150.0)
+    row = ruler_sight._row("FID", np.array([seen, blind]), union, union, 150.0)
     assert row["clipped"] == pytest.approx(2 / 12)
     assert row["right"] == 6 / 8  # 100 is clipped to 150, still a gain; no gain at all is not right
     assert 0 < row["slope"] < 1
     assert row["noise"] == pytest.approx(np.sqrt((64**2 / 2) * 2 / 3))
-    assert ruler_sight._row("FID", np.full((2, 3, 2), 7.0), union, 1.0)["rank correlation"] == 0
+    assert ruler_sight._row("FID", np.full((2, 3, 2), 7.0), union, union, 1.0)["rank correlation"] == 0
 
 
 def test_the_floor_is_the_distance_of_real_pictures() -> None:
