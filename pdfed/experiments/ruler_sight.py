@@ -134,14 +134,20 @@ def _drawn(pictures: ImageSet, count: int, mix: float | None, random: np.random.
 
 
 def _rulers(task: TaskSpec, scorers: Scorers, public: ImageSet) -> dict[str, Ruler]:
-    """Return the distances by name, each scaled such that pure noise scores 1000 against the public pictures."""
+    """Return the distances by name, each scaled such that pure noise scores 1000 against the public pictures.
+
+    Fingerprints have norm 1, so aᵀb / d in KID's kernel is at most 1/256 and the kernel almost linear: KID sees little but the
+    difference of the means. On fingerprints of norm √d ("KID √d") the kernel is (cos + 1)³.
+    """
     noise = np.random.default_rng(0).integers(0, 256, public.images.shape, dtype=np.uint8)
-    kid_of_noise = kernel_distance(*(scorers.fingerprinter.fingerprints(images) for images in (public.images, noise)))
-    scale = task.scoring.fid_scale
+    extremes = [scorers.fingerprinter.fingerprints(images) for images in (public.images, noise)]
+    scale, root = task.scoring.fid_scale, extremes[0].shape[1] ** 0.5
+    kid_scale, root_scale = (NOISE_SCORE / kernel_distance(*(norm * part for part in extremes)) for norm in (1.0, root))
     return {
         "FID": lambda test, generated: scale * frechet_distance(test, generated),
         "FID − floor": lambda test, generated: scale * (frechet_distance(test, generated) - floor(test, len(generated))),
-        "KID": lambda test, generated: NOISE_SCORE / kid_of_noise * kernel_distance(test, generated),
+        "KID": lambda test, generated: kid_scale * kernel_distance(test, generated),
+        "KID √d": lambda test, generated: root_scale * kernel_distance(root * test, root * generated),
         "FID∞": lambda test, generated: scale * fid_infinity(test, generated, both=True),
     }
 

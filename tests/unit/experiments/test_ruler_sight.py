@@ -23,7 +23,7 @@ def test_votes_are_compared_with_the_union_under_each_distance(tmp_path: Path) -
     quality = [row["union FID"] for row in result["tables"]["models"]]
     assert quality[0] > quality[-1] > 0
     rows = result["tables"]["sight"]
-    assert len(rows) == 2 * 2 * 4 and {row["mix"] for row in rows} == {"IID", 0.3}
+    assert len(rows) == 2 * 2 * 5 and {row["mix"] for row in rows} == {"IID", 0.3}
     for row in rows:
         assert np.isfinite([value for value in row.values() if not isinstance(value, str)]).all()
         assert -1 <= row["rank correlation"] <= 1 and 0 <= row["right"] <= 1 and 0 <= row["clipped"] <= 1
