@@ -109,7 +109,7 @@ def expected_card(manifest: Provenance, task: TaskSpec) -> Card:
     facts, claim = manifest.facts, manifest.claim
     optional: dict[str, Any] = {
         "image_size": _image_size(task),
-        "author_score": _score_field(manifest.author_score),
+        "author_score": score_field(manifest.author_score),
         "epsilon": facts.epsilon,
     }
     if claim.parents:
@@ -136,7 +136,8 @@ def _common_fields(title: str, claim: Claim, facts: TrainingFacts, task: TaskSpe
     }
 
 
-def _score_field(score: AuthorScore | None) -> dict[str, Any] | None:
+def score_field(score: AuthorScore | None) -> dict[str, Any] | None:
+    """Return an author's score as JSON, its baseline by CID; None without one."""
     return None if score is None else {**asdict(score), "baseline": cid_from_digest(score.baseline)}
 
 
@@ -186,7 +187,7 @@ def write_bundle(
     else:
         card = Card(**common, contract=claim.contract, objective=facts.objective, image_size=_image_size(task))
         if author_score is not None:
-            card = replace(card, author_score=_score_field(author_score))
+            card = replace(card, author_score=score_field(author_score))
     manifest = sign_model(
         folder / WEIGHTS,
         title=title,

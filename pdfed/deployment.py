@@ -15,14 +15,13 @@ from pdfed.atomic import write_atomic
 from pdfed.chain.client import ContractClient
 from pdfed.errors import PDFedError
 from pdfed.genesis import Genesis
-from pdfed.mechanism import MAX_BALANCE, WEIGHT_PER_MIN_STAKE, Call, Mechanism, MechanismError, Terms
+from pdfed.mechanism import MAX_BALANCE, STEPS_PER_PACE, WEIGHT_PER_MIN_STAKE, Call, Mechanism, MechanismError, Terms
+from pdfed.node.terms_check import POOL_SHARE
 from pdfed.spec import SpecError, TermsSpec
 from pdfed.spec.money import ETHER
 from pdfed.spec.times import span, utc
 
 ENROLMENT = 7 * 86_400  # seconds: default on a public network
-LEAST_PACE = 64  # seconds
-POOL_PER_ELECTORATE = 4  # the stake of the electorate reaches this part of the pool, or nodes refuse the terms
 LEAST = 10**15  # wei: the contract's lower bound of min_stake, and the least derived fee
 MONEY = ("min_stake", "submission_fee", "commit_bond")  # terms in wei
 
@@ -48,7 +47,7 @@ def terms_before_genesis(spec: TermsSpec, deployer: str, voters: int, pool: int,
     """
     # One voter less: with all of them, the author's own weight would count as a no.
     electorate = WEIGHT_PER_MIN_STAKE * max(1, voters - 1) if spec.electorate is None else spec.electorate
-    share = -(-pool * WEIGHT_PER_MIN_STAKE // (POOL_PER_ELECTORATE * electorate)) if electorate else 0
+    share = -(-pool * WEIGHT_PER_MIN_STAKE // (POOL_SHARE * electorate)) if electorate else 0
     fee = max(LEAST, -(-pool // 4000)) if spec.submission_fee is None else spec.submission_fee
     bond = 3 * fee if spec.commit_bond is None else spec.commit_bond
     derived = {
@@ -60,7 +59,7 @@ def terms_before_genesis(spec: TermsSpec, deployer: str, voters: int, pool: int,
         "sponsor": spec.sponsor or deployer,
         "electorate": electorate,
         "enrolment": (0 if local else ENROLMENT) if spec.enrolment is None else spec.enrolment,
-        "pace": max(LEAST_PACE, spec.unbonding) if spec.pace is None else spec.pace,
+        "pace": max(STEPS_PER_PACE, spec.unbonding) if spec.pace is None else spec.pace,
     }
     terms = Terms(**(spec.model_dump() | derived))
     fault = _fault(terms, deployer, pool)

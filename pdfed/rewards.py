@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pdfed.chain.chain_errors import NodeUnreachable
@@ -64,6 +66,19 @@ class Claimable:
 
     fees: tuple[int, ...]
     royalties: tuple[int, ...]
+
+
+@contextmanager
+def own_journal(home: Path, client: AnyClient, account: str, command: str) -> Iterator[Journal]:
+    """Open a journal of one command's own in the folder of the account's node.
+
+    A running node's outbox must not be shared: the chain orders the transactions of both by nonce.
+    """
+    journal = Journal(home / f"{client.chain_id}-{client.address}" / account / f"{command}.sqlite")
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 def claimable(ledger: Ledger, account: str) -> Claimable:

@@ -29,8 +29,7 @@ def cli(network: str, contract: str, amount: int, account: str, home: Path, now:
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
     from pdfed.deployment import active_stake, check_enrolment_over
-    from pdfed.journal import Journal
-    from pdfed.rewards import pay
+    from pdfed.rewards import own_journal, pay
 
     with connected(network):
         client = ContractClient.at(contract)
@@ -44,9 +43,8 @@ def cli(network: str, contract: str, amount: int, account: str, home: Path, now:
                 err=True,
             )
         wallet = load_account(account)
-        journal = Journal(home / f"{client.chain_id}-{client.address}" / str(wallet.address) / "fund.sqlite")
-        pay(client, wallet, journal, "fund", amount, lambda line: click.echo(line, err=True))
-        journal.close()
+        with own_journal(home, client, str(wallet.address), "fund") as journal:
+            pay(client, wallet, journal, "fund", amount, lambda line: click.echo(line, err=True))
         pool = client.pool()
     if as_json:
         click.echo(json.dumps({"account": str(wallet.address), "paid": str(amount), "pool": str(pool)}))

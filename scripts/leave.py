@@ -30,17 +30,15 @@ def cli(network: str, contract: str, account: str, home: Path, owner: str | None
     from pdfed.chain.accounts import load_account
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
-    from pdfed.journal import Journal
     from pdfed.leaving import leave
+    from pdfed.rewards import own_journal
 
     with connected(network):
         client = ContractClient.at(contract)
         wallet = load_account(account)
         address = str(wallet.address)
-        # A journal of its own: a running node's outbox must not be shared. The chain orders the transactions by nonce.
-        journal = Journal(home / f"{client.chain_id}-{client.address}" / address / "leave.sqlite")
-        done = leave(client, wallet, journal, owner or address, not no_wait, lambda line: click.echo(line, err=True))
-        journal.close()
+        with own_journal(home, client, address, "leave") as journal:
+            done = leave(client, wallet, journal, owner or address, not no_wait, lambda line: click.echo(line, err=True))
     if as_json:
         click.echo(json.dumps({"account": owner or address, **asdict(done), "withdrawn": str(done.withdrawn)}))
         return

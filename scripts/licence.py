@@ -58,14 +58,13 @@ def opened(network: str, contract: str, use_address: str, account: str, home: Pa
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
     from pdfed.chain.use_client import UseClient
-    from pdfed.journal import Journal
+    from pdfed.rewards import own_journal
 
     with connected(network):
         use = UseClient.at(ContractClient.at(contract), use_address)
         wallet = load_account(account)
-        journal = Journal(home / f"{use.chain_id}-{use.address}" / str(wallet.address) / "licences.sqlite")
-        yield use, wallet, journal
-        journal.close()
+        with own_journal(home, use, str(wallet.address), "licences") as journal:
+            yield use, wallet, journal
 
 
 def say(line: str) -> None:

@@ -27,8 +27,7 @@ def cli(network: str, contract: str, account: str, home: Path, owner: str | None
     from pdfed.chain.accounts import load_account
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
-    from pdfed.journal import Journal
-    from pdfed.rewards import name_payee
+    from pdfed.rewards import name_payee, own_journal
 
     with connected(network):
         client = ContractClient.at(contract)
@@ -40,8 +39,7 @@ def cli(network: str, contract: str, account: str, home: Path, owner: str | None
             raise click.BadParameter("the contract itself can't withdraw.", param_hint="--set")
         if chosen is not None and chosen != before:
             click.echo(f"Payee of {whose}: {before} → {chosen}", err=True)
-            journal = Journal(home / f"{client.chain_id}-{client.address}" / address / "payee.sqlite")
-            name_payee(client, wallet, journal, whose, chosen)
-            journal.close()
+            with own_journal(home, client, address, "payee") as journal:
+                name_payee(client, wallet, journal, whose, chosen)
         payee = client.payee(whose)
     click.echo(json.dumps({"account": whose, "payee": payee}) if as_json else f"Payee of {whose}: {payee}")

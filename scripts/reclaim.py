@@ -26,20 +26,18 @@ def cli(network: str, contract: str, account: str, home: Path, as_json: bool) ->
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
-    from pdfed.journal import Journal
-    from pdfed.rewards import collect, send
+    from pdfed.rewards import collect, own_journal, send
 
     with connected(network):
         client = ContractClient.at(contract)
         wallet = load_account(account)
         address, sponsor = str(wallet.address), client.terms().sponsor
-        journal = Journal(home / f"{client.chain_id}-{client.address}" / address / "reclaim.sqlite")
-        pool = client.pool()
-        send(client, wallet, journal, "reclaim")
-        withdrawn = 0
-        if address == client.payee(sponsor):
-            withdrawn = collect(client, wallet, journal, read_ledger(client), lambda line: click.echo(line, err=True), sponsor)
-        journal.close()
+        pool, withdrawn = client.pool(), 0
+        with own_journal(home, client, address, "reclaim") as journal:
+            send(client, wallet, journal, "reclaim")
+            if address == client.payee(sponsor):
+                ledger = read_ledger(client)
+                withdrawn = collect(client, wallet, journal, ledger, lambda line: click.echo(line, err=True), sponsor)
     if as_json:
         click.echo(json.dumps({"sponsor": sponsor, "reclaimed": str(pool), "withdrawn": str(withdrawn)}))
         return

@@ -29,8 +29,7 @@ def cli(network: str, contract: str, account: str, home: Path, show: bool, owner
     from pdfed.chain.client import ContractClient
     from pdfed.chain.feed import read_ledger
     from pdfed.chain.networks import connected
-    from pdfed.journal import Journal
-    from pdfed.rewards import claimable, collect
+    from pdfed.rewards import claimable, collect, own_journal
 
     with connected(network):
         client = ContractClient.at(contract)
@@ -47,11 +46,9 @@ def cli(network: str, contract: str, account: str, home: Path, show: bool, owner
             "royalties": unclaimed.royalties,
         }
         if not show:
-            # A journal of its own: a running node's outbox must not be shared. The chain orders the transactions by nonce.
-            journal = Journal(home / f"{client.chain_id}-{client.address}" / address / "rewards.sqlite")
-            withdrawn = collect(client, wallet, journal, ledger, lambda line: click.echo(line, err=True), whose)
+            with own_journal(home, client, address, "rewards") as journal:
+                withdrawn = collect(client, wallet, journal, ledger, lambda line: click.echo(line, err=True), whose)
             facts["withdrawn"] = str(withdrawn)
-            journal.close()
     if as_json:
         click.echo(json.dumps(facts))
         return

@@ -27,16 +27,14 @@ def cli(network: str, contract: str, amount: int, account: str, home: Path, as_j
     from pdfed.chain.accounts import load_account
     from pdfed.chain.client import ContractClient
     from pdfed.chain.networks import connected
-    from pdfed.journal import Journal
-    from pdfed.rewards import pay
+    from pdfed.rewards import own_journal, pay
 
     with connected(network):
         client = ContractClient.at(contract)
         wallet = load_account(account)
         address = str(wallet.address)
-        journal = Journal(home / f"{client.chain_id}-{client.address}" / address / "topup.sqlite")
-        pay(client, wallet, journal, "topUp", amount, lambda line: click.echo(line, err=True))
-        journal.close()
+        with own_journal(home, client, address, "topup") as journal:
+            pay(client, wallet, journal, "topUp", amount, lambda line: click.echo(line, err=True))
         stake = client.node(address).stake
     if as_json:
         click.echo(json.dumps({"account": address, "added": str(amount), "stake": str(stake)}))

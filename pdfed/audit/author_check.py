@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from pdfed.bundle import score_field
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts, Vote
 from pdfed.mechanism import BUCKETS, PPM, STEPS_PER_HALVING, gain_of
 from pdfed.provenance import AuthorScore
-from pdfed.storage import cid_from_digest
 
 # Margins: docs/provenance.md derives them.
 GAIN_MARGIN = 2  # × minGain, which is 2 standard deviations of a vote, or 3
@@ -42,9 +42,8 @@ class AuthorReport:
 
     def facts(self) -> dict[str, Any]:
         """Return the report as JSON: `author` is None if the author states no score. Gains in steps, shares in ppm."""
-        author = None
-        if self.score is not None:
-            author = {**asdict(self.score), "baseline": cid_from_digest(self.score.baseline), "gain": self.gain}
+        stated = score_field(self.score)
+        author = None if stated is None else {**stated, "gain": self.gain}
         votes = {"gain": self.found_gain, "memorized": self.found_memorized}
         return {"model": self.model, "author": author, "votes": votes, "doubts": list(self.doubts)}
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from pdfed.audit import AuditReport, Check, CheckState, Withdrawal
+from pdfed.bundle import score_field
 from pdfed.chain.ledger import Ledger
 from pdfed.inclusion import DataSetModels
-from pdfed.provenance import AuthorScore, Credentials, InclusionProof
+from pdfed.provenance import Credentials, InclusionProof
 from pdfed.storage import cid_from_digest
 
 
@@ -123,7 +124,7 @@ def credentials_facts(credentials: Credentials) -> dict[str, Any]:
             "weights": record.weights_cid,
             "parents": [parent.cid for parent in record.ingredients],
             **vars(record.facts),
-            "author_score": _score_facts(record.author_score),
+            "author_score": score_field(record.author_score),
         }
         for record in credentials.lineage
     ]
@@ -142,10 +143,6 @@ def credentials_facts(credentials: Credentials) -> dict[str, Any]:
         "authors": list(credentials.authors),
         "lineage": lineage,
     }
-
-
-def _score_facts(score: AuthorScore | None) -> dict[str, Any] | None:
-    return None if score is None else {**vars(score), "baseline": cid_from_digest(score.baseline)}
 
 
 def inclusion_facts(proof: InclusionProof, models: DataSetModels | None) -> dict[str, Any]:

@@ -7,14 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pdfed.mechanism import JURY_DELAY, MAX_ACTIVE_WEIGHT, STEPS_PER_PACE
 from pdfed.spec.field_types import Address, Frozen, Printable
 from pdfed.spec.money import Wei
 
 TASK_VERSION = 1
 MAX_SECONDS = 2**32 - 1  # of a window in the contract
-MAX_WEIGHT = 2**31 - 1  # of all nodes in the contract
-JURY_DELAY = 60  # seconds from a submission until its jury can be drawn
-LEAST_PACE = 64  # seconds
 MAX_SCALE = 1_000_000.0  # of a factor of the score: with both factors at it, Q-N stays far below the contract's 2^64 millionths
 MAX_SEED = 2**40 - 1  # drafts of a node use seeds a million times larger, and numbers in a manifest end at 2^63
 MIN_GENESIS_BATCHES = 4  # with fewer, no batch ends between three quarters of the training and its end
@@ -210,7 +208,7 @@ class TermsSpec(Frozen):
         int | None,
         Field(
             ge=0,
-            le=MAX_WEIGHT,
+            le=MAX_ACTIVE_WEIGHT,
             description="Least weight (min_stake / 100) that counts as eligible, so that few nodes can't decide for all. "
             "Default: 100 for each of --voters but one.",
         ),
@@ -242,8 +240,8 @@ class TermsSpec(Frozen):
             raise ValueError(f"reveal_window ({self.reveal_window}) must be at least commit_window / 4 ({least})")
         if self.jury and self.commit_window <= JURY_DELAY:
             raise ValueError(f"with a jury, commit_window ({self.commit_window}) must be more than {JURY_DELAY}")
-        if self.pace is not None and 0 < self.pace < LEAST_PACE:
-            raise ValueError(f"pace ({self.pace}) must be 0, or at least {LEAST_PACE}")
+        if self.pace is not None and 0 < self.pace < STEPS_PER_PACE:
+            raise ValueError(f"pace ({self.pace}) must be 0, or at least {STEPS_PER_PACE}")
         if self.unbonding < windows:
             raise ValueError(f"unbonding ({self.unbonding}) must be at least commit_window + reveal_window ({windows})")
         least = (self.enrolment or 0) + windows
