@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pdfed.chain.use_client import Income, Offer, UseClient, UseTerms
 from pdfed.errors import PDFedError
 from pdfed.journal import Journal
 from pdfed.provenance import LicenceReceipt
-from pdfed.rewards import pay, send
+from pdfed.rewards import PaymentFailed, pay, send
 from pdfed.spec import UseSpec
 
 MAX_LICENCE = 1_000_000  # bytes of a licence's text
@@ -89,7 +90,12 @@ def buy(use: UseClient, account: Any, journal: Journal, wish: Purchase, say: Say
     call = (wish.id, wish.units, wish.licence, wish.to)
     key = f"buy:{wish.id}:{wish.units}:{wish.licence.hex()}:{wish.to}"
     outcome = pay(use, account, journal, "buy", wish.price * wish.units, say, call, key)
-    return next(int(event.args["receipt"]) for event in outcome.events if event.name == "Licensed")
+    numbers = [int(event.args["receipt"]) for event in outcome.events if event.name == "Licensed"]
+    if not numbers:  # mined by an earlier run, and told without its events
+        raise PaymentFailed(
+            "The purchase is mined; its receipt's number is not known.", "`ape run licence show` lists the receipts."
+        )
+    return numbers[0]
 
 
 def tip(use: UseClient, account: Any, journal: Journal, id: int, amount: int, memo: bytes, say: Say) -> None:
@@ -135,7 +141,8 @@ def claim(use: UseClient, account: Any, journal: Journal, owner: str, due: list[
         for start in range(0, len(used), USED_BATCH):
             batch = tuple(used[start : start + USED_BATCH])
             say(f"claim: share of model {champion} in the use of {', '.join(map(str, batch))}")
-            send(use, account, journal, "claim", (champion, batch), key=f"claim:{champion}:{batch}")
+            with _done_by_others("NothingToClaim"):
+                send(use, account, journal, "claim", (champion, batch), key=f"claim:{champion}:{batch}")
     credit, payee = use.credit(owner), use.fed.payee(owner)
     if not credit:
         return 0
@@ -150,8 +157,19 @@ def forward(use: UseClient, account: Any, journal: Journal) -> int:
     """Pay what is owed to the task's pool into it; returns the wei, 0 if nothing is owed. Raises PaymentFailed, Unfunded."""
     owed = use.use_ledger()[1]
     if owed:
-        send(use, account, journal, "forward")
+        with _done_by_others("NothingToForward"):
+            send(use, account, journal, "forward")
     return owed
+
+
+@contextmanager
+def _done_by_others(error: str) -> Iterator[None]:
+    """Pass over the refusal of what anyone may do for an account, and somebody has just done."""
+    try:
+        yield
+    except PaymentFailed as fault:
+        if fault.error_name != error:
+            raise
 
 
 def licence_receipt(use: UseClient, number: int, model: int, holder: str) -> LicenceReceipt:

@@ -47,7 +47,11 @@ REMEDIES = {
 
 
 class PaymentFailed(PDFedError):
-    """A payment was refused, or not mined in time."""
+    """A payment was refused, or not mined in time. `error_name`: of the contract's error, "" without one."""
+
+    def __init__(self, cause: str, remedy: str, error_name: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.error_name = error_name
 
 
 class EarlierPayment(PDFedError):
@@ -187,6 +191,6 @@ def _wait(outbox: Outbox, key: str, function: str) -> Outcome:
                 if outcome.ok:
                     return outcome
                 remedy = REMEDIES.get(outcome.error_name, "Look at `ape run status` and try again.")
-                raise PaymentFailed(f"{function} was refused: {outcome.error}.", remedy)
+                raise PaymentFailed(f"{function} was refused: {outcome.error}.", remedy, outcome.error_name)
         time.sleep(LOCAL_PAUSE if outbox.is_local and not trouble else REMOTE_PAUSE)
     raise PaymentFailed(f"{function} was not mined in {WAIT_SECONDS:.0f} s.{trouble}", "Run the command again: it resumes there.")

@@ -138,20 +138,24 @@ class Inspector:
             return Check("merge", CheckState.UNAVAILABLE, _NO_TASK)
         from pdfed.diffusion import load_weights, merge, nearly_equal
 
+        folder = self._scratch / "parent"
         parents = []
         try:
-            for id in model.parents:
-                folder = self._scratch / f"parent-{id}"
-                limit = bundles.MAX_GENESIS_BYTES if id == GENESIS else self._task.max_bundle_bytes
+            own = load_weights(bundle.weights, self._task)
+        except PDFedError as fault:
+            return Check("merge", CheckState.FAILED, fault.cause)
+        for id in model.parents:
+            limit = bundles.MAX_GENESIS_BYTES if id == GENESIS else self._task.max_bundle_bytes
+            try:
                 self._store.fetch(cid_from_digest(self._ledger.models[id].bundle), folder, limit, FETCH_SECONDS)
                 parents.append(load_weights(folder / bundles.WEIGHTS, self._task))
-                shutil.rmtree(folder)
-            merged = merge(parents, self._provenance[model.id].facts.coefficients)
-            same = nearly_equal(load_weights(bundle.weights, self._task), merged)
-        except StoreFull:
-            raise
-        except PDFedError as fault:
-            return Check("merge", CheckState.UNAVAILABLE, f"A parent could not be read: {fault.cause}")
+            except StoreFull:
+                raise
+            except PDFedError as fault:
+                return Check("merge", CheckState.UNAVAILABLE, f"Parent {id} could not be read: {fault.cause}")
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        same = nearly_equal(own, merge(parents, self._provenance[model.id].facts.coefficients))
         return check_that(same, "merge", "it is signed as a merge, and is not the mean of its parents")
 
     def _card_check(self, model: ModelFacts, bundle: bundles.Bundle) -> Check:

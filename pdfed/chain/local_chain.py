@@ -16,7 +16,8 @@ from pdfed.chain.rpc import Rpc
 class LocalChain:
     """`with LocalChain() as chain:` starts anvil on a free port, connects Ape to it, and stops it at the end.
 
-    Every transaction is mined at once. The clock is this machine's, plus the seconds of `advance`. Raises NodeUnreachable.
+    Every transaction is mined at once. The clock is this machine's, plus the seconds of `advance`; after `stop_clock` it is a
+    second per block. Raises NodeUnreachable.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,15 @@ class LocalChain:
     def advance(self, seconds: int) -> None:
         """Move the clock forward, and mine a block."""
         self.rpc.call("evm_increaseTime", hex(seconds))
+        self.mine()
+
+    def stop_clock(self) -> None:
+        """Let each block be a second later than the one before it, whatever this machine's clock says."""
+        self.rpc.call("anvil_setBlockTimestampInterval", 1)
+
+    def advance_to(self, time: int) -> None:
+        """Mine a block at this time (Unix seconds), later than the newest block's."""
+        self.rpc.call("evm_setNextBlockTimestamp", time)
         self.mine()
 
     def mine(self, blocks: int = 1) -> None:

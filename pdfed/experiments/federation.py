@@ -3,7 +3,8 @@
 
 All nodes share one process. Each has a clock: a step costs the images that it trained on, and a third of the network evaluations
 of its samples (a training step is a forward and a backward pass), divided by the node's speed. The node whose clock is behind
-goes next, and the chain's clock follows. So a slow node is slow, and voting takes its time, on any machine.
+goes next, and the chain's clock follows: this machine's own clock decides nothing. So a slow node is slow, voting takes its time,
+and the same seed gives the same federation. What else costs time on a machine (signing, fetching, privacy audits) is free.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pdfed.chain.local_chain import LocalChain
 from pdfed.data import ImageSet
 from pdfed.deployment import contract_terms
 from pdfed.genesis import Genesis
-from pdfed.node import Node, inbox, open_context, submission
+from pdfed.node import Node, core, inbox, open_context, submission
 from pdfed.spec import NodeConfig, TermsSpec
 from pdfed.spec.money import ETHER
 from pdfed.storage import LocalStore
@@ -92,14 +93,15 @@ def federation(
     sponsor, store = chain.account(0), LocalStore(home / "store")
     store.add(genesis.folder)
     deployed = contract_terms(terms, genesis, str(sponsor.address), len(members), POOL, local=True)
+    chain.stop_clock()
     client = ContractClient.deploy(deployed, POOL, sponsor)
     with _in_small_steps():
         seats = [_seat(chain, client, store, member, number, home) for number, member in enumerate(members, 1)]
         try:
-            _join(chain, seats)
-            time = _train(chain, seats, genesis.task.sampling.steps, images, tell)
+            _join(seats)
+            time = _train(chain, client, seats, genesis.task.sampling.steps, images, tell)
             shares = tuple(seat.trained / (seat.clock * seat.speed) for seat in seats)
-            _settle(chain, seats, terms)
+            _settle(chain, client, seats, terms)
             yield Played(tuple(seat.node for seat in seats), time, shares)
         finally:
             for seat in seats:
@@ -108,13 +110,13 @@ def federation(
 
 @contextmanager
 def _in_small_steps() -> Iterator[None]:
-    """Let the nodes train one batch per step and fetch again at once, so that the order of their steps depends on no clock."""
-    saved = submission.SLICE_SECONDS, inbox.RETRY_SECONDS
-    submission.SLICE_SECONDS, inbox.RETRY_SECONDS = 0.0, 0.0
+    """Let the nodes train one batch per step, fetch again at once, and settle only their own models: no clock decides a step."""
+    saved = submission.SLICE_SECONDS, inbox.RETRY_SECONDS, core.COURTESY_SECONDS
+    submission.SLICE_SECONDS, inbox.RETRY_SECONDS, core.COURTESY_SECONDS = 0.0, 0.0, float("inf")
     try:
         yield
     finally:
-        submission.SLICE_SECONDS, inbox.RETRY_SECONDS = saved
+        submission.SLICE_SECONDS, inbox.RETRY_SECONDS, core.COURTESY_SECONDS = saved
 
 
 def _seat(chain: LocalChain, client: ContractClient, store: LocalStore, member: Member, number: int, home: Path) -> Seat:
@@ -124,26 +126,26 @@ def _seat(chain: LocalChain, client: ContractClient, store: LocalStore, member: 
     return Seat(Node(open_context(config, client, chain.account(number), store, lambda line: None)), member.speed)
 
 
-def _join(chain: LocalChain, seats: list[Seat]) -> None:
+def _join(seats: list[Seat]) -> None:
     """Register every node before anyone trains: only nodes that joined before a model vote on it."""
     for seat in seats:
         seat.node.training = False
     while any(len(seat.node.ledger.nodes) < len(seats) for seat in seats):
         for seat in seats:
             seat.node.step()
-    chain.advance(1)
     for seat in seats:
         seat.node.training = True
 
 
-def _train(chain: LocalChain, seats: list[Seat], nfe: int, images: int, tell: Callable[[int], None]) -> float:
+def _train(
+    chain: LocalChain, client: ContractClient, seats: list[Seat], nfe: int, images: int, tell: Callable[[int], None]
+) -> float:
     """Step the nodes until `images` are trained on in all; return the time."""
-    told = 0.0
+    start = client.now()
     for _ in range(MAX_STEPS):
         seat = min(seats, key=lambda seat: seat.clock)
-        if seat.clock - told >= CLOCK_STEP:
-            chain.advance(int(seat.clock - told))
-            told += int(seat.clock - told)
+        if start + seat.clock - client.now() >= CLOCK_STEP:
+            chain.advance_to(start + int(seat.clock))
         seat.step(nfe)
         trained = sum(seat.trained for seat in seats)
         tell(trained)
@@ -152,7 +154,7 @@ def _train(chain: LocalChain, seats: list[Seat], nfe: int, images: int, tell: Ca
     raise AssertionError(f"the nodes trained on {trained} of {images} images: " + "; ".join(s.node.step().text for s in seats))
 
 
-def _settle(chain: LocalChain, seats: list[Seat], terms: TermsSpec) -> None:
+def _settle(chain: LocalChain, client: ContractClient, seats: list[Seat], terms: TermsSpec) -> None:
     """Finish: no new training; votes, reveals and settlements until nothing is open."""
     for seat in seats:
         seat.node.training = False
@@ -162,4 +164,4 @@ def _settle(chain: LocalChain, seats: list[Seat], terms: TermsSpec) -> None:
             continue
         if not any(seat.node.ledger.unsettled() or seat.node.busy for seat in seats):
             return
-        chain.advance(terms.commit_window // 4)
+        chain.advance_to(client.now() + terms.commit_window // 4)

@@ -125,6 +125,7 @@ class Node:
     def _rebuild(self) -> None:
         """Rebuild the ledger from the valid events after a reorg, and drop the scoring of a model that may be gone."""
         self.ledger = Ledger.from_events(self.feed.events(), self.ctx.terms)
+        self.inbox.reconsider()
         self.own_scores = self.inbox.own_scores(self.ledger)
         self._jobs.pop("score", None)
 

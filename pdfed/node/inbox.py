@@ -24,7 +24,7 @@ from pdfed.diffusion import Weights, WeightsRejected, load_weights, merge, nearl
 from pdfed.journal import Journal
 from pdfed.node.context import NodeContext
 from pdfed.node.evaluation import OwnScore, known_score, weights_key
-from pdfed.node.parent_rules import may_merge
+from pdfed.node.parent_rules import ROUNDING, may_merge, repeats
 from pdfed.node.privacy_audit import auditing, keep_audit, known_audit
 from pdfed.node.strategy import flooding_authors, vote_waits
 from pdfed.provenance import MERGE, ProvenanceError
@@ -41,6 +41,7 @@ FETCH_SECONDS = 300.0
 NEAR_DUPLICATE = 0.002  # relative distance of weights; training for a few batches moves them further
 RETRY_SECONDS = 5.0  # after the first failed fetch: the author may not have published yet; doubled after each failure …
 MAX_DOUBLINGS = 6  # … up to five minutes
+OUT_OF_TURN = "It is a merge, and another author's turn."
 USUAL_FAILURES = 2  # failed fetches of a model before others come first
 
 # Faults of a store or the network: retried, no blame on the model.
@@ -108,6 +109,10 @@ class Inbox:
     def merged(self, ledger: Ledger) -> frozenset[int]:
         """Return the ids of the models that are known to be merges, with nothing trained."""
         return frozenset(model.id for model in ledger.models.values() if key_of(model, ledger) in self._merges)
+
+    def unread(self, ledger: Ledger) -> frozenset[int]:
+        """Return the ids of the models that this node has not fetched."""
+        return frozenset(model.id for model in ledger.models.values() if self.entry(model, ledger) is None)
 
     def missing(self, ledger: Ledger, now: int) -> set[int]:
         """Return the champions whose content can't be had: rejected, or not found for a commit window (block times)."""
@@ -210,15 +215,27 @@ class Inbox:
         yield f"model {model.id}: weights screened{', ' + note if note else ''}"
 
     def _check_merge(self, model: ModelFacts, weights: Weights, coefficients: Sequence[float], ledger: Ledger) -> None:
-        """Raise BundleRejected for a merge out of turn, or of other weights than its parents' (as far as those are on disk)."""
+        """Raise BundleRejected for a merge that is out of turn, repeats another, or is not the plain mean of its parents (as far
+        as those are on disk)."""
         parents = [ledger.models[id] for id in model.parents]
         if not may_merge(parents, model.author, model.submitted_at, ledger):
-            raise bundles.BundleRejected("It is a merge, and another author's turn.", bundles.REMEDY)
+            raise bundles.BundleRejected(OUT_OF_TURN, bundles.REMEDY)
+        if repeats(model, self.merged(ledger), ledger):
+            raise bundles.BundleRejected("It is a merge, and an earlier one has the same parents.", bundles.REMEDY)
         files = [self._ctx.bundle_folder(parent.bundle) / bundles.WEIGHTS for parent in parents]
-        if all(file.is_file() for file in files):
-            merged = merge([load_weights(file, self._ctx.task) for file in files], coefficients)
-            if not nearly_equal(weights, merged):
-                raise bundles.BundleRejected("It is signed as a merge, and is not the mean of its parents.", bundles.REMEDY)
+        try:
+            mean = merge([load_weights(file, self._ctx.task) for file in files], [1 / len(files)] * len(files))
+        except WeightsRejected:  # a parent is not here, or damaged here: no fault of the merge
+            mean = weights
+        if max(coefficients) - min(coefficients) > ROUNDING or not nearly_equal(weights, mean):
+            raise bundles.BundleRejected("It is signed as a merge, and is not the mean of its parents.", bundles.REMEDY)
+
+    def reconsider(self) -> None:
+        """Forget rejections that a reorg may have made untrue: whose turn a merge was depends on its block."""
+        for key in [key for key, entry in self._entries.items() if entry.reason == OUT_OF_TURN]:
+            with self._ctx.journal.transaction() as db:
+                db.execute("DELETE FROM inbox_model WHERE submission = ?", (key,))
+            del self._entries[key]
 
     def _record_merge(self, key: bytes) -> None:
         with self._ctx.journal.transaction() as db:

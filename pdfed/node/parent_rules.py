@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pdfed.chain.ledger import GENESIS, Ledger, ModelFacts
@@ -21,11 +21,16 @@ Ranking = Sequence[tuple[float, int]]
 """(level in halvings, id) of every usable model, best first; never empty."""
 
 BEHIND = 1.0  # halvings below the best from which a model is left out of a mean
+ROUNDING = 1e-6  # of a sum of coefficients
 TURNS = 16  # per commit window: time that an author of a merge has before the next one may submit it
 
 
 class UnknownRule(PDFedError):
     """The node's `parent` names no rule."""
+
+
+class InvalidChoice(PDFedError):
+    """A rule chose parents that nobody can train from."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a rule may look at, besides the ranking. me: the node's account; merged: ids of the models known to be merges."""
+    """What a rule may look at, besides the ranking. me: the node's account; merged: ids of the models known to be merges; unread:
+    ids of those that the node has not fetched, which may be merges."""
 
     ledger: Ledger
     config: NodeConfig
     me: str
     merged: frozenset[int] = frozenset()
+    unread: frozenset[int] = frozenset()
 
 
 class ParentRule(ABC):
@@ -89,10 +96,11 @@ class Authors(ParentRule):
     merges = True
 
     def choose(self, ranked: Ranking, outlook: Outlook) -> Choice:
+        trained_or_genesis = [(level, id) for level, id in ranked if id not in outlook.merged]
         newest: dict[str, tuple[int, float]] = {}
-        for level, id in ranked:
+        for level, id in trained_or_genesis:
             author = outlook.ledger.models[id].author
-            if id not in outlook.merged and level >= ranked[0][0] - BEHIND and id >= newest.get(author, (id, 0.0))[0]:
+            if level >= trained_or_genesis[0][0] - BEHIND and id >= newest.get(author, (id, 0.0))[0]:
                 newest[author] = id, level
         trained = [entry for entry in newest.values() if entry[0] != GENESIS]
         if not trained:
@@ -123,24 +131,49 @@ def rule_of(config: NodeConfig) -> ParentRule:
     return rule
 
 
+def check_choice(choice: Choice, ranked: Ranking) -> Choice:
+    """Return the choice if it is one to MAX_PARENTS different ids of the ranking, with coefficients from 0 to 1 whose sum is 1.
+
+    Raises InvalidChoice, before hours of training that nobody could sign.
+    """
+    ids, coefficients = choice.parents, choice.coefficients
+    known = (
+        set(ids) <= {id for _, id in ranked} and len(set(ids)) == len(ids) == len(coefficients) and 1 <= len(ids) <= MAX_PARENTS
+    )
+    if not known or not all(0 <= value <= 1 for value in coefficients) or abs(sum(coefficients) - 1) > ROUNDING:
+        raise InvalidChoice(
+            f"The rule chose the parents {ids} with the coefficients {coefficients}.",
+            f"Return 1 to {MAX_PARENTS} different ids of the ranking, with coefficients from 0 to 1 whose sum is 1.",
+        )
+    return choice
+
+
 def merge_due(choice: Choice, outlook: Outlook, now: int) -> bool:
-    """True if the node is to submit the mean of its choice now: two authors have models since the last merge, and it is the
-    node's turn. now: block time."""
-    models = [outlook.ledger.models[id] for id in choice.parents]
-    last = max(outlook.merged, default=GENESIS)
-    new = {model.author for model in models if model.id > last}
-    return len(new) >= 2 and may_merge(models, outlook.me, now, outlook.ledger)
+    """True if the node is to submit the mean of its choice now: two authors have models that are in no merge yet, no model that
+    the node has not read has the same parents, and it is the node's turn. now: block time."""
+    ledger = outlook.ledger
+    models = [ledger.models[id] for id in choice.parents]
+    in_merges = {parent for id in outlook.merged for parent in ledger.models[id].parents}
+    new = {model.author for model in models if model.id not in in_merges}
+    if len(new) < 2 or any(set(ledger.models[id].parents) == set(choice.parents) for id in outlook.unread):
+        return False
+    return may_merge(models, outlook.me, now, ledger)
 
 
 def may_merge(parents: Sequence[ModelFacts], author: str, now: int, ledger: Ledger) -> bool:
-    """True if `author` may submit a merge of these parents at a block time; voters pass over one that is out of turn.
+    """True if `author` may submit a merge of these parents at a block time; nodes pass over one that is out of turn.
 
-    Only authors of the parents may. They take turns: the first by the number of the newest parent, the next one sixteenth of the
-    commit window later, and so on. So nobody collects the pay of all merges by being quick, or without training.
+    It is of two authors' models at least, and only they may submit it. They take turns: the first by the number of the newest
+    parent, the next one sixteenth of the commit window later, and so on, so that they do not all submit the same.
     """
     authors = sorted({parent.author for parent in parents})
-    if author not in authors:
+    if author not in authors or len(authors) < 2:
         return False
     newest = max(parents, key=lambda parent: parent.id)
     place = (authors.index(author) - newest.id) % len(authors)
     return now >= newest.submitted_at + place * (ledger.terms.commit_window // TURNS)
+
+
+def repeats(model: ModelFacts, merged: Collection[int], ledger: Ledger) -> bool:
+    """True if an earlier one of the merges `merged` has the same parents."""
+    return any(id < model.id and set(ledger.models[id].parents) == set(model.parents) for id in merged)

@@ -28,7 +28,7 @@ from pdfed.diffusion import TrainingRun, Weights, load_weights, merge, save_weig
 from pdfed.node.context import NodeContext
 from pdfed.node.evaluation import MICRO, OwnScore, author_score, weights_key
 from pdfed.node.inbox import Inbox, paced, score_weights
-from pdfed.node.parent_rules import Outlook, merge_due, rule_of
+from pdfed.node.parent_rules import Outlook, check_choice, merge_due, rule_of
 from pdfed.node.strategy import ranking, should_submit
 from pdfed.provenance import MERGE, AuthorScore, Claim, TrainingFacts, dataset_root
 from pdfed.storage import StoreUnreachable, cid_from_digest, digest_of
@@ -41,6 +41,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS draft (
     number INTEGER PRIMARY KEY, stage TEXT NOT NULL, parents TEXT NOT NULL, bundle BLOB, images INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS draft_merge (parents TEXT PRIMARY KEY);
 """
 
 
@@ -106,11 +107,17 @@ class Submissions:
         ranked = ranking(ledger, own_scores, baselines, self._ctx.config)
         if not ranked:
             return False
-        outlook = Outlook(ledger, self._ctx.config, self._ctx.address, self._inbox.merged(ledger))
-        choice = self._rule.choose(ranked, outlook)
+        known = self._inbox.merged(ledger), self._inbox.unread(ledger)
+        outlook = Outlook(ledger, self._ctx.config, self._ctx.address, *known)
+        choice = check_choice(self._rule.choose(ranked, outlook), ranked)
         parents = [(ledger.models[i].bundle.hex(), c) for i, c in zip(choice.parents, choice.coefficients, strict=True)]
-        stage = Stage.MERGE if self._rule.merges and merge_due(choice, outlook, now) else Stage.TRAIN
         with self._ctx.journal.transaction() as db:
+            stage = Stage.TRAIN
+            if self._rule.merges and merge_due(choice, outlook, now):
+                bundles_of = (json.dumps(sorted(digest for digest, _ in parents)),)
+                # Once: a merge that was given up or refused would be so again.
+                if db.execute("INSERT OR IGNORE INTO draft_merge VALUES (?)", bundles_of).rowcount:
+                    stage = Stage.MERGE
             db.execute("INSERT INTO draft (stage, parents) VALUES (?, ?)", (stage, json.dumps(parents)))
         return True
 

@@ -16,9 +16,12 @@ from pdfed.chain.local_chain import LocalChain
 from pdfed.diffusion import load_weights, merge, nearly_equal, save_weights
 from pdfed.genesis import Genesis
 from pdfed.node import Node
-from pdfed.node.submission import Submissions
+from pdfed.node.inbox import OUT_OF_TURN
+from pdfed.node.parent_rules import TURNS
+from pdfed.node.strategy import baselines
+from pdfed.node.submission import Stage, Submissions
 from pdfed.provenance import MERGE, read_manifest
-from tests.integration.federation import Federation, deploy, make_federation_genesis
+from tests.integration.federation import WINDOW, Federation, deploy, make_federation_genesis
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,45 @@ def test_a_false_merge_is_rejected_and_fails_the_audit(federation: Federation, m
     assert entry is not None and "not the mean of its parents" in entry.reason
     report = audit(federation.client, read_ledger(federation.client), federation.store, [id])
     assert any("merge failed" in problem for problem in report.problems), report.problems
+    for node in nodes:
+        node.close()
+
+
+def test_a_merge_out_of_turn_is_rejected(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An author whose turn comes later submits at once: nobody takes the merge. After a reorg it is looked at again."""
+    monkeypatch.setattr("pdfed.node.parent_rules.may_merge", lambda *arguments: True)  # as the greedy node reads it
+    _, _, vera = nodes = three(federation)
+
+    def out_of_turn() -> list[str]:
+        entries = [vera.inbox.entry(model, vera.ledger) for model in vera.ledger.models.values()]
+        return [entry.reason for entry in entries if entry is not None and entry.state == "rejected"]
+
+    federation.run(*nodes, until=lambda: OUT_OF_TURN in out_of_turn())  # some are in turn by chance
+    vera.inbox.reconsider()
+    assert OUT_OF_TURN not in out_of_turn()
+    for node in nodes:
+        node.close()
+
+
+def test_a_merge_that_is_given_up_is_not_begun_again(federation: Federation) -> None:
+    """Regression: the same merge over the alarm was judged and given up for ever, and the node trained no more."""
+    ann, bob, _ = nodes = three(federation)
+    federation.run(*nodes, until=lambda: ann.ledger.model_count >= 1)
+    for node in (ann, bob):
+        federation.run(*nodes, until=lambda node=node: any(m.author == node.ctx.address for m in ann.ledger.models.values()))
+        node.training = False
+    federation.run(*nodes, until=lambda: set(ann.own_scores) >= set(ann.ledger.models) and ann.submissions.current() is None)
+    federation.chain.advance(WINDOW // TURNS)
+
+    def begun() -> Stage:
+        known = baselines(ann.ledger, ann.own_scores)
+        assert ann.submissions.begin(ann.ledger, ann.own_scores, known, federation.client.now())
+        draft = ann.submissions.current()
+        assert draft is not None
+        ann.submissions.give_up(draft, "over the alarm")
+        return draft.stage
+
+    assert [begun(), begun(), begun()] == [Stage.MERGE, Stage.TRAIN, Stage.TRAIN]
     for node in nodes:
         node.close()
 

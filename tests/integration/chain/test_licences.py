@@ -91,6 +91,18 @@ def test_a_licence_pays_the_pool_the_genesis_and_all_champions_before_it(
     assert (credits, owed) == (0, 0) and dust == use.balance(use.address) < 3
 
 
+def test_what_somebody_else_has_just_claimed_stops_no_withdrawal(
+    chain: Chain, sold: tuple[UseClient, int, int], journal: Journal
+) -> None:
+    """Regression: anyone may claim for an account, and then the command ended before it withdrew."""
+    use, first, _ = sold
+    ada, other = chain.people[1], chain.people[4]
+    tip(use, other, journal, first, ETHER, bytes(32), print)
+    due = shares(use, ada.address)
+    send(use, other, "claim", first, (first,))
+    assert claim(use, ada, Journal(":memory:"), ada.address, due, print) == sum(share.amount for share in due) > 0
+
+
 def test_uses_of_an_older_champion_owe_nothing_to_a_later_one(
     chain: Chain, sold: tuple[UseClient, int, int], journal: Journal
 ) -> None:

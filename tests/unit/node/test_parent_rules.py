@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +16,14 @@ from pdfed.node.parent_rules import (
     Authors,
     Best,
     Choice,
+    InvalidChoice,
     Outlook,
     ParentRule,
     UnknownRule,
+    check_choice,
     may_merge,
     merge_due,
+    repeats,
     rule_of,
 )
 from pdfed.spec import NodeConfig
@@ -82,6 +86,11 @@ def test_authors_starts_from_the_genesis_while_nobody_has_trained() -> None:
     assert choose(ledger_of(ANN), {0: 0.0, 1: -1.5}).parents == (0,)
 
 
+def test_a_merge_far_ahead_leaves_the_trained_models_in() -> None:
+    """Regression: measured from a merge, all trained models were far behind, and the node began at the genesis again."""
+    assert choose(ledger_of(ANN, BOB, CYD), {0: 0.0, 1: 2.0, 2: 1.9, 3: 3.2}, 3).parents == (1, 2)
+
+
 def test_authors_takes_no_more_parents_than_the_contract_does() -> None:
     people = [f"0x{number:040x}" for number in range(12)]
     choice = choose(ledger_of(*people), {id: id / 20 for id in range(13)})
@@ -105,15 +114,54 @@ def test_authors_of_the_parents_take_turns_in_merging() -> None:
     assert not may_merge(parents, ME, submitted + 10**6, ledger)  # who trained none of them never may
 
 
-def test_a_merge_is_due_once_two_authors_have_new_models() -> None:
+def test_a_merge_is_due_once_two_authors_have_models_in_no_merge() -> None:
     ledger, late = ledger_of(ANN, BOB, ANN, BOB), 10**6
     choice = Choice((1, 2), (0.5, 0.5))
     assert merge_due(choice, outlook(ledger, me=ANN), late)
     assert not merge_due(choice, outlook(ledger, me=CYD), late)
     assert not merge_due(Choice((1,), (1.0,)), outlook(ledger, me=ANN), late)
-    assert not merge_due(Choice((2, 3), (0.5, 0.5)), outlook(ledger, 4, me=ANN), late)  # both are in the merge 4
-    assert not merge_due(Choice((1, 4), (0.5, 0.5)), outlook(ledger, 3, me=ANN), late)  # only Bob has a new one
-    assert merge_due(Choice((3, 4), (0.5, 0.5)), outlook(ledger, 2, me=ANN), late)
+    merged = ledger_of(ANN, BOB, CYD, BOB)
+    merged.models[3].parents = (1, 2)
+    assert not merge_due(choice, outlook(merged, 3, me=ANN), late)
+    assert not merge_due(Choice((1, 4), (0.5, 0.5)), outlook(merged, 3, me=ANN), late)  # only Bob has a new one
+    assert merge_due(choice, outlook(merged, me=ANN), late)  # a trained model of the same parents is no merge
+    unread = replace(outlook(merged, me=ANN), unread=frozenset({3}))
+    assert not merge_due(choice, unread, late)  # it may be the same merge
+
+
+def test_junk_that_calls_itself_a_merge_stops_none() -> None:
+    """Regression: after anybody's merge of one model, everybody's newer models counted as merged."""
+    ledger = ledger_of(ANN, BOB, CYD)
+    ledger.models[3].parents = (0,)
+    assert not may_merge([ledger.models[3]], CYD, 10**6, ledger)  # of one author: nodes refuse it
+    assert merge_due(Choice((1, 2), (0.5, 0.5)), outlook(ledger, 3, me=ANN), 10**6)
+
+
+def test_a_merge_of_the_same_parents_is_a_repetition() -> None:
+    ledger = ledger_of(ANN, BOB, ANN, BOB)
+    ledger.models[3].parents, ledger.models[4].parents = (1, 2), (2, 1)
+    assert repeats(ledger.models[4], {3, 4}, ledger) and not repeats(ledger.models[3], {3, 4}, ledger)
+    assert not repeats(ledger.models[4], {4}, ledger)  # a trained model may have them, too
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        Choice((), ()),
+        Choice((1, 1), (0.5, 0.5)),
+        Choice((1, 9), (0.5, 0.5)),
+        Choice((1, 2), (1.0,)),
+        Choice((1, 2), (0.5, 0.4)),
+        Choice((1, 2), (1.5, -0.5)),
+        Choice((1, 2), (float("nan"), 0.5)),
+        Choice(tuple(range(9)), (1 / 9,) * 9),
+    ],
+)
+def test_a_choice_that_nobody_could_sign_is_refused_before_training(choice: Choice) -> None:
+    ranked = [(1.0, id) for id in range(9)][: 3 if len(choice.parents) < 9 else 9]
+    with pytest.raises(InvalidChoice, match="The rule chose"):
+        check_choice(choice, ranked)
+    assert check_choice(Choice((2, 0), (0.25, 0.75)), ranked).parents == (2, 0)
 
 
 def test_a_rule_is_found_by_its_name_or_in_a_module() -> None:
