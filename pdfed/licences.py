@@ -104,7 +104,7 @@ def tip(use: UseClient, account: Any, journal: Journal, id: int, amount: int, me
 
 
 def sales(use: UseClient) -> list[Sale]:
-    """List the models that are for sale or were paid for. A request carries many models, however many there are."""
+    """List the models that are for sale or were paid for. A request carries many models; pairs grow with paid champions."""
     ids = range(use.fed.model_count() + 1)
     offers, incomes = use.offers(ids), use.incomes(ids)
     due = _shares(use, incomes, None)

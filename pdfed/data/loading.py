@@ -111,6 +111,10 @@ def _load_whole(place: str, split: str | None, images: Images) -> ImageSet:
         refuse_pickle(path)
         return _arrays(path, [path], split, images)
     if files := split_files(path, split):
+        classes = [entry.name for entry in list_folder(path) if is_folder(entry) and entry.name in images.classes]
+        if classes:
+            cause = f"{path} holds {files[0].name}, a file of a data set, and {classes[0]!r}, a folder of a class."
+            raise SourceUnreadable(cause, "Name the file, or move it out of the folder.")
         return _arrays(path, files, split=None, images=images)
     skipped: list[SkippedFile] = []
     if pictures := celeba_pictures(path):

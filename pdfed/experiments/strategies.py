@@ -350,16 +350,10 @@ def summary(rows: Sequence[Row]) -> list[Row]:
 
 def _worst(row: Row, rows: Sequence[Row]) -> float:
     """Halvings of Q-N by which the model is better than the member's own, for the member where that is least."""
-    gains = []
-    for number, qn in enumerate(row["qns"]):
-        alone = next(
-            other
-            for other in rows
-            if (other["partition"], other["seed"], other["model"])
-            == (row["partition"], row["seed"], f"member {number}, equal time")
-        )
-        gains.append(float(np.log2(alone["qns"][number] / qn)))
-    return min(gains)
+    beside = [other for other in rows if (other["partition"], other["seed"]) == (row["partition"], row["seed"])]
+    alone = {other["model"]: other["qns"] for other in beside if other["arm"] == "alone"}
+    own = [alone[f"member {number}, equal time"][number] for number in range(len(row["qns"]))]
+    return min(float(np.log2(mine / qn)) for mine, qn in zip(own, row["qns"], strict=True))
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -83,6 +83,15 @@ def test_cifar_10_is_read_from_its_folder_and_from_one_batch(tmp_path: Path) -> 
     assert [len(part) for part in parts] == [3, 2, 2]
 
 
+def test_a_file_of_a_data_set_among_the_folders_of_classes_is_named(tmp_path: Path) -> None:
+    """Regression: the file was read, and the pictures in the folders were left out without a word."""
+    cifar(tmp_path / "test_batch.bin", photos(2), np.arange(2))
+    (tmp_path / "7").mkdir()
+    with pytest.raises(SourceUnreadable, match="a folder of a class"):
+        load(f"{tmp_path}:test", COLOUR)
+    assert len(load(str(tmp_path / "test_batch.bin"), COLOUR)) == 2
+
+
 def test_cifar_100_has_fine_labels_and_coarse_ones_for_twenty_classes(tmp_path: Path) -> None:
     cifar(tmp_path / "train.bin", photos(4), np.array([0, 19, 7, 3]), np.array([99, 0, 50, 20]))
     for classes, labels in ((100, [99, 0, 50, 20]), (20, [0, 19, 7, 3])):
