@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from pdfed.chain.deployment_tx import Say, deploy_once
 from pdfed.chain.rpc import Rpc, RpcRefused
 
 
-class ContractView:
+class ContractView(ABC):
     """A contract at an address. `NAME`, `NOT_OURS`: the contract's name, and the error where it is not there."""
 
     NAME: ClassVar[str]
@@ -50,9 +51,9 @@ class ContractView:
         if not self._is_ours(code):
             raise self.NOT_OURS(self.address, other)
 
+    @abstractmethod
     def _reported(self) -> tuple[Any, ...]:
         """The constructor's arguments as the contract reports them."""
-        raise NotImplementedError
 
     def _is_ours(self, code: bytes) -> bool:
         """True if `code` is what our constructor returns for the arguments that the contract reports (checked by `eth_call`).

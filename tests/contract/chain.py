@@ -48,6 +48,11 @@ class Node:
         trace = self.rpc("debug_traceTransaction", receipt["transactionHash"], {"tracer": "callTracer"})
         return receipt, bytes.fromhex(trace.get("output", "0x")[2:])
 
+    def revert(self, snapshot: str) -> None:
+        """Go back to a snapshot, of `evm_snapshot`. On a busy machine anvil's pool may still hold what was just mined, and would
+        mine it again."""
+        self._results(("anvil_dropAllTransactions", ()), ("evm_revert", (snapshot,)))
+
     def call(self, to: str | None, data: bytes, sender: str, **block: str) -> tuple[bytes, bool]:
         """Make a call at the latest block, without a transaction. Returns its data, and True if the call reverted.
 

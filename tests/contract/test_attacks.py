@@ -181,7 +181,7 @@ def test_the_builders_grinding(federate, node, crowd):
         hashes.add(receipt["blockHash"])
         block = {"prevRandao": "0x" + randomness.hex(), "time": hex(fed.now + JURY_DELAY)}
         juries.add(tuple(v for v in voters if not node.call(fed.address, commit, v, **block)[1]))
-        node.rpc("evm_revert", before)
+        node.revert(before)
     node.rpc("anvil_setCoinbase", coinbase)
     tickets = {v: int.from_bytes(keccak(encode(["bytes32", "uint32", "address"], [randomness, 1, v])), "big") for v in voters}
     assert len(hashes) == 5
@@ -240,7 +240,7 @@ def forked_off(fed):
     ghost, now, history = copy.deepcopy(fed.ghost), fed.now, list(fed.history)
     paid_in, withdrawn = fed.paid_in, fed.withdrawn
     yield
-    fed.node.rpc("evm_revert", before)
+    fed.node.revert(before)
     fed.ghost, fed.now, fed.history = ghost, now, history
     fed.paid_in, fed.withdrawn = paid_in, withdrawn
 

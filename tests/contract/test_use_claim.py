@@ -152,7 +152,7 @@ def test_claims_in_any_order_give_the_same(use, node, dan):
         for champion, used in order:
             use.do("claim", dan, champion, [used])
         ends.add((use.view("useLedger").credits, *(use.view("credit", account) for account in sorted(use.people))))
-        node.rpc("evm_revert", snapshot)
+        node.revert(snapshot)
         use.ghost.claims, use.fed.now = kept, now
     assert len(ends) == 1
 

@@ -21,6 +21,10 @@ import pytest
 import yaml
 from eth_account import Account
 
+from pdfed.chain.local_chain import LocalChain
+from pdfed.genesis import Genesis
+from tests.integration.federation import make_federation_genesis
+
 ROOT = Path(__file__).resolve().parents[2]
 APE = Path(sys.executable).with_name("ape")
 SEPOLIA = 11155111
@@ -177,3 +181,16 @@ def deployed(sepolia: Sepolia) -> str:
     assert "First submission: " in said and "not paid yet" not in said  # there is no enrolment
     assert "3 voters at the minimum put up" in said  # less than the pool of 1 ether
     return contract
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[LocalChain]:
+    """A chain for nodes that share this process."""
+    with LocalChain() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Genesis:
+    """The genesis of their tiny task."""
+    return make_federation_genesis(chain, tmp_path_factory.mktemp("genesis"))

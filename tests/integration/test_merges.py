@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,7 @@ from pdfed.node.parent_rules import TURNS
 from pdfed.node.strategy import baselines
 from pdfed.node.submission import Stage, Submissions
 from pdfed.provenance import MERGE, read_manifest
-from tests.integration.federation import WINDOW, Federation, deploy, make_federation_genesis
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[LocalChain]:
-    with LocalChain() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Genesis:
-    return make_federation_genesis(chain, tmp_path_factory.mktemp("genesis"))
+from tests.integration.federation import WINDOW, Federation, deploy
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,7 @@ from pdfed.node.strategy import OPEN_PER_AUTHOR
 from pdfed.provenance import Claim, read_manifest, sign_model
 from pdfed.report.author_scores import local_reports
 from pdfed.storage import cid_of, digest_of
-from tests.integration.federation import WINDOW, Federation, deploy, kill, make_federation_genesis
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[LocalChain]:
-    with LocalChain() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Genesis:
-    return make_federation_genesis(chain, tmp_path_factory.mktemp("genesis"))
+from tests.integration.federation import WINDOW, Federation, deploy, kill
 
 
 @pytest.fixture
@@ -93,7 +81,7 @@ def test_a_candidate_whose_champion_is_not_known_is_signed_later(federation: Fed
     ann.training = False
     federation.join(ann)
     federation.run(ann, until=lambda: 0 in ann.own_scores)
-    assert ann.submissions.begin(ann.ledger, ann.own_scores, {0: ann.own_scores[0].micro})
+    assert ann.submissions.begin(ann.ledger, ann.own_scores, {0: ann.own_scores[0].micro}, 0)
     draft = ann.submissions.current()
     assert draft is not None
     said = list(ann.submissions.work(draft, lambda: 2**60, lambda: None))

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pdfed.chain.feed import read_ledger
 from pdfed.chain.local_chain import LocalChain
@@ -17,20 +14,9 @@ from pdfed.journal import Journal
 from pdfed.mechanism import HEARD_TO_RETIRE, JURY_DELAY, Score, vote_commitment
 from pdfed.node.ballots import astuple
 from pdfed.node.strategy import baselines
-from tests.integration.federation import WINDOW, Federation, deploy, make_federation_genesis
+from tests.integration.federation import WINDOW, Federation, deploy
 
 SALT = bytes(32)
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[LocalChain]:
-    with LocalChain() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Genesis:
-    return make_federation_genesis(chain, tmp_path_factory.mktemp("genesis"))
 
 
 def by_hand(federation: Federation, index: int, function: str, *arguments: Any, value: int = 0) -> None:
@@ -232,6 +218,7 @@ def test_a_vote_on_another_baseline_is_cast_again(chain: LocalChain, genesis: Ge
     queued = bob.ballots.queue(bob.ledger.models[2], bob.ledger, bob.own_scores, {0: bob.own_scores[0].micro}, 0)
     assert queued is not None and "commit" in queued
 
+    chain.rpc.call("anvil_dropAllTransactions")  # what was just mined may still be in the pool
     chain.rpc.call("evm_revert", before)
     by_hand(federation, 4, "revealVote", 1, address(federation, 4), astuple(good), SALT)
     chain.advance(WINDOW)

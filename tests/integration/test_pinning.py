@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,7 @@ from pdfed.node import Node
 from pdfed.node.pinning import keep_order
 from pdfed.storage import LocalStore, cid_from_digest, open_store
 from pdfed.storage.tree import blocks_of
-from tests.integration.federation import Federation, deploy, kill, make_federation_genesis
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[LocalChain]:
-    with LocalChain() as chain:
-        yield chain
-
-
-@pytest.fixture(scope="module")
-def genesis(chain: LocalChain, tmp_path_factory: pytest.TempPathFactory) -> Genesis:
-    return make_federation_genesis(chain, tmp_path_factory.mktemp("deployer"))
+from tests.integration.federation import Federation, deploy, kill
 
 
 @pytest.fixture(scope="module")

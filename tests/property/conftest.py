@@ -82,4 +82,4 @@ def federate(node: Node, interface: Interface, people: list[str]) -> Iterator[Ca
     yield make
     for federation in made[-20:]:
         federation.check()
-    node.rpc("evm_revert", snapshot)
+    node.revert(snapshot)

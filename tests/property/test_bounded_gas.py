@@ -82,7 +82,7 @@ def costs(node: Node, interface: Interface, people: list[str]) -> Iterator[list[
     snapshot = node.rpc("evm_snapshot")
     terms = with_terms(quorum=1, commit_window=1000, reveal_window=1000, unbonding=2000, pace=6400, electorate=300)
     yield [measure(Federation(node, interface, terms, people[19], pool=10 * ETHER), people, size) for size in (1, MANY)]
-    node.rpc("evm_revert", snapshot)
+    node.revert(snapshot)
 
 
 def test_invariant_21_a_call_among_200_costs_what_it_costs_alone(costs: list[dict[str, int]]) -> None:

@@ -47,7 +47,7 @@ class UseGame(RuleBasedStateMachine):
         steps=st.lists(st.integers(0, 40), min_size=1, max_size=4),
     )
     def deploy(self, share: int, genesis: int, steps: list[int]) -> None:
-        self.node.rpc("evm_revert", UseGame.start)
+        self.node.revert(UseGame.start)
         UseGame.start = self.node.rpc("evm_snapshot")
         self.mallory = Recipient(self.node, self.compiled["Collector"], self.people[18])
         self.node.rpc("anvil_setBalance", self.mallory.address, hex(10**6 * ETHER))

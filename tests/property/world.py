@@ -77,7 +77,7 @@ class World(RuleBasedStateMachine):
 
     def begin(self, terms: Terms, pool: int) -> None:
         """Deploy on the chain, restored to its state before the first game."""
-        self.node.rpc("evm_revert", World.start)
+        self.node.revert(World.start)
         World.start = self.node.rpc("evm_snapshot")
         accounts = list(self.people)
         self.recipient = Recipient(self.node, self.compiled["Recipient"], accounts[18])

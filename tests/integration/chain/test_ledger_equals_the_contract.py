@@ -127,6 +127,7 @@ def assert_phases_equal(ledger: Ledger, client: ContractClient, chain: Chain) ->
         now = client.now()
         for id in ledger.models:
             assert ledger.phase(id, now) == client.phase(id), (id, jump)
+    chain.rpc.call("anvil_dropAllTransactions")  # what was just mined may still be in the pool
     assert chain.rpc.call("evm_revert", snapshot)
 
 

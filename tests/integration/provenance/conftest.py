@@ -57,6 +57,7 @@ def world(built: World, tmp_path: Path) -> Iterator[World]:
     snapshot = chain.rpc.call("evm_snapshot")
     own = replace(built.federation, store=copy_of(built.federation.store, tmp_path), models=dict(built.federation.models))
     yield World(own, built.people)
+    chain.rpc.call("anvil_dropAllTransactions")  # what was just mined may still be in the pool
     chain.rpc.call("evm_revert", snapshot)
 
 
