@@ -17,7 +17,7 @@ from pdfed.chain.use_client import Income, Offer, UseClient, UseTerms
 from pdfed.errors import PDFedError
 from pdfed.journal import Journal
 from pdfed.provenance import LicenceReceipt
-from pdfed.rewards import PaymentFailed, pay, send
+from pdfed.rewards import PaymentFailed, pay, send, withdraw
 from pdfed.spec import UseSpec
 
 MAX_LICENCE = 1_000_000  # bytes of a licence's text
@@ -143,14 +143,7 @@ def claim(use: UseClient, account: Any, journal: Journal, owner: str, due: list[
             say(f"claim: share of model {champion} in the use of {', '.join(map(str, batch))}")
             with _done_by_others("NothingToClaim"):
                 send(use, account, journal, "claim", (champion, batch), key=f"claim:{champion}:{batch}")
-    credit, payee = use.credit(owner), use.fed.payee(owner)
-    if not credit:
-        return 0
-    if payee != str(account.address):
-        say(f"{credit} wei of {owner} stay in the contract: only {payee} may withdraw them")
-        return 0
-    send(use, account, journal, "withdraw", (owner, payee), key=f"withdraw:{owner}")
-    return credit
+    return withdraw(use, account, journal, owner, use.fed.payee(owner), say)
 
 
 def forward(use: UseClient, account: Any, journal: Journal) -> int:

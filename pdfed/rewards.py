@@ -106,22 +106,26 @@ def collect(
     transaction. Raises PaymentFailed, Unfunded.
     """
     outbox = Outbox(client, account, journal)
-    address = str(account.address)
-    owner = owner or address
+    owner = owner or str(account.address)
     due = claimable(ledger, owner)
     for function, ids, whose in (("claimFees", due.fees, (owner,)), ("claimRoyalties", due.royalties, ())):
         for start in range(0, len(ids), BATCH):
             batch = list(ids[start : start + BATCH])
             say(f"{function} {batch}")
             _send(outbox, f"{function}:{owner}:{batch}", function, (*whose, batch))
-    credit, payee = client.credit(owner), client.payee(owner)
+    return withdraw(client, account, journal, owner, client.payee(owner), say)
+
+
+def withdraw(client: AnyClient, account: Any, journal: Journal, owner: str, payee: str, say: Callable[[str], None]) -> int:
+    """Withdraw the credit of `owner` if `account` is its `payee`; returns the wei withdrawn. Raises PaymentFailed, Unfunded."""
+    credit = client.credit(owner)
     if not credit:
         return 0
-    if payee != address:
+    if payee != str(account.address):
         say(f"{credit} wei of {owner} stay in the contract: only {payee} may withdraw them")
         return 0
     say(f"withdraw {credit} wei")
-    _send(outbox, f"withdraw:{owner}", "withdraw", (owner, address))
+    send(client, account, journal, "withdraw", (owner, payee), key=f"withdraw:{owner}")
     return credit
 
 

@@ -51,12 +51,11 @@ class Seat:
     speed: float
     clock: float = 0.0
 
-    def step(self, nfe: int) -> bool:
-        """Step the node and charge its clock; False if it had nothing to do. nfe: network evaluations per sample."""
+    def step(self, nfe: int) -> None:
+        """Step the node and charge its clock. nfe: network evaluations per sample."""
         before = self._work(nfe)
         activity = self.node.step()
         self.clock += IDLE if activity.kind == "idle" else (self._work(nfe) - before) / self.speed
-        return activity.kind != "idle"
 
     def _work(self, nfe: int) -> float:
         return self.trained + self.node.ctx.evaluator.images_sampled * nfe * FORWARD
